@@ -1,0 +1,75 @@
+"""Captions: many true sentences for one scene. Attributes, floor or light may be left out; things never are."""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+import numpy as np
+
+from .scenes import Scene, Thing, relation
+from .vocabulary import COLOURS, COUNTS, FLOORS, LIGHTS, MATERIALS, OPENINGS, RELATIONS, SHAPES, SIZES, plural
+
+
+def caption(scene: Scene, seed: int) -> str:
+    """One caption of ``scene``; each seed another wording."""
+    rng = np.random.default_rng([seed, 0xCA])
+    parts = [_things(scene.things, rng)]
+    floor = _word(FLOORS, scene.floor, rng) if rng.random() < 0.92 else ""
+    light = _word(LIGHTS, scene.light, rng) if rng.random() < 0.92 else ""
+    order = rng.random()
+    if order < 0.6:
+        parts += [floor, light]
+    elif order < 0.75:
+        parts += [light, floor]
+    elif order < 0.9:
+        parts = [light + "," if light else "", *parts, floor]
+    else:
+        parts = [floor + "," if floor else "", *parts, light]
+    opening = str(rng.choice(OPENINGS)) if parts[0] and not parts[0].endswith(",") else ""
+    return opening + " ".join(part for part in parts if part)
+
+
+def _word(concepts: dict[str, tuple[str, ...]], name: str, rng: np.random.Generator) -> str:
+    return str(rng.choice(concepts[name]))
+
+
+def _things(things: tuple[Thing, ...], rng: np.random.Generator) -> str:
+    """Name every thing, alike ones as a group ("two red cubes"), with a relation where one is plain."""
+    shuffled = [things[i] for i in rng.permutation(len(things))]
+    kinds = [_kind(thing) for thing in shuffled]
+    alike = sorted(shuffled, key=lambda thing: kinds.index(_kind(thing)))
+    groups = [list(group) for _, group in groupby(alike, key=_kind)]
+    phrases = [_group(group, rng) for group in groups]
+    if len(groups) == 1:
+        return phrases[0]
+    a, b = groups[0], groups[1]
+    found = relation(a[0], b[0]) if len(a) == len(b) == 1 else None
+    word = _word(RELATIONS, found, rng) if found and rng.random() < 0.75 else None
+    if len(groups) == 2:
+        return f"{phrases[0]} {word or _word(RELATIONS, 'beside', rng)} {phrases[1]}"
+    if word:
+        return f"{phrases[0]} {word} {phrases[1]}, and {phrases[2]}"
+    return f"{phrases[0]}, {phrases[1]} and {phrases[2]}"
+
+
+def _kind(thing: Thing) -> tuple[str, str]:
+    return thing.shape, thing.colour
+
+
+def _group(group: list[Thing], rng: np.random.Generator) -> str:
+    """One thing or several of a kind; an adjective is used only if it is true of all of them."""
+    first = group[0]
+    words = []
+    if len({thing.size for thing in group}) == 1 and rng.random() < 0.6:
+        words.append(_word(SIZES, first.size, rng))
+    if len({thing.material for thing in group}) == 1 and rng.random() < 0.45:
+        words.append(_word(MATERIALS, first.material, rng))
+    if rng.random() < 0.3:
+        words.reverse()
+    if rng.random() < 0.94:
+        words.append(_word(COLOURS, first.colour, rng))
+    noun = _word(SHAPES, first.shape, rng)
+    words.append(noun if len(group) == 1 else plural(noun))
+    if len(group) > 1:
+        return " ".join([COUNTS[len(group)], *words])
+    return ("an " if words[0][0] in "aeiou" else "a ") + " ".join(words)

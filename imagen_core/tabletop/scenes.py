@@ -1,0 +1,149 @@
+"""Scenes: what stands where on the table top, and how to draw one at random.
+
+Coordinates: x to the right, y up, z away from the camera; the floor is y = 0. One unit is about a
+quarter of the picture's height at the middle of the table.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from .vocabulary import COLOURS, FLOORS, HELD_OUT_PAIRS, LIGHTS, MATERIALS, SHAPES, SIZES
+
+# Height and half-width of each shape when large; a small one is scaled by SMALL.
+DIMENSIONS = {"sphere": (1.70, 0.85), "cube": (1.40, 0.70), "cylinder": (1.65, 0.66), "cone": (1.90, 0.88)}
+SMALL = 0.56
+CAMERA_DISTANCE, CAMERA_HEIGHT, LOOK_AT_HEIGHT = 5.0, 2.25, 0.92
+HALF_FIELD = math.tan(math.radians(20.5))
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One object: what it is, its place on the floor, and its turn about the vertical in radians."""
+
+    shape: str
+    colour: str
+    size: str
+    material: str
+    x: float
+    z: float
+    yaw: float
+
+    @property
+    def scale(self) -> float:
+        return 1.0 if self.size == "large" else SMALL
+
+    @property
+    def height(self) -> float:
+        return DIMENSIONS[self.shape][0] * self.scale
+
+    @property
+    def radius(self) -> float:
+        """Half-width in x and z (a cube's half side, so its corners reach further)."""
+        return DIMENSIONS[self.shape][1] * self.scale
+
+    @property
+    def reach(self) -> float:
+        """Radius of the smallest upright cylinder that holds the thing."""
+        return self.radius * (math.sqrt(2) if self.shape == "cube" else 1.0)
+
+    def on_screen(self) -> tuple[float, float]:
+        """Centre and half-width across the picture, where -1 and 1 are its left and right edges."""
+        depth = (self.z + CAMERA_DISTANCE) * HALF_FIELD
+        return self.x / depth, self.reach / depth
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A whole picture: one to three things, floor, light, and the nuisances no caption mentions."""
+
+    things: tuple[Thing, ...]
+    floor: str
+    light: str
+    floor_offset: tuple[float, float]
+    floor_turn: float
+    sun_turn: float
+    camera_shift: tuple[float, float]
+
+
+def sample_scene(seed: int, *, held_out: bool = False) -> Scene:
+    """The scene of a seed: the same on every machine. ``held_out`` asks for an unseen colour–shape pair."""
+    rng = np.random.default_rng([seed, int(held_out)])
+    while True:
+        things = _place(_kinds(rng, held_out), rng)
+        if things is not None:
+            break
+    offset = rng.uniform(-50, 50, 2)
+    shift = rng.uniform(-1, 1, 2) * (0.15, 0.08)
+    return Scene(
+        things=things,
+        floor=str(rng.choice(list(FLOORS))),
+        light=str(rng.choice(list(LIGHTS))),
+        floor_offset=(float(offset[0]), float(offset[1])),
+        floor_turn=float(rng.uniform(-0.35, 0.35)),
+        sun_turn=float(rng.uniform(-1, 1)),
+        camera_shift=(float(shift[0]), float(shift[1])),
+    )
+
+
+def _kinds(rng: np.random.Generator, held_out: bool) -> list[tuple[str, str, str, str]]:
+    """Shape, colour, size and material of each thing; in a third of the crowds, all of one kind."""
+    count = int(rng.choice([1, 2, 3], p=[0.35, 0.4, 0.25]))
+    kinds = [_kind(rng) for _ in range(count)]
+    if held_out:
+        pair = sorted(HELD_OUT_PAIRS)[int(rng.integers(len(HELD_OUT_PAIRS)))]
+        kinds[0] = (pair[1], pair[0], *kinds[0][2:])
+    if rng.random() < 1 / 3:
+        kinds = [kinds[0]] * count
+    return kinds
+
+
+def _kind(rng: np.random.Generator) -> tuple[str, str, str, str]:
+    while True:
+        shape, colour = str(rng.choice(list(SHAPES))), str(rng.choice(list(COLOURS)))
+        if (colour, shape) not in HELD_OUT_PAIRS:
+            return shape, colour, str(rng.choice(list(SIZES))), str(rng.choice(list(MATERIALS)))
+
+
+def _place(kinds: list[tuple[str, str, str, str]], rng: np.random.Generator) -> tuple[Thing, ...] | None:
+    """Put the things down so that each is in the frame and none hides another; None if they do not fit."""
+    for _ in range(60):
+        things: list[Thing] = []
+        for shape, colour, size, material in kinds:
+            x, z = float(rng.uniform(-1.75, 1.75)), float(rng.uniform(-0.8, 1.6))
+            # A cube seen exactly face-on or edge-on looks like something else.
+            yaw = float(rng.uniform(math.radians(18), math.radians(72)))
+            thing = Thing(shape, colour, size, material, x, z, yaw)
+            if not _fits(thing, things):
+                break
+            things.append(thing)
+        else:
+            return tuple(things)
+    return None
+
+
+def _fits(thing: Thing, others: list[Thing]) -> bool:
+    centre, half = thing.on_screen()
+    if abs(centre) + half > 0.97:
+        return False
+    for other in others:
+        if math.hypot(thing.x - other.x, thing.z - other.z) < thing.reach + other.reach + 0.08:
+            return False
+        other_centre, other_half = other.on_screen()
+        overlap = half + other_half - abs(centre - other_centre)
+        if overlap > 0.35 * 2 * min(half, other_half):
+            return False
+    return True
+
+
+def relation(a: Thing, b: Thing) -> str | None:
+    """How a stands to b as the camera sees it, only where the gap is plain: left, right, front, behind."""
+    (ax, ah), (bx, bh) = a.on_screen(), b.on_screen()
+    if abs(ax - bx) > 0.75 * (ah + bh):
+        return "left" if ax < bx else "right"
+    if abs(a.z - b.z) > 0.9:
+        return "front" if a.z < b.z else "behind"
+    return None

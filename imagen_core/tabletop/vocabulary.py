@@ -1,0 +1,108 @@
+"""Every word of the table top, and what is held out of training.
+
+The first word of each concept is its name in code. Most concepts have two or three words, since a
+network trained on one word a concept ignores nouns it has not seen (docs/LOG.md). The held-out words
+and pairs never occur in training: they measure what the frozen language model brings along.
+"""
+
+from __future__ import annotations
+
+import re
+
+# Any change to the world (words, scenes, renderer) voids the weights: count this up when it happens.
+WORLD_VERSION = 1
+
+SHAPES = {
+    "sphere": ("sphere", "ball"),
+    "cube": ("cube", "box"),
+    "cylinder": ("cylinder", "tube"),
+    "cone": ("cone",),
+}
+COLOURS = {
+    "red": ("red", "crimson"),
+    "orange": ("orange",),
+    "yellow": ("yellow", "golden"),
+    "green": ("green", "emerald"),
+    "blue": ("blue", "azure"),
+    "purple": ("purple", "violet"),
+    "pink": ("pink", "rose"),
+    "white": ("white", "snowy"),
+}
+SIZES = {"large": ("large", "big"), "small": ("small", "tiny")}
+MATERIALS = {"matte": ("matte", "dull"), "shiny": ("shiny", "glossy", "polished")}
+FLOORS = {
+    "wood": ("on a wooden table", "on wood"),
+    "grass": ("on grass", "on the lawn"),
+    "sand": ("on sand", "on the beach"),
+    "marble": ("on a marble floor", "on marble"),
+    "checkers": ("on a checkered floor", "on a chessboard"),
+}
+LIGHTS = {
+    "daylight": ("in daylight", "at noon"),
+    "sunset": ("at sunset", "at dusk"),
+    "night": ("at night", "at midnight"),
+}
+
+HELD_OUT_WORDS = {
+    "sphere": ("orb", "globe"),
+    "cube": ("block", "crate"),
+    "cylinder": ("drum", "pillar"),
+    "red": ("scarlet", "ruby"),
+    "orange": ("tangerine",),
+    "yellow": ("lemon",),
+    "green": ("lime",),
+    "blue": ("navy", "cobalt"),
+    "purple": ("lilac",),
+    "pink": ("magenta",),
+    "white": ("ivory",),
+    "grass": ("turf", "meadow"),
+    "sand": ("desert", "dunes"),
+    "wood": ("timber", "planks"),
+    "sunset": ("twilight",),
+    "night": ("moonlight",),
+    "large": ("huge",),
+    "small": ("little",),
+    "shiny": ("gleaming",),
+}
+HELD_OUT_PAIRS = frozenset({("red", "cone"), ("blue", "cylinder"), ("yellow", "sphere"), ("purple", "cube")})
+
+COUNTS = {2: "two", 3: "three"}
+RELATIONS = {
+    "left": ("to the left of", "left of", "on the left of"),
+    "right": ("to the right of", "right of", "on the right of"),
+    "front": ("in front of",),
+    "behind": ("behind",),
+    "beside": ("next to", "beside", "and"),
+}
+OPENINGS = ("", "", "", "a picture of ", "a photo of ", "a render of ")
+
+# Words a prompt may use without naming anything, on top of those in the phrases above.
+FUNCTION_WORDS = frozenset(
+    "a an the of on in at to with and or is are there it its from by under one single left right front behind next "
+    "beside between near picture photo render image scene showing side".split()
+)
+
+
+def plural(noun: str) -> str:
+    """The plural of one of our nouns: sphere → spheres, box → boxes."""
+    return noun + ("es" if noun.endswith("x") else "s")
+
+
+def known_words() -> frozenset[str]:
+    """Every lower-case word that occurs in training captions, and harmless function words."""
+    words = set(FUNCTION_WORDS) | set(COUNTS.values())
+    for concepts in (SHAPES, COLOURS, SIZES, MATERIALS, FLOORS, LIGHTS, RELATIONS):
+        for phrases in concepts.values():
+            words.update(word for phrase in phrases for word in phrase.split())
+    words.update(plural(noun) for nouns in SHAPES.values() for noun in nouns)
+    return frozenset(words)
+
+
+def unknown_words(prompt: str) -> tuple[str, ...]:
+    """The words of ``prompt`` that no training caption used, in order, each once.
+
+    Held-out synonyms count as unknown: the language model may carry them over, training did not.
+    """
+    found = re.findall(r"[^\W\d_]+", prompt.lower())
+    known = known_words()
+    return tuple(dict.fromkeys(word for word in found if word not in known))

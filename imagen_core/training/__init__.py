@@ -1,0 +1,1 @@
+"""Data, loss and loop: how the shipped weights were made."""

@@ -1,0 +1,158 @@
+"""Training pictures: rendered once, in shards, and read back as memory maps.
+
+A shard holds SHARD scenes with consecutive seeds: ``images-*.npy`` uint8 [n, 3, h, w], and, once a text
+encoder has read their captions, ``tokens-*.npy`` float16 [n, CAPTIONS, PADDED, d] and ``lengths-*.npy``.
+Held-out words and pairs never occur (tabletop/vocabulary.py).
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from tqdm import tqdm
+
+from ..tabletop.captions import caption
+from ..tabletop.render import render
+from ..tabletop.scenes import CAMERA_DISTANCE, CAMERA_HEIGHT, HALF_FIELD, LOOK_AT_HEIGHT, Scene, sample_scene
+from ..tabletop.vocabulary import WORLD_VERSION
+from ..types import TextEmbedding
+
+if TYPE_CHECKING:
+    from ..text import TextEncoder
+
+SHARD = 1000
+CAPTIONS = 2
+# The longest training caption has 44 word pieces; a test holds this.
+PADDED = 48
+# A super-resolution stage learns from crops of this many pixels of its own size.
+CROP = 128
+# Validation and figures use seeds from here on.
+FRESH_SEEDS = 100_000_000
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pictures in [-1, 1] with the embeddings of one of their captions each."""
+
+    images: Float[Tensor, "b 3 h w"]
+    text: TextEmbedding
+
+
+def folder_for(root: Path, size: int) -> Path:
+    """Where pictures of this stage size lie: a changed world gets a folder of its own."""
+    return root / f"world{WORLD_VERSION}-{size}"
+
+
+def picture(seed: int, size: int) -> Float[Tensor, "3 h w"]:
+    """The training picture of a seed: whole at 64, a crop of CROP pixels at the super-resolution sizes."""
+    scene = sample_scene(seed)
+    return render(scene, size, crop=None if size <= CROP else crop_of(scene, size, seed))
+
+
+def crop_of(scene: Scene, size: int, seed: int) -> tuple[int, int, int, int]:
+    """Where to cut CROP × CROP pixels: three times in four around a point of a thing, else anywhere."""
+    rng = np.random.default_rng([seed, size])
+    centre = rng.uniform(0, size, 2)
+    if rng.random() < 0.75:
+        thing = scene.things[int(rng.integers(len(scene.things)))]
+        x = thing.x + rng.uniform(-1, 1) * thing.reach
+        y = rng.uniform(0, 1) * thing.height
+        # The camera looks down a little; for placing a crop its tilt may be taken as a shift.
+        tilt = (CAMERA_HEIGHT - LOOK_AT_HEIGHT) / CAMERA_DISTANCE
+        depth = thing.z + CAMERA_DISTANCE
+        across, down = x / depth, (CAMERA_HEIGHT - y) / depth - tilt
+        centre = np.array([(down / HALF_FIELD + 1) * size / 2, (across / HALF_FIELD + 1) * size / 2])
+    top, left = (int(np.clip(c - CROP / 2, 0, size - CROP)) // 4 * 4 for c in centre)
+    return top, left, CROP, CROP
+
+
+def to_bytes(image: Float[Tensor, "*b 3 h w"]) -> np.ndarray:
+    """[-1, 1] → uint8, rounded."""
+    return ((image + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).numpy()
+
+
+def render_shards(root: Path, size: int, pictures: int, workers: int) -> None:
+    """Render what is missing of the first ``pictures`` pictures, several processes side by side."""
+    folder = folder_for(root, size)
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = [(folder, size, number) for number in range(-(-pictures // SHARD))]
+    missing = [job for job in wanted if not _path(folder, "images", job[2]).exists()]
+    # Spawned, not forked: torch's threads do not survive a fork.
+    with ProcessPoolExecutor(max_workers=workers, mp_context=get_context("spawn")) as pool:
+        list(tqdm(pool.map(_render_shard, missing), total=len(missing), desc=f"rendering {size}", unit="shard"))
+
+
+def _render_shard(job: tuple[Path, int, int]) -> None:
+    folder, size, number = job
+    torch.set_num_threads(1)
+    first = number * SHARD
+    images = np.stack([to_bytes(picture(seed, size)) for seed in range(first, first + SHARD)])
+    _save(_path(folder, "images", number), images)
+
+
+def encode_shards(root: Path, size: int, pictures: int, encoder: TextEncoder) -> None:
+    """Embed the captions that are still missing."""
+    folder = folder_for(root, size)
+    numbers = [n for n in range(-(-pictures // SHARD)) if not _path(folder, "lengths", n).exists()]
+    for number in tqdm(numbers, desc="encoding captions", unit="shard", disable=not numbers):
+        captions = [
+            caption(sample_scene(seed), seed * CAPTIONS + k)
+            for seed in range(number * SHARD, (number + 1) * SHARD)
+            for k in range(CAPTIONS)
+        ]
+        # Captions of like length share a batch, so that little padding is computed.
+        order = sorted(range(len(captions)), key=lambda i: len(captions[i]))
+        tokens = np.zeros((len(captions), PADDED, encoder.width), dtype=np.float16)
+        lengths = np.zeros(len(captions), dtype=np.uint8)
+        for start in range(0, len(order), 50):
+            chunk = order[start : start + 50]
+            text = encoder([captions[i] for i in chunk])
+            n = text.tokens.shape[1]
+            tokens[chunk, :n] = (text.tokens * text.mask[..., None]).numpy()
+            lengths[chunk] = text.mask.sum(1).numpy()
+        _save(_path(folder, "tokens", number), tokens.reshape(SHARD, CAPTIONS, PADDED, -1))
+        _save(_path(folder, "lengths", number), lengths.reshape(SHARD, CAPTIONS))
+
+
+class Pictures:
+    """The first ``pictures`` pictures of a size; batches are a pure function of the step that asks."""
+
+    def __init__(self, root: Path, size: int, pictures: int) -> None:
+        folder = folder_for(root, size)
+        numbers = range(-(-pictures // SHARD))
+        self.pictures = pictures
+        self._images, self._tokens, self._lengths = (
+            [np.load(_path(folder, kind, n), mmap_mode="r") for n in numbers] for kind in ("images", "tokens", "lengths")
+        )
+
+    def batch(self, indices: Tensor, captions: Tensor, *, device: str | torch.device = "cpu") -> Batch:
+        """Pictures ``indices`` [b] with caption number ``captions`` [b] each."""
+        places = [(*divmod(int(i), SHARD), int(c)) for i, c in zip(indices, captions)]
+        images = torch.from_numpy(np.stack([self._images[shard][i] for shard, i, _ in places]))
+        lengths = torch.tensor([int(self._lengths[shard][i, c]) for shard, i, c in places])
+        longest = int(lengths.max())
+        tokens = torch.from_numpy(np.stack([self._tokens[shard][i, c, :longest] for shard, i, c in places]))
+        mask = torch.arange(longest) < lengths[:, None]
+        text = TextEmbedding(tokens.float().to(device), mask.to(device))
+        return Batch(images.to(device).float() / 127.5 - 1, text)
+
+
+def _path(folder: Path, kind: str, number: int) -> Path:
+    return folder / f"{kind}-{number:04d}.npy"
+
+
+def _save(path: Path, array: np.ndarray) -> None:
+    # Written aside and renamed, so that a shard is there whole or not at all.
+    aside = path.with_suffix(f".{os.getpid()}.tmp")
+    with aside.open("wb") as file:
+        np.save(file, array)
+    aside.replace(path)

@@ -1,0 +1,148 @@
+"""The values that travel between the layers, and the glossary of their names.
+
+Glossary (the field's names, used everywhere in this repository)
+----------------------------------------------------------------
+x          a clean image, float32 in [-1, 1], shape ``[b, 3, h, w]``.
+t          diffusion time in [0, 1]: 0 is the data, 1 is pure noise.
+alpha, sigma
+           signal and noise scale of the variance-preserving process,
+           ``z = alpha x + sigma eps`` with ``alpha^2 + sigma^2 = 1``.
+log_snr    ``log(alpha^2 / sigma^2)``, the only thing the network is told about t.
+z          the noised image at some level.
+eps        the unit Gaussian noise inside z.
+v          ``alpha eps - sigma x`` (Salimans & Ho 2022), what the shipped networks predict.
+x0_hat     an estimate of x made from z.
+w          guidance weight, the paper's form: ``w = 1`` is off (Saharia et al. 2022, eq. 2).
+s          the scale that dynamic thresholding divides by; 1 means "nothing to do".
+aug_level  noise-conditioning augmentation of the low-resolution image, in [0, 1].
+low_res    the (augmented) low-resolution image a super-resolution stage is conditioned on.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+class UserError(ValueError):
+    """Something the user said cannot be done; the message is one line, naming field and range."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """One noise level of the process: time ``t`` in [0, 1] and its ``log_snr`` (may be +inf at t = 0)."""
+
+    t: float
+    log_snr: float
+
+    @property
+    def alpha(self) -> float:
+        """Signal scale, ``sqrt(sigmoid(log_snr))``."""
+        return math.sqrt(_sigmoid(self.log_snr))
+
+    @property
+    def sigma(self) -> float:
+        """Noise scale, ``sqrt(sigmoid(-log_snr))``."""
+        return math.sqrt(_sigmoid(-self.log_snr))
+
+
+def _sigmoid(x: float) -> float:
+    # The two branches keep exp() from overflowing at either end.
+    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
+
+
+@dataclass(frozen=True)
+class TextEmbedding:
+    """A frozen language model's output: one vector per token and which tokens are real."""
+
+    tokens: Float[Tensor, "b n d"]
+    mask: Bool[Tensor, "b n"]
+
+    def __len__(self) -> int:
+        return self.tokens.shape[0]
+
+    def null(self) -> TextEmbedding:
+        """The unconditional text: zeroed embeddings (Saharia et al. 2022, sec. 2.2).
+
+        One token stays visible, so that attention always has something to look at.
+        """
+        mask = torch.zeros_like(self.mask[:, :1]).logical_not()
+        return TextEmbedding(torch.zeros_like(self.tokens[:, :1]), mask)
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """Everything a stage is conditioned on; ``low_res`` is already resized and augmented."""
+
+    text: TextEmbedding
+    low_res: Float[Tensor, "b 3 h w"] | None = None
+    aug_level: float | None = None
+
+
+@dataclass(frozen=True)
+class Denoised:
+    """What one evaluation of the guided, thresholded denoiser knows.
+
+    A step moves towards ``x0_hat`` and re-noises from ``x0_renoise`` (the same tensor except for
+    rules such as CFG++). ``x0_raw`` is the guided estimate before thresholding; ``x0_cond`` and
+    ``x0_uncond`` are what guidance mixed (``x0_uncond`` is None where it was not evaluated).
+    ``s`` is the threshold's scale per image, 1 where the rule has none.
+    """
+
+    x0_hat: Float[Tensor, "b 3 h w"]
+    x0_renoise: Float[Tensor, "b 3 h w"]
+    x0_raw: Float[Tensor, "b 3 h w"]
+    x0_cond: Float[Tensor, "b 3 h w"]
+    x0_uncond: Float[Tensor, "b 3 h w"] | None
+    s: Float[Tensor, " b"]
+
+
+class Denoise(Protocol):
+    """A denoiser: the only view of a network that a sampler has."""
+
+    def __call__(self, z: Float[Tensor, "b 3 h w"], level: Level) -> Denoised: ...
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One step of one stage: from level ``now`` to level ``next``; ``z`` is the input at ``now``."""
+
+    stage: str
+    index: int
+    now: Level
+    next: Level
+    z: Float[Tensor, "b 3 h w"]
+    out: Denoised
+
+
+class Network(Protocol):
+    """What the denoiser asks of a network, ours or an adapted one."""
+
+    def prepare(self, text: TextEmbedding) -> Any:
+        """What depends on the text alone: done once a stage, handed back at each call."""
+
+    def __call__(
+        self,
+        z: Float[Tensor, "b 3 h w"],
+        log_snr: Float[Tensor, " b"],
+        context: Any,
+        low_res: Float[Tensor, "b 3 h w"] | None = None,
+        aug_level: Float[Tensor, " b"] | None = None,
+    ) -> Float[Tensor, "b 3 h w"]:
+        """The raw prediction in the stage's parameterization (eps, v or x0)."""
+
+
+@dataclass(frozen=True)
+class StageSpec:
+    """What the process must know of a trained stage. ``low_res_size`` is None for the base."""
+
+    name: str
+    size: int
+    low_res_size: int | None
+    schedule: str
+    prediction: str
