@@ -21,7 +21,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..tabletop.captions import caption
-from ..tabletop.render import render
+from ..tabletop.render import render, to_bytes
 from ..tabletop.scenes import CAMERA_DISTANCE, CAMERA_HEIGHT, HALF_FIELD, LOOK_AT_HEIGHT, Scene, sample_scene
 from ..tabletop.vocabulary import WORLD_VERSION
 from ..types import TextEmbedding
@@ -73,11 +73,6 @@ def crop_of(scene: Scene, size: int, seed: int) -> tuple[int, int, int, int]:
         centre = np.array([(down / HALF_FIELD + 1) * size / 2, (across / HALF_FIELD + 1) * size / 2])
     top, left = (int(np.clip(c - CROP / 2, 0, size - CROP)) // 4 * 4 for c in centre)
     return top, left, CROP, CROP
-
-
-def to_bytes(image: Float[Tensor, "*b 3 h w"]) -> np.ndarray:
-    """[-1, 1] → uint8, rounded."""
-    return ((image + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).numpy()
 
 
 def render_shards(root: Path, size: int, pictures: int, workers: int) -> None:

@@ -1,0 +1,117 @@
+"""Building blocks of the Efficient U-Net."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+KeysValues = tuple[Float[Tensor, "b n c"], Float[Tensor, "b n c"]]
+
+
+def zeroed(layer: nn.Conv2d | nn.Linear) -> nn.Conv2d | nn.Linear:
+    """The layer with weights and bias at zero: a residual branch then starts as nothing."""
+    nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+class Fourier(nn.Module):
+    """A scalar → cosines and sines at frequencies spaced evenly in log, then two linear layers."""
+
+    frequencies: Tensor
+
+    def __init__(self, slowest: float, fastest: float, width: int, features: int = 32) -> None:
+        super().__init__()
+        steps = torch.linspace(math.log(slowest), math.log(fastest), features).exp()
+        self.register_buffer("frequencies", steps, persistent=False)
+        self.mlp = nn.Sequential(nn.Linear(2 * features, width), nn.SiLU(), nn.Linear(width, width))
+
+    def forward(self, x: Float[Tensor, " b"]) -> Float[Tensor, "b w"]:
+        # The angles are taken in float32: half precision would blur the fast ones.
+        angles = x.float()[:, None] * self.frequencies.float()
+        waves = torch.cat([angles.cos(), angles.sin()], 1)
+        return self.mlp(waves.to(self.mlp[0].weight.dtype))
+
+
+class TextPool(nn.Module):
+    """Attention pooling: one learned query looks at all tokens (Saharia et al. 2022, sec. 2.4, App. D.1)."""
+
+    def __init__(self, text: int, width: int) -> None:
+        super().__init__()
+        self.score = nn.Linear(text, 1)
+        self.mlp = nn.Sequential(nn.Linear(text, width), nn.SiLU(), nn.Linear(width, width))
+
+    def forward(self, tokens: Float[Tensor, "b n d"], mask: Bool[Tensor, "b n"]) -> Float[Tensor, "b w"]:
+        score = self.score(tokens).squeeze(-1).masked_fill(~mask, -torch.inf)
+        return self.mlp((score.softmax(1).unsqueeze(1) @ tokens).squeeze(1))
+
+
+class ResBlock(nn.Module):
+    """Two 3 × 3 convolutions with the conditioning as scale and shift between them."""
+
+    def __init__(self, inner: int, outer: int, embed: int) -> None:
+        super().__init__()
+        self.norm1, self.conv1 = nn.GroupNorm(8, inner), nn.Conv2d(inner, outer, 3, padding=1)
+        self.film = nn.Linear(embed, 2 * outer)
+        self.norm2, self.conv2 = nn.GroupNorm(8, outer), zeroed(nn.Conv2d(outer, outer, 3, padding=1))
+        self.skip = nn.Conv2d(inner, outer, 1) if inner != outer else nn.Identity()
+
+    def forward(self, x: Float[Tensor, "b i h w"], embed: Float[Tensor, "b e"]) -> Float[Tensor, "b o h w"]:
+        h = self.conv1(F.silu(self.norm1(x)))
+        scale, shift = self.film(embed)[:, :, None, None].chunk(2, 1)
+        h = self.conv2(F.silu(torch.addcmul(shift, self.norm2(h), 1 + scale)))
+        return self.skip(x) + h
+
+
+class Attention(nn.Module):
+    """Pixels attend to text and, with ``own``, to each other in the same softmax.
+
+    The text's keys and values are concatenated to the pixels' (Saharia et al. 2022, sec. 2.4 and App. D.1);
+    they depend on the text alone and are made once a stage by :meth:`keys_values`.
+    """
+
+    def __init__(self, width: int, text: int, *, own: bool, positions: bool, head: int = 32) -> None:
+        super().__init__()
+        self.heads = width // head
+        self.norm = nn.GroupNorm(8, width)
+        self.query = nn.Linear(width, width)
+        self.own = nn.Linear(width, 2 * width) if own else None
+        self.positions = nn.Linear(16, width) if positions else None
+        self.text = nn.Linear(text, 2 * width)
+        self.out = zeroed(nn.Linear(width, width))
+
+    def keys_values(self, tokens: Float[Tensor, "b n d"]) -> KeysValues:
+        keys, values = self.text(tokens).chunk(2, -1)
+        return keys, values
+
+    def forward(
+        self, x: Float[Tensor, "b c h w"], text: KeysValues, mask: Bool[Tensor, "b n"]
+    ) -> Float[Tensor, "b c h w"]:
+        b, c, height, width = x.shape
+        pixels = self.norm(x).flatten(2).transpose(1, 2)
+        if self.positions is not None:
+            pixels = pixels + self.positions(_coordinates(height, width, x))
+        keys, values = text
+        if self.own is not None:
+            own_keys, own_values = self.own(pixels).chunk(2, -1)
+            keys, values = torch.cat([own_keys, keys], 1), torch.cat([own_values, values], 1)
+            mask = torch.cat([mask.new_ones(b, height * width), mask], 1)
+        q, k, v = (t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in (self.query(pixels), keys, values))
+        h = F.scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None, None, :])
+        h = self.out(h.transpose(1, 2).flatten(2))
+        return x + h.transpose(1, 2).unflatten(2, (height, width))
+
+
+def _coordinates(height: int, width: int, like: Tensor) -> Float[Tensor, "p 16"]:
+    """Where each pixel is, in waves across the whole picture, so that one network serves several sizes."""
+    y, x = torch.meshgrid(
+        *((torch.arange(n, device=like.device) + 0.5) / n for n in (height, width)), indexing="ij"
+    )
+    frequency = math.pi * torch.tensor([0.5, 1.0, 2.0, 4.0], device=like.device)
+    angles = torch.cat([y.reshape(-1, 1) * frequency, x.reshape(-1, 1) * frequency], 1)
+    return torch.cat([angles.sin(), angles.cos()], 1).to(like.dtype)

@@ -1,0 +1,64 @@
+"""``python -m imagen_core train``: prepare the pictures, train a stage, look at grids, ship the weights."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+from ..types import UserError
+
+GRID_EVERY = 1000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from .loop import STAGES, Recipe
+
+    parser.add_argument("--stage", required=True, choices=sorted(STAGES), help="which of the three models to train")
+    parser.add_argument("--run", type=Path, required=True, help="the run's own folder: resumed if it has a state")
+    parser.add_argument("--data", type=Path, default=Path("runs/data"), help="where pictures are kept (default %(default)s)")
+    parser.add_argument("--workers", type=int, default=2, help="processes that render missing pictures (default %(default)s)")
+    parser.add_argument("--cpu", action="store_true", help="train on the CPU even where there is a GPU")
+    parser.add_argument("--grid-every", type=int, default=GRID_EVERY, help="steps between sample grids, 0 for none (default %(default)s)")
+    parser.add_argument("--ship", type=Path, help="write the averaged weights into this cascade folder at the end")
+    for field in dataclasses.fields(Recipe):
+        if field.name != "stage":
+            kind = {"int": int, "float": float}[str(field.type)]
+            parser.add_argument(
+                "--" + field.name.replace("_", "-"), type=kind, help=f"default for each stage: {_defaults(field.name)}"
+            )
+
+
+def _defaults(name: str) -> str:
+    from .recipes import RECIPES
+
+    return ", ".join(f"{stage} {getattr(recipe, name)}" for stage, recipe in RECIPES.items())
+
+
+def run(args: argparse.Namespace) -> dict:
+    """Do it all; returns what was trained."""
+    from ..text import TEXT_ENCODERS
+    from .data import encode_shards, render_shards
+    from .grids import draw_grid
+    from .loop import STAGES, Progress, Recipe, train
+    from .recipes import RECIPES
+
+    if args.workers < 1:
+        raise UserError(f"--workers: must be at least 1, got {args.workers}")
+    given = {f.name: value for f in dataclasses.fields(Recipe) if (value := getattr(args, f.name, None)) is not None}
+    recipe = dataclasses.replace(RECIPES[args.stage], **given)
+    size = STAGES[args.stage].size
+    encoder = TEXT_ENCODERS["minilm"]()
+    render_shards(args.data, size, recipe.pictures, args.workers)
+    encode_shards(args.data, size, recipe.pictures, encoder)
+
+    def watch(progress: Progress) -> None:
+        if args.grid_every and progress.step % args.grid_every == 0:
+            draw_grid(progress.averaged, STAGES[args.stage], encoder, args.run / f"grid-{progress.step:06d}.png")
+
+    unet = train(recipe, args.data, args.run, cpu=args.cpu, watch=watch)
+    if args.ship:
+        from .ship import ship
+
+        ship(args.ship, unet, recipe, encoder)
+    return {"stage": args.stage, "run": str(args.run), **dataclasses.asdict(recipe)}

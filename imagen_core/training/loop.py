@@ -1,0 +1,215 @@
+"""One training loop for all stages, on accelerate: CPU, one GPU or many by the same command.
+
+A step is a pure function of (seed, step): its pictures, captions, levels and noise are drawn for the
+whole batch and then shared out, so that a resumed run, or one on more processes, takes the same steps.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+from tqdm import tqdm
+
+from ..types import StageSpec, TextEmbedding, UserError
+from ..unet import CONFIGS, UNet
+from .data import CAPTIONS, Batch, Pictures
+from .objective import Example, Objective, make_example
+
+STAGES = {
+    "base": StageSpec("base64", 64, None, "cosine", "v"),
+    "sr256": StageSpec("sr256", 256, 64, "cosine", "v"),
+    "sr1024": StageSpec("sr1024", 1024, 256, "linear", "v"),
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a run does. Only ``steps`` may change when a run is resumed (it moves the decay)."""
+
+    stage: str
+    steps: int
+    batch: int = 32
+    size: int = 64
+    small_steps: int = 0
+    lr: float = 1e-3
+    warmup: int = 200
+    decay: float = 0.33
+    ema: float = 0.998
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    pictures: int = 24_000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.stage not in STAGES:
+            raise UserError(f"stage: {self.stage!r} is not one of {', '.join(STAGES)}")
+        for name in ("steps", "batch", "pictures"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name}: must be at least 1, got {getattr(self, name)}")
+        multiple = 2 * CONFIGS[STAGES[self.stage].name].multiple
+        if self.size % multiple or not multiple <= self.size <= 128:
+            raise UserError(f"size: must be a multiple of {multiple} between {multiple} and 128, got {self.size}")
+
+    def rate(self, step: int) -> float:
+        """Learning rate at a step: linear warm-up, flat, linear decay to zero over the last ``decay`` of the run."""
+        rise = (step + 1) / max(1, self.warmup)
+        fall = (self.steps - step) / max(1.0, self.decay * self.steps)
+        return self.lr * min(1.0, rise, fall)
+
+    def size_at(self, step: int) -> int:
+        """The first ``small_steps`` steps run at half the side, for a quarter of the cost."""
+        return self.size // 2 if step < self.small_steps else self.size
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run is: handed to the callers of :func:`train` after each step."""
+
+    step: int
+    loss: float
+    images_per_second: float
+    averaged: UNet
+
+
+def averaged(unet: UNet, decay: float) -> AveragedModel:
+    """Exponential moving average of the weights; short memory at first, so that early grids are honest."""
+
+    @torch.no_grad()
+    def update(mean: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
+        n = int(count)
+        torch._foreach_lerp_(mean, current, 1 - min(decay, (1 + n) / (10 + n)))
+
+    return AveragedModel(unet, multi_avg_fn=update)
+
+
+def example_at(recipe: Recipe, pictures: Pictures, step: int) -> Example:
+    """The whole batch of a step, on the CPU."""
+    random = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
+    indices = torch.randint(recipe.pictures, (recipe.batch,), generator=random)
+    captions = torch.randint(CAPTIONS, (recipe.batch,), generator=random)
+    batch = pictures.batch(indices, captions)
+    return make_example(batch, STAGES[recipe.stage], recipe.size_at(step), random)
+
+
+def share(example: Example, rank: int, processes: int, device: torch.device) -> Example:
+    """The rows of a batch that one process works on."""
+
+    def mine(x: Tensor | None) -> Tensor | None:
+        return None if x is None else x[rank::processes].to(device)
+
+    text = TextEmbedding(mine(example.text.tokens), mine(example.text.mask))
+    rest = (mine(getattr(example, name)) for name in ("t", "eps", "low_res", "aug_level"))
+    return Example(mine(example.x), text, *rest)
+
+
+def train(
+    recipe: Recipe,
+    data: Path,
+    run: Path,
+    *,
+    cpu: bool = False,
+    save_minutes: float = 10.0,
+    watch: Callable[[Progress], None] | None = None,
+) -> UNet:
+    """Train or resume ``run`` and return the averaged network.
+
+    The run's folder keeps recipe.json, log.jsonl and state.pt (weights, average, optimiser, step), which is
+    only ever read back by its own run and never unpickled beyond tensors.
+    """
+    from accelerate import Accelerator
+
+    accelerator = Accelerator(cpu=cpu)
+    if recipe.batch % accelerator.num_processes:
+        raise UserError(f"batch: must be a multiple of the {accelerator.num_processes} processes, got {recipe.batch}")
+    spec = STAGES[recipe.stage]
+    torch.manual_seed(recipe.seed)
+    unet = UNet(CONFIGS[spec.name]).to(accelerator.device, memory_format=torch.channels_last)
+    ema = averaged(unet, recipe.ema)
+    optimizer = torch.optim.AdamW(_groups(unet, recipe.weight_decay), lr=recipe.lr, betas=(0.9, 0.99), fused=True)
+    first = _resume(run, recipe, unet, ema, optimizer, accelerator.device)
+    model, optimizer = accelerator.prepare(Objective(unet, spec), optimizer)
+    pictures = Pictures(data, spec.size, recipe.pictures)
+
+    bar = tqdm(
+        range(first, recipe.steps), initial=first, total=recipe.steps, desc=spec.name, unit="step",
+        disable=not accelerator.is_main_process, mininterval=5.0,
+    )  # fmt: skip
+    mean_loss, saved = math.nan, time.monotonic()
+    for step in bar:
+        began = time.monotonic()
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.rate(step)
+        example = share(
+            example_at(recipe, pictures, step), accelerator.process_index, accelerator.num_processes, accelerator.device
+        )
+        loss = model(example)
+        accelerator.backward(loss)
+        accelerator.clip_grad_norm_(model.parameters(), recipe.clip)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        ema.update_parameters(unet)
+
+        now = float(accelerator.reduce(loss.detach(), "mean"))
+        if not math.isfinite(now):
+            raise UserError(f"loss: is {now} at step {step}; try a lower --lr (the run can be resumed from its last state)")
+        mean_loss = now if math.isnan(mean_loss) else 0.98 * mean_loss + 0.02 * now
+        if accelerator.is_main_process:
+            speed = recipe.batch / (time.monotonic() - began)
+            bar.set_postfix_str(f"loss {mean_loss:.4f}, {speed:.0f} images/s", refresh=False)
+            if step % 50 == 0:
+                _log(run, step=step, loss=round(now, 5), mean_loss=round(mean_loss, 5), images_per_second=round(speed, 1))
+            if time.monotonic() - saved > 60 * save_minutes or step + 1 == recipe.steps:
+                _save(run, recipe, step + 1, unet, ema, optimizer)
+                saved = time.monotonic()
+            if watch:
+                watch(Progress(step + 1, mean_loss, speed, ema.module))
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
+    return ema.module
+
+
+def _groups(unet: nn.Module, weight_decay: float) -> list[dict]:
+    """Weight decay for matrices and kernels only, not for biases and norms."""
+    decayed = [p for p in unet.parameters() if p.ndim > 1]
+    rest = [p for p in unet.parameters() if p.ndim <= 1]
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
+
+
+def _save(run: Path, recipe: Recipe, step: int, unet: nn.Module, ema: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    run.mkdir(parents=True, exist_ok=True)
+    (run / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1))
+    state = {"step": step, "unet": unet.state_dict(), "ema": ema.state_dict(), "optimizer": optimizer.state_dict()}
+    aside = run / "state.tmp"
+    torch.save(state, aside)
+    aside.replace(run / "state.pt")
+
+
+def _resume(
+    run: Path, recipe: Recipe, unet: nn.Module, ema: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device
+) -> int:
+    """Load the run's state if it has one; the step to go on with."""
+    if not (run / "state.pt").exists():
+        return 0
+    before = json.loads((run / "recipe.json").read_text())
+    changed = [name for name, value in asdict(recipe).items() if name != "steps" and before.get(name) != value]
+    if changed:
+        raise UserError(f"{changed[0]}: {run} was begun with {before.get(changed[0])!r}; resume with that or use a new folder")
+    state = torch.load(run / "state.pt", map_location=device, weights_only=True)
+    unet.load_state_dict(state["unet"])
+    ema.load_state_dict(state["ema"])
+    optimizer.load_state_dict(state["optimizer"])
+    return int(state["step"])
+
+
+def _log(run: Path, **facts: float) -> None:
+    run.mkdir(parents=True, exist_ok=True)
+    with (run / "log.jsonl").open("a") as file:
+        file.write(json.dumps(facts) + "\n")

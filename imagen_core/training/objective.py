@@ -1,0 +1,85 @@
+"""The loss: one network, one random level per example, mean squared error in v.
+
+In v the error is weighted by SNR + 1 as seen from x (Salimans & Ho 2022, sec. 4): flat enough that no level
+is forgotten. Levels are spread evenly over a batch (Kingma et al. 2021, App. I.1), which lowers the variance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..augmentation import augment, resize
+from ..parameterization import PREDICTIONS
+from ..schedules import SCHEDULES, alpha_sigma
+from ..types import StageSpec, TextEmbedding
+from ..unet import UNet
+from .data import CROP, Batch
+
+# The paper drops the text from one example in ten, in all three stages (sec. 2.2).
+TEXT_DROPPED = 0.1
+
+
+@dataclass(frozen=True)
+class Example:
+    """Everything random about a training step, drawn for the whole batch before it is shared out."""
+
+    x: Float[Tensor, "b 3 h w"]
+    text: TextEmbedding
+    t: Float[Tensor, " b"]
+    eps: Float[Tensor, "b 3 h w"]
+    low_res: Float[Tensor, "b 3 h w"] | None
+    aug_level: Float[Tensor, " b"] | None
+
+
+def make_example(batch: Batch, spec: StageSpec, size: int, random: torch.Generator) -> Example:
+    """Draw level, noise, dropped texts and, for a super-resolution stage, the crop and its augmentation.
+
+    ``size`` is the side to train at: smaller than the picture means shrunk for a base (early training),
+    cut out for a super-resolution stage. ``random`` lives on the CPU; devices then see the same draws.
+    """
+    x, b, device = batch.images, len(batch.images), batch.images.device
+    low_res = aug_level = None
+    if spec.low_res_size is None:
+        x = resize(x, size)
+    else:
+        factor = spec.size // spec.low_res_size
+        top, left = (int(torch.randint((CROP - size) // factor + 1, (), generator=random)) * factor for _ in "yx")
+        x = x[..., top : top + size, left : left + size]
+        aug_level = torch.rand(b, generator=random).to(device)
+        noise = torch.randn(x.shape, generator=random).to(device)
+        low_res = augment(resize(resize(x, size // factor), size), aug_level, noise)
+    t = (torch.rand((), generator=random) + torch.arange(b) / b) % 1
+    t = t[torch.randperm(b, generator=random)]
+    eps = torch.randn(x.shape, generator=random)
+    dropped = torch.rand(b, generator=random) < TEXT_DROPPED
+    text = drop(batch.text, dropped.to(device))
+    return Example(x, text, t.to(device), eps.to(device), low_res, aug_level)
+
+
+def drop(text: TextEmbedding, dropped: Bool[Tensor, " b"]) -> TextEmbedding:
+    """Replace the chosen rows by the null text; the same as TextEmbedding.null, row by row."""
+    only_first = torch.arange(text.mask.shape[1], device=text.mask.device) == 0
+    tokens = text.tokens.masked_fill(dropped[:, None, None], 0)
+    return TextEmbedding(tokens, torch.where(dropped[:, None], only_first, text.mask))
+
+
+class Objective(nn.Module):
+    """The loss as one module, so that a distributed wrapper sees every parameter used in its forward."""
+
+    def __init__(self, unet: UNet, spec: StageSpec) -> None:
+        super().__init__()
+        self.unet, self.spec = unet, spec
+
+    def forward(self, example: Example) -> Float[Tensor, ""]:
+        log_snr = SCHEDULES[self.spec.schedule](example.t)
+        alpha, sigma = (a[:, None, None, None] for a in alpha_sigma(log_snr))
+        z = alpha * example.x + sigma * example.eps
+        context = self.unet.prepare(example.text)
+        predicted = self.unet(z, log_snr, context, example.low_res, example.aug_level)
+        target = PREDICTIONS[self.spec.prediction].target(example.x, example.eps, alpha, sigma)
+        return F.mse_loss(predicted.float(), target)
