@@ -61,7 +61,7 @@ class UNetConfig:
 # The shipped stages. Cost per evaluation at full size: `python -m imagen_core info`.
 CONFIGS = {
     "base64": UNetConfig((64, 128, 256), (1, 1, 2), ("none", "self", "self"), positions=True),
-    "sr256": UNetConfig((32, 64, 128), (1, 2, 3), ("none", "none", "self"), detail=8, text=128, low_res=True),
+    "sr256": UNetConfig((32, 64, 128), (1, 2, 2), ("none", "none", "self"), detail=8, text=128, low_res=True),
     "sr1024": UNetConfig((32, 64, 128), (1, 1, 2), ("none", "none", "text"), fold=4, detail=8, text=128, low_res=True),
 }
 

@@ -1,0 +1,115 @@
+"""The Efficient U-Net: shapes, what depends on what, and the cost the design allows."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+from torch.utils.flop_counter import FlopCounterMode
+
+from imagen_core.layers import Attention
+from imagen_core.types import TextEmbedding, UserError
+from imagen_core.unet import CONFIGS, UNet, UNetConfig
+
+# GFLOP per evaluation at full size, from the design's table.
+BUDGET = {"base64": (64, 2.0), "sr256": (256, 8.0), "sr1024": (1024, 40.0)}
+
+
+def awake(config: UNetConfig, seed: int = 0) -> UNet:
+    """A network whose zeroed layers are not: otherwise its output is zero whatever goes in."""
+    torch.manual_seed(seed)
+    net = UNet(config).eval()
+    for p in net.parameters():
+        if not p.any():
+            nn.init.normal_(p, std=0.1)
+    return net
+
+
+def some_text(b: int = 2, n: int = 5, width: int = 384, seed: int = 0) -> TextEmbedding:
+    random = torch.Generator().manual_seed(seed)
+    return TextEmbedding(torch.randn(b, n, width, generator=random), torch.ones(b, n, dtype=torch.bool))
+
+
+def inputs(name: str, b: int = 2, size: int = 32) -> tuple[torch.Tensor, torch.Tensor, dict]:
+    random = torch.Generator().manual_seed(1)
+    z = torch.randn(b, 3, size, size, generator=random)
+    extra = {"low_res": z.roll(1, 0), "aug_level": torch.full((b,), 0.1)} if name != "base64" else {}
+    return z, torch.linspace(-3, 3, b), extra
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_cost_is_within_the_design(name: str) -> None:
+    size, most = BUDGET[name]
+    with torch.device("meta"):
+        net = UNet(CONFIGS[name])
+        z, log_snr = torch.empty(1, 3, size, size), torch.empty(1)
+        text = TextEmbedding(torch.empty(1, 20, 384), torch.ones(1, 20, dtype=torch.bool))
+        extra = {"low_res": z, "aug_level": log_snr} if name != "base64" else {}
+        context = net.prepare(text)
+        with FlopCounterMode(display=False) as counter:
+            assert net(z, log_snr, context, **extra).shape == z.shape
+    assert 0.25 * most < counter.get_total_flops() / 1e9 <= most
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@torch.inference_mode()
+def test_everything_it_is_told_matters(name: str) -> None:
+    net = awake(CONFIGS[name])
+    z, log_snr, extra = inputs(name)
+    context = net.prepare(some_text())
+    out = net(z, log_snr, context, **extra)
+    changed = [
+        net(z + 0.1, log_snr, context, **extra),
+        net(z, log_snr + 1, context, **extra),
+        net(z, log_snr, net.prepare(some_text(seed=9)), **extra),
+    ]
+    if extra:
+        changed.append(net(z, log_snr, context, extra["low_res"] + 0.1, extra["aug_level"]))
+        changed.append(net(z, log_snr, context, extra["low_res"], extra["aug_level"] + 0.5))
+    for other in changed:
+        assert float((other - out).abs().mean()) > 1e-4
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@torch.inference_mode()
+def test_a_row_does_not_depend_on_its_batch_or_on_padding(name: str) -> None:
+    net = awake(CONFIGS[name])
+    z, log_snr, extra = inputs(name)
+    text = some_text()
+    padded = TextEmbedding(
+        torch.cat([text.tokens, torch.full((2, 3, 384), 7.0)], 1),
+        torch.cat([text.mask, torch.zeros(2, 3, dtype=torch.bool)], 1),
+    )
+    both = net(z, log_snr, net.prepare(padded), **extra)
+    alone = TextEmbedding(text.tokens[1:], text.mask[1:])
+    second = net(z[1:], log_snr[1:], net.prepare(alone), **{k: v[1:] for k, v in extra.items()})
+    assert_close(both[1:], second, atol=1e-4, rtol=1e-4)
+
+
+@torch.inference_mode()
+def test_super_resolution_is_fully_convolutional() -> None:
+    """The 1024 stage has no self-attention: far from the edge, a shifted picture gives a shifted output."""
+    net = awake(CONFIGS["sr1024"])
+    assert all(layer.own is None for layer in net.modules() if isinstance(layer, Attention))
+    z, log_snr, extra = inputs("sr1024", size=64)
+    assert net(z[..., :48], log_snr, net.prepare(some_text()), extra["low_res"][..., :48], extra["aug_level"]).shape == (
+        2, 3, 64, 48,
+    )  # fmt: skip
+
+
+def test_a_super_resolution_stage_insists_on_its_input() -> None:
+    net = UNet(CONFIGS["sr256"])
+    z, log_snr, _ = inputs("sr256")
+    with pytest.raises(ValueError, match="low_res"):
+        net(z, log_snr, net.prepare(some_text()))
+
+
+def test_config_round_trips_and_refuses_nonsense() -> None:
+    config = CONFIGS["base64"]
+    assert UNetConfig(**{k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(config).items()}) == config
+    for wrong in ({"channels": (64,)}, {"attention": ("none", "self", "both")}, {"channels": (64, 128, 100)}):
+        with pytest.raises(UserError, match="unet"):
+            dataclasses.replace(config, **wrong)
