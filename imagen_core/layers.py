@@ -35,7 +35,7 @@ class Fourier(nn.Module):
         # The angles are taken in float32: half precision would blur the fast ones.
         angles = x.float()[:, None] * self.frequencies.float()
         waves = torch.cat([angles.cos(), angles.sin()], 1)
-        return self.mlp(waves.to(self.mlp[0].weight.dtype))
+        return self.mlp(waves.to(next(self.mlp.parameters()).dtype))
 
 
 class TextPool(nn.Module):
@@ -92,7 +92,7 @@ class Attention(nn.Module):
     def forward(
         self, x: Float[Tensor, "b c h w"], text: KeysValues, mask: Bool[Tensor, "b n"]
     ) -> Float[Tensor, "b c h w"]:
-        b, c, height, width = x.shape
+        b, _c, height, width = x.shape
         pixels = self.norm(x).flatten(2).transpose(1, 2)
         if self.positions is not None:
             pixels = pixels + self.positions(_coordinates(height, width, x))
@@ -109,9 +109,7 @@ class Attention(nn.Module):
 
 def _coordinates(height: int, width: int, like: Tensor) -> Float[Tensor, "p 16"]:
     """Where each pixel is, in waves across the whole picture, so that one network serves several sizes."""
-    y, x = torch.meshgrid(
-        *((torch.arange(n, device=like.device) + 0.5) / n for n in (height, width)), indexing="ij"
-    )
+    y, x = torch.meshgrid(*((torch.arange(n, device=like.device) + 0.5) / n for n in (height, width)), indexing="ij")
     frequency = math.pi * torch.tensor([0.5, 1.0, 2.0, 4.0], device=like.device)
     angles = torch.cat([y.reshape(-1, 1) * frequency, x.reshape(-1, 1) * frequency], 1)
     return torch.cat([angles.sin(), angles.cos()], 1).to(like.dtype)

@@ -80,9 +80,7 @@ class Level(nn.Module):
 
     def __init__(self, inner: int, width: int, blocks: int, attention: str, config: UNetConfig) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(
-            ResBlock(inner if i == 0 else width, width, config.embed) for i in range(blocks)
-        )
+        self.blocks = nn.ModuleList(ResBlock(inner if i == 0 else width, width, config.embed) for i in range(blocks))
         self.attention = nn.ModuleList(
             Attention(width, config.text, own=attention == "self", positions=config.positions)
             for _ in range(blocks if attention != "none" else 0)
@@ -112,9 +110,7 @@ class UNet(nn.Module):
         self.aug = Fourier(1.0, 60.0, config.embed) if config.low_res else None
         self.stem = nn.Conv2d(seen * config.fold**2, c[0], 3, padding=1)
         self.shrink = nn.ModuleList(nn.Conv2d(c[i], c[i + 1], 3, stride=2, padding=1) for i in range(n - 1))
-        self.down = nn.ModuleList(
-            Level(c[i], c[i], config.blocks[i], config.attention[i], config) for i in range(n)
-        )
+        self.down = nn.ModuleList(Level(c[i], c[i], config.blocks[i], config.attention[i], config) for i in range(n))
         self.grow = nn.ModuleList(nn.Conv2d(c[i + 1], c[i], 1) for i in range(n - 1))
         self.up = nn.ModuleList(
             Level(2 * c[i], c[i], config.blocks[i], config.attention[i], config) for i in range(n - 1)

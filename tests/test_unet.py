@@ -91,13 +91,12 @@ def test_a_row_does_not_depend_on_its_batch_or_on_padding(name: str) -> None:
 
 @torch.inference_mode()
 def test_super_resolution_is_fully_convolutional() -> None:
-    """The 1024 stage has no self-attention: far from the edge, a shifted picture gives a shifted output."""
+    """The 1024 stage has no self-attention, and any height and width will do."""
     net = awake(CONFIGS["sr1024"])
     assert all(layer.own is None for layer in net.modules() if isinstance(layer, Attention))
     z, log_snr, extra = inputs("sr1024", size=64)
-    assert net(z[..., :48], log_snr, net.prepare(some_text()), extra["low_res"][..., :48], extra["aug_level"]).shape == (
-        2, 3, 64, 48,
-    )  # fmt: skip
+    wide = net(z[..., :48], log_snr, net.prepare(some_text()), extra["low_res"][..., :48], extra["aug_level"])
+    assert wide.shape == (2, 3, 64, 48)
 
 
 def test_a_super_resolution_stage_insists_on_its_input() -> None:
@@ -109,7 +108,10 @@ def test_a_super_resolution_stage_insists_on_its_input() -> None:
 
 def test_config_round_trips_and_refuses_nonsense() -> None:
     config = CONFIGS["base64"]
-    assert UNetConfig(**{k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(config).items()}) == config
+    assert (
+        UNetConfig(**{k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(config).items()})
+        == config
+    )
     for wrong in ({"channels": (64,)}, {"attention": ("none", "self", "both")}, {"channels": (64, 128, 100)}):
         with pytest.raises(UserError, match="unet"):
             dataclasses.replace(config, **wrong)

@@ -12,11 +12,19 @@ SIZES = (32, 2048)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, required=True, help="an existing folder to write NNNNNN.png and captions.jsonl to")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="an existing folder to write NNNNNN.png and captions.jsonl to"
+    )
     parser.add_argument("--count", type=int, default=16, help="how many scenes, 1 to 100000 (default %(default)s)")
-    parser.add_argument("--size", type=int, default=256, help="pixels along each side, 32 to 2048 (default %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the first scene; the next has seed + 1 (default %(default)s)")
-    parser.add_argument("--held-out", action="store_true", help="scenes with a colour–shape pair that training never sees")
+    parser.add_argument(
+        "--size", type=int, default=256, help="pixels along each side, 32 to 2048 (default %(default)s)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of the first scene; the next has seed + 1 (default %(default)s)"
+    )
+    parser.add_argument(
+        "--held-out", action="store_true", help="scenes with a colour–shape pair that training never sees"
+    )
 
 
 def run(args: argparse.Namespace) -> dict:

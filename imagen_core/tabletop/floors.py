@@ -63,7 +63,9 @@ def _wood(u: Plane, v: Plane, pixel: Plane) -> Tensor:
     grain = _octaves(u + 0.11 * tint, v + plank * 5.7, pixel, (5.0, 14.0, 40.0, 110.0), stretch=9.0)
     colour = _mix((0.36, 0.17, 0.065), (0.20, 0.085, 0.03), 0.45 + 0.55 * tint + 0.35 * grain)
     edge = ((u / width) - plank - 0.5).abs() * width
-    seam = torch.sigmoid((edge - (width / 2 - 0.018)) / (0.005 + 0.45 * pixel)) * (0.018 / (0.018 + 0.25 * pixel)).sqrt()
+    seam = (
+        torch.sigmoid((edge - (width / 2 - 0.018)) / (0.005 + 0.45 * pixel)) * (0.018 / (0.018 + 0.25 * pixel)).sqrt()
+    )
     return colour * (1 - 0.8 * seam).unsqueeze(-1)
 
 

@@ -69,7 +69,7 @@ def render(
     sub-pixels along each side. The same arguments give the same picture.
     """
     top, left, height, width = crop or (0, 0, size, size)
-    if not (0 <= top and 0 <= left and 0 < height <= size - top and 0 < width <= size - left):
+    if not (top >= 0 and left >= 0 and 0 < height <= size - top and 0 < width <= size - left):
         raise ValueError(f"crop: {crop} does not lie within a picture of {size} × {size} pixels")
     fine = [(torch.arange(n * samples, device=device) + 0.5) / samples for n in (height, width)]
     rows, columns = (fine[0] + top) * 2 / size - 1, (fine[1] + left) * 2 / size - 1
@@ -96,15 +96,16 @@ def _trace(scene: Scene, rows: Tensor, columns: Tensor, size: int, samples: int)
     nearest, which = floor_t, torch.zeros_like(floor_t, dtype=torch.long)
     normal = torch.zeros_like(d)
     normal[:, 1] = 1
-    for number, thing in enumerate(scene.things, start=1):
-        t, n = intersect(thing, o, d)
+    for number, solid in enumerate(scene.things, start=1):
+        t, n = intersect(solid, o, d)
         closer = t < nearest
         nearest, which = torch.where(closer, t, nearest), torch.where(closer, number, which)
         normal = torch.where(closer.unsqueeze(-1), n, normal)
     colour = _sky(light, d)
     column = torch.arange(len(rows) * len(columns), device=o.device) % samples
     row = torch.arange(len(rows) * len(columns), device=o.device) // len(columns) % samples
-    for number, thing in enumerate((None, *scene.things)):
+    surfaces: tuple[Thing | None, ...] = (None, *scene.things)
+    for number, thing in enumerate(surfaces):
         seen = ((which == number) & (nearest < FAR / 2)).nonzero().squeeze(1)
         if len(seen) == 0:
             continue
@@ -218,7 +219,9 @@ def _gloss(
         for thing in scene.things:
             if thing is not own:
                 hit = blocked(thing, start, d).unsqueeze(-1)
-                flat = p.new_tensor(ALBEDO[thing.colour]) * (p.new_tensor(light.sun) * 0.5 + p.new_tensor(light.ambient))
+                flat = p.new_tensor(ALBEDO[thing.colour]) * (
+                    p.new_tensor(light.sun) * 0.5 + p.new_tensor(light.ambient)
+                )
                 seen = torch.where(hit, flat, seen)
         mirror += seen / len(tilts)
     return fresnel * mirror + highlight.unsqueeze(-1) * p.new_tensor(light.sun) * (1.0 if light.sun[0] > 0.5 else 2.2)

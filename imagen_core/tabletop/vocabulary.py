@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import re
 
+Concepts = dict[str, tuple[str, ...]]
+
 # Any change to the world (words, scenes, renderer) voids the weights: count this up when it happens.
 WORLD_VERSION = 1
 
-SHAPES = {
+SHAPES: Concepts = {
     "sphere": ("sphere", "ball"),
     "cube": ("cube", "box"),
     "cylinder": ("cylinder", "tube"),
     "cone": ("cone",),
 }
-COLOURS = {
+COLOURS: Concepts = {
     "red": ("red", "crimson"),
     "orange": ("orange",),
     "yellow": ("yellow", "golden"),
@@ -28,22 +30,22 @@ COLOURS = {
     "pink": ("pink", "rose"),
     "white": ("white", "snowy"),
 }
-SIZES = {"large": ("large", "big"), "small": ("small", "tiny")}
-MATERIALS = {"matte": ("matte", "dull"), "shiny": ("shiny", "glossy", "polished")}
-FLOORS = {
+SIZES: Concepts = {"large": ("large", "big"), "small": ("small", "tiny")}
+MATERIALS: Concepts = {"matte": ("matte", "dull"), "shiny": ("shiny", "glossy", "polished")}
+FLOORS: Concepts = {
     "wood": ("on a wooden table", "on wood"),
     "grass": ("on grass", "on the lawn"),
     "sand": ("on sand", "on the beach"),
     "marble": ("on a marble floor", "on marble"),
     "checkers": ("on a checkered floor", "on a chessboard"),
 }
-LIGHTS = {
+LIGHTS: Concepts = {
     "daylight": ("in daylight", "at noon"),
     "sunset": ("at sunset", "at dusk"),
     "night": ("at night", "at midnight"),
 }
 
-HELD_OUT_WORDS = {
+HELD_OUT_WORDS: Concepts = {
     "sphere": ("orb", "globe"),
     "cube": ("block", "crate"),
     "cylinder": ("drum", "pillar"),
@@ -67,7 +69,7 @@ HELD_OUT_WORDS = {
 HELD_OUT_PAIRS = frozenset({("red", "cone"), ("blue", "cylinder"), ("yellow", "sphere"), ("purple", "cube")})
 
 COUNTS = {2: "two", 3: "three"}
-RELATIONS = {
+RELATIONS: Concepts = {
     "left": ("to the left of", "left of", "on the left of"),
     "right": ("to the right of", "right of", "on the right of"),
     "front": ("in front of",),
@@ -78,8 +80,8 @@ OPENINGS = ("", "", "", "a picture of ", "a photo of ", "a render of ")
 
 # Words a prompt may use without naming anything, on top of those in the phrases above.
 FUNCTION_WORDS = frozenset(
-    "a an the of on in at to with and or is are there it its from by under one single left right front behind next "
-    "beside between near picture photo render image scene showing side".split()
+    """a an the of on in at to with and or is are there it its from by under one single left right front behind next
+    beside between near picture photo render image scene showing side""".split()  # noqa: SIM905
 )
 
 

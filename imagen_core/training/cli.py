@@ -16,10 +16,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument("--stage", required=True, choices=sorted(STAGES), help="which of the three models to train")
     parser.add_argument("--run", type=Path, required=True, help="the run's own folder: resumed if it has a state")
-    parser.add_argument("--data", type=Path, default=Path("runs/data"), help="where pictures are kept (default %(default)s)")
-    parser.add_argument("--workers", type=int, default=2, help="processes that render missing pictures (default %(default)s)")
+    parser.add_argument(
+        "--data", type=Path, default=Path("runs/data"), help="where pictures are kept (default %(default)s)"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=2, help="processes that render missing pictures (default %(default)s)"
+    )
     parser.add_argument("--cpu", action="store_true", help="train on the CPU even where there is a GPU")
-    parser.add_argument("--grid-every", type=int, default=GRID_EVERY, help="steps between sample grids, 0 for none (default %(default)s)")
+    parser.add_argument(
+        "--grid-every",
+        type=int,
+        default=GRID_EVERY,
+        help="steps between sample grids, 0 for none (default %(default)s)",
+    )
     parser.add_argument("--ship", type=Path, help="write the averaged weights into this cascade folder at the end")
     for field in dataclasses.fields(Recipe):
         if field.name != "stage":

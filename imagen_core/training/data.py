@@ -126,7 +126,8 @@ class Pictures:
         numbers = range(-(-pictures // SHARD))
         self.pictures = pictures
         self._images, self._tokens, self._lengths = (
-            [np.load(_path(folder, kind, n), mmap_mode="r") for n in numbers] for kind in ("images", "tokens", "lengths")
+            [np.load(_path(folder, kind, n), mmap_mode="r") for n in numbers]
+            for kind in ("images", "tokens", "lengths")
         )
 
     def batch(self, indices: Tensor, captions: Tensor, *, device: str | torch.device = "cpu") -> Batch:

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from ..types import StageSpec, TextEmbedding, UserError
 from ..unet import CONFIGS, UNet
-from .data import CAPTIONS, Batch, Pictures
+from .data import CAPTIONS, Pictures
 from .objective import Example, Objective, make_example
 
 STAGES = {
@@ -28,6 +28,8 @@ STAGES = {
     "sr256": StageSpec("sr256", 256, 64, "cosine", "v"),
     "sr1024": StageSpec("sr1024", 1024, 256, "linear", "v"),
 }
+
+Weights = tuple[Tensor, ...] | list[Tensor]
 
 
 @dataclass(frozen=True)
@@ -76,14 +78,14 @@ class Progress:
     step: int
     loss: float
     images_per_second: float
-    averaged: UNet
+    averaged: nn.Module
 
 
 def averaged(unet: UNet, decay: float) -> AveragedModel:
     """Exponential moving average of the weights; short memory at first, so that early grids are honest."""
 
     @torch.no_grad()
-    def update(mean: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
+    def update(mean: Weights, current: Weights, count: Tensor | int) -> None:
         n = int(count)
         torch._foreach_lerp_(mean, current, 1 - min(decay, (1 + n) / (10 + n)))
 
@@ -102,12 +104,17 @@ def example_at(recipe: Recipe, pictures: Pictures, step: int) -> Example:
 def share(example: Example, rank: int, processes: int, device: torch.device) -> Example:
     """The rows of a batch that one process works on."""
 
-    def mine(x: Tensor | None) -> Tensor | None:
-        return None if x is None else x[rank::processes].to(device)
+    def mine(x: Tensor) -> Tensor:
+        return x[rank::processes].to(device)
 
-    text = TextEmbedding(mine(example.text.tokens), mine(example.text.mask))
-    rest = (mine(getattr(example, name)) for name in ("t", "eps", "low_res", "aug_level"))
-    return Example(mine(example.x), text, *rest)
+    return Example(
+        x=mine(example.x),
+        text=TextEmbedding(mine(example.text.tokens), mine(example.text.mask)),
+        t=mine(example.t),
+        eps=mine(example.eps),
+        low_res=None if example.low_res is None else mine(example.low_res),
+        aug_level=None if example.aug_level is None else mine(example.aug_level),
+    )
 
 
 def train(
@@ -118,7 +125,7 @@ def train(
     cpu: bool = False,
     save_minutes: float = 10.0,
     watch: Callable[[Progress], None] | None = None,
-) -> UNet:
+) -> nn.Module:
     """Train or resume ``run`` and return the averaged network.
 
     The run's folder keeps recipe.json, log.jsonl and state.pt (weights, average, optimiser, step), which is
@@ -131,7 +138,8 @@ def train(
         raise UserError(f"batch: must be a multiple of the {accelerator.num_processes} processes, got {recipe.batch}")
     spec = STAGES[recipe.stage]
     torch.manual_seed(recipe.seed)
-    unet = UNet(CONFIGS[spec.name]).to(accelerator.device, memory_format=torch.channels_last)
+    unet = UNet(CONFIGS[spec.name]).to(accelerator.device)
+    unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     ema = averaged(unet, recipe.ema)
     optimizer = torch.optim.AdamW(_groups(unet, recipe.weight_decay), lr=recipe.lr, betas=(0.9, 0.99), fused=True)
     first = _resume(run, recipe, unet, ema, optimizer, accelerator.device)
@@ -159,13 +167,17 @@ def train(
 
         now = float(accelerator.reduce(loss.detach(), "mean"))
         if not math.isfinite(now):
-            raise UserError(f"loss: is {now} at step {step}; try a lower --lr (the run can be resumed from its last state)")
+            raise UserError(
+                f"loss: is {now} at step {step}; try a lower --lr (the run can be resumed from its last state)"
+            )
         mean_loss = now if math.isnan(mean_loss) else 0.98 * mean_loss + 0.02 * now
         if accelerator.is_main_process:
             speed = recipe.batch / (time.monotonic() - began)
             bar.set_postfix_str(f"loss {mean_loss:.4f}, {speed:.0f} images/s", refresh=False)
             if step % 50 == 0:
-                _log(run, step=step, loss=round(now, 5), mean_loss=round(mean_loss, 5), images_per_second=round(speed, 1))
+                _log(
+                    run, step=step, loss=round(now, 5), mean_loss=round(mean_loss, 5), images_per_second=round(speed, 1)
+                )
             if time.monotonic() - saved > 60 * save_minutes or step + 1 == recipe.steps:
                 _save(run, recipe, step + 1, unet, ema, optimizer)
                 saved = time.monotonic()
@@ -183,7 +195,9 @@ def _groups(unet: nn.Module, weight_decay: float) -> list[dict]:
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
 
 
-def _save(run: Path, recipe: Recipe, step: int, unet: nn.Module, ema: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+def _save(
+    run: Path, recipe: Recipe, step: int, unet: nn.Module, ema: nn.Module, optimizer: torch.optim.Optimizer
+) -> None:
     run.mkdir(parents=True, exist_ok=True)
     (run / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1))
     state = {"step": step, "unet": unet.state_dict(), "ema": ema.state_dict(), "optimizer": optimizer.state_dict()}
@@ -201,7 +215,9 @@ def _resume(
     before = json.loads((run / "recipe.json").read_text())
     changed = [name for name, value in asdict(recipe).items() if name != "steps" and before.get(name) != value]
     if changed:
-        raise UserError(f"{changed[0]}: {run} was begun with {before.get(changed[0])!r}; resume with that or use a new folder")
+        raise UserError(
+            f"{changed[0]}: {run} was begun with {before.get(changed[0])!r}; resume with that or use a new folder"
+        )
     state = torch.load(run / "state.pt", map_location=device, weights_only=True)
     unet.load_state_dict(state["unet"])
     ema.load_state_dict(state["ema"])
