@@ -1,0 +1,62 @@
+"""Guidance: how the conditional and the unconditional estimate of x are combined.
+
+Imagen guides eps: ``eps~ = w eps(z, c) + (1 - w) eps(z)`` (Saharia et al. 2022, eq. 2). At a given z and level,
+eps, v and x0 are affine in each other with coefficients that sum alike, so mixing with weights w and 1 - w
+commutes with the change of parameterization: guiding x0 is the same, before thresholding.
+
+A rule is ``(cond, uncond, *, level, memory, ...options) -> (guided, memory)``; memory is None to begin with.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
+
+from .types import Level
+
+Image = Float[Tensor, "b 3 h w"]
+
+
+def cfg(cond: Image, uncond: Image, *, level: Level, memory: Any = None, w: float = 5.0) -> tuple[Image, Any]:
+    """Classifier-free guidance in the paper's form: w = 1 is off (Ho & Salimans 2022; Saharia et al. 2022, eq. 2)."""
+    return uncond + w * (cond - uncond), memory
+
+
+def interval(
+    cond: Image,
+    uncond: Image,
+    *,
+    level: Level,
+    memory: Any = None,
+    w: float = 5.0,
+    low: float = -4.0,
+    high: float = 4.0,
+) -> tuple[Image, Any]:
+    """Guide only where ``low <= log_snr <= high``, elsewhere w = 1 (Kynkäänniemi et al. 2024, arXiv 2404.07724)."""
+    return cfg(cond, uncond, level=level, w=w if low <= level.log_snr <= high else 1.0)[0], memory
+
+
+def rescale(
+    cond: Image, uncond: Image, *, level: Level, memory: Any = None, w: float = 5.0, phi: float = 0.7
+) -> tuple[Image, Any]:
+    """Pull the guided spread back towards the conditional one's (Lin et al. 2023, arXiv 2305.08891, eq. 15-16)."""
+    guided, _ = cfg(cond, uncond, level=level, w=w)
+    ratio = cond.flatten(1).std(1) / guided.flatten(1).std(1).clamp_min(1e-8)
+    return guided * (phi * ratio + 1 - phi).reshape(-1, 1, 1, 1), memory
+
+
+GUIDANCE: dict[str, Callable[..., tuple[Tensor, Any]]] = {"cfg": cfg, "interval": interval, "rescale": rescale}
+
+
+def w_from_ho(w_prime: float) -> float:
+    """Ho & Salimans write ``(1 + w') eps(z, c) - w' eps(z)``: their w' = 0 is off, ours is w = 1 + w'."""
+    return 1.0 + w_prime
+
+
+def is_off(w: float) -> bool:
+    """Whether a weight asks for the conditional estimate alone, so that the unconditional one need not be made."""
+    return math.isclose(w, 1.0, abs_tol=1e-9)

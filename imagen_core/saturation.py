@@ -1,0 +1,48 @@
+"""What an x0_hat looks like in numbers: how far it overshoots, how saturated and how contrasty it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+PerImage = Float[Tensor, " b"]
+
+
+@dataclass(frozen=True)
+class Saturation:
+    """Statistics of a batch of estimates, one number an image.
+
+    ``outside`` share of values with |x| > 1; ``clipped`` share with |x| > 0.99, the eye's "burnt";
+    ``largest`` max |x|; ``colourfulness`` mean HSV saturation in [0, 1] and ``contrast`` the standard deviation
+    of Rec. 709 luma, both of the picture as shown (clipped to [-1, 1]).
+    """
+
+    outside: PerImage
+    clipped: PerImage
+    largest: PerImage
+    colourfulness: PerImage
+    contrast: PerImage
+
+
+def measure(x0: Float[Tensor, "b 3 h w"]) -> Saturation:
+    """The statistics of each image of a batch."""
+    size = x0.abs()
+    shown = (x0.clamp(-1, 1) + 1) / 2
+    most, least = shown.amax(1), shown.amin(1)
+    luma = (shown * shown.new_tensor([0.2126, 0.7152, 0.0722]).reshape(1, 3, 1, 1)).sum(1)
+    return Saturation(
+        outside=(size > 1).float().mean((1, 2, 3)),
+        clipped=(size > 0.99).float().mean((1, 2, 3)),
+        largest=size.amax((1, 2, 3)),
+        colourfulness=((most - least) / most.clamp_min(1e-6)).mean((1, 2)),
+        contrast=luma.std((1, 2)),
+    )
+
+
+def histogram(x0: Float[Tensor, "3 h w"], bins: int = 64) -> tuple[Tensor, float]:
+    """Counts of one image's values over [-m, m] in equal ``bins``, and m = max(1, max |x0|)."""
+    m = max(1.0, float(x0.abs().max()))
+    return torch.histc(x0.float().flatten(), bins=bins, min=-m, max=m), m

@@ -1,0 +1,92 @@
+"""Noise schedules: t in [0, 1] → log_snr, from (nearly) clean at 0 to (nearly) pure noise at 1.
+
+``z_t = alpha x + sigma eps``, ``alpha^2 = sigmoid(log_snr)``, ``sigma^2 = sigmoid(-log_snr)`` (Kingma et al. 2021).
+Imagen uses cosine for the base and 64 → 256, linear for 256 → 1024 (Saharia et al. 2022, App. B).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from .types import Level, UserError
+
+# Our choice: beyond ±15 the picture, or the noise, is below float32's resolution.
+LOG_SNR_MAX = 15.0
+
+
+def cosine(t: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
+    """``-2 log tan(pi t / 2)``, with t squeezed so that log_snr runs from 15 to -15 (Ho & Salimans 2022, sec. 2)."""
+    low = math.atan(math.exp(-LOG_SNR_MAX / 2))
+    high = math.atan(math.exp(LOG_SNR_MAX / 2))
+    return -2 * torch.log(torch.tan(low + t * (high - low)))
+
+
+def linear(t: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
+    """DDPM's beta from 1e-4 to 0.02 over 1000 steps, in continuous time (Song et al. 2021, eq. 32-33).
+
+    ``alpha^2 = exp(-(beta_0 t + (beta_1 - beta_0) t^2 / 2))`` with beta_0 = 0.1, beta_1 = 20; clipped at 15.
+    """
+    exponent = 0.1 * t + 0.5 * (20 - 0.1) * t * t
+    return -torch.log(torch.expm1(exponent).clamp_min(math.exp(-LOG_SNR_MAX)))
+
+
+SCHEDULES: dict[str, Callable[[Tensor], Tensor]] = {"cosine": cosine, "linear": linear}
+
+
+def alpha_sigma(log_snr: Float[Tensor, "*b"]) -> tuple[Float[Tensor, "*b"], Float[Tensor, "*b"]]:
+    """Signal and noise scale of a log_snr; their squares sum to one."""
+    return torch.sigmoid(log_snr).sqrt(), torch.sigmoid(-log_snr).sqrt()
+
+
+def level_at(schedule: str, t: float) -> Level:
+    """The level of a time in [0, 1], computed in float64."""
+    return Level(t, float(SCHEDULES[schedule](torch.tensor(t, dtype=torch.float64))))
+
+
+def time_of(schedule: str, log_snr: float) -> float:
+    """The time at which a schedule reaches ``log_snr``: bisection, since every schedule falls monotonically."""
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        if level_at(schedule, middle).log_snr > log_snr:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
+
+
+def _uniform(schedule: str, steps: int) -> list[float]:
+    """Equal steps in t."""
+    return [1 - i / steps for i in range(steps)]
+
+
+def _log_snr(schedule: str, steps: int) -> list[float]:
+    """Equal steps in log_snr, from t = 1 to the cleanest level a picture of 8 bits can tell from clean.
+
+    The last level before the clean one is at log_snr 10: sigma = 0.0067, less than one of 256 grey values.
+    """
+    first = level_at(schedule, 1.0).log_snr
+    return [1.0, *(time_of(schedule, first + (10.0 - first) * i / max(1, steps - 1)) for i in range(1, steps))]
+
+
+SPACINGS: dict[str, Callable[[str, int], list[float]]] = {"uniform": _uniform, "log_snr": _log_snr}
+
+
+def levels(schedule: str, steps: int, spacing: str = "uniform") -> tuple[Level, ...]:
+    """The ``steps + 1`` levels a sampler visits: from t = 1 down to exactly clean (sigma = 0).
+
+    Raises:
+        UserError: unknown schedule or spacing, or fewer than one step.
+    """
+    if schedule not in SCHEDULES:
+        raise UserError(f"schedule: {schedule!r} is not one of {', '.join(SCHEDULES)}")
+    if spacing not in SPACINGS:
+        raise UserError(f"spacing: {spacing!r} is not one of {', '.join(SPACINGS)}")
+    if steps < 1:
+        raise UserError(f"steps: must be at least 1, got {steps}")
+    return (*(level_at(schedule, t) for t in SPACINGS[spacing](schedule, steps)), Level(0.0, math.inf))

@@ -1,0 +1,221 @@
+"""Training: a step is a function of (seed, step); a resumed run is the same run; two processes take one's steps."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from imagen_core.tabletop.captions import caption
+from imagen_core.tabletop.scenes import sample_scene
+from imagen_core.training import data
+from imagen_core.training.loop import STAGES, Recipe, averaged, example_at, share, train
+from imagen_core.training.objective import Objective, drop, make_example
+from imagen_core.types import TextEmbedding, UserError
+from imagen_core.unet import CONFIGS, UNet
+
+STAGE_SIZES = {"base": 64, "sr256": 32, "sr1024": 32}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One shard of noise for every stage size: training's arithmetic does not care what the pictures show."""
+    root = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    for spec in STAGES.values():
+        folder = data.folder_for(root, spec.size)
+        folder.mkdir(parents=True)
+        side = 64 if spec.size == 64 else data.CROP
+        np.save(folder / "images-0000.npy", rng.integers(0, 256, (data.SHARD, 3, side, side), dtype=np.uint8))
+        tokens = rng.standard_normal((data.SHARD, data.CAPTIONS, data.PADDED, 384)).astype(np.float16)
+        np.save(folder / "tokens-0000.npy", tokens)
+        np.save(folder / "lengths-0000.npy", rng.integers(3, 12, (data.SHARD, data.CAPTIONS), dtype=np.uint8))
+    return root
+
+
+def recipe(stage: str = "base", **changes: int) -> Recipe:
+    size = {"base": 32, "sr256": 32, "sr1024": 32}[stage]
+    return dataclasses.replace(Recipe(stage, steps=4, batch=4, size=size, warmup=2, pictures=data.SHARD), **changes)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_step_is_a_function_of_seed_and_step(root: Path, stage: str) -> None:
+    pictures = data.Pictures(root, STAGES[stage].size, data.SHARD)
+    a, b, other = (example_at(recipe(stage), pictures, step) for step in (3, 3, 4))
+    assert torch.equal(a.x, b.x) and torch.equal(a.eps, b.eps) and torch.equal(a.t, b.t)
+    assert not torch.equal(a.x, other.x)
+    assert a.x.shape == (4, 3, 32, 32) and float(a.x.abs().max()) <= 1
+    assert (a.low_res is None) == (stage == "base")
+
+
+def test_levels_cover_the_batch_evenly(root: Path) -> None:
+    pictures = data.Pictures(root, 64, data.SHARD)
+    t = example_at(recipe(batch=8), pictures, 0).t.sort().values
+    assert_close(t.diff(), torch.full((7,), 1 / 8))
+
+
+def test_dropped_text_is_the_null_text() -> None:
+    text = TextEmbedding(torch.randn(2, 5, 8), torch.ones(2, 5, dtype=torch.bool))
+    dropped = drop(text, torch.tensor([True, False]))
+    unet = UNet(dataclasses.replace(CONFIGS["base64"], text_width=8)).eval()
+    null = unet.prepare(TextEmbedding(text.tokens[:1], text.mask[:1]).null())
+    assert_close(unet.prepare(dropped).pooled[:1], null.pooled)
+    assert torch.equal(dropped.tokens[1], text.tokens[1]) and dropped.mask[1].all()
+    assert dropped.mask[0].sum() == 1
+
+
+@pytest.mark.parametrize("stage", ["base", "sr1024"])
+def test_a_resumed_run_is_the_same_run(root: Path, tmp_path: Path, stage: str) -> None:
+    whole = train(recipe(stage), root, tmp_path / "whole", cpu=True)
+    seen: list[float] = []
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe(stage), root, tmp_path / "cut", cpu=True, save_minutes=0, watch=stop_after(2, seen))
+    resumed = train(recipe(stage), root, tmp_path / "cut", cpu=True)
+    for a, b in zip(whole.parameters(), resumed.parameters()):
+        assert_close(a, b, atol=0, rtol=0)
+
+
+def stop_after(steps: int, seen: list[float]):
+    def watch(progress) -> None:
+        seen.append(progress.loss)
+        if progress.step == steps:
+            raise KeyboardInterrupt
+
+    return watch
+
+
+def test_a_run_keeps_to_its_own_recipe(root: Path, tmp_path: Path) -> None:
+    train(recipe(steps=1), root, tmp_path, cpu=True)
+    with pytest.raises(UserError, match=r"^lr: .*begun with 0\.001"):
+        train(recipe(steps=2, lr=1e-4), root, tmp_path, cpu=True)
+    # More steps are fine: the decay moves.
+    train(recipe(steps=2), root, tmp_path, cpu=True)
+
+
+def test_recipe_refuses_nonsense() -> None:
+    for wrong, field in (
+        ({"stage": "sr512"}, "stage"),
+        ({"steps": 0}, "steps"),
+        ({"batch": 0}, "batch"),
+        ({"size": 60}, "size"),
+    ):
+        with pytest.raises(UserError, match=f"^{field}:"):
+            dataclasses.replace(recipe(), **wrong)
+
+
+def test_learning_rate_rises_holds_and_falls() -> None:
+    r = Recipe("base", steps=1000, warmup=100, decay=0.3, lr=1.0)
+    assert_close(
+        torch.tensor([r.rate(s) for s in (0, 49, 99, 500, 700, 850)]), torch.tensor([0.01, 0.5, 1.0, 1.0, 1.0, 0.5])
+    )
+    assert r.rate(999) < 0.01
+
+
+def test_average_follows_the_weights() -> None:
+    unet = UNet(CONFIGS["sr1024"])
+    ema = averaged(unet, 0.5)
+    ema.update_parameters(unet)
+    before = [p.clone() for p in unet.parameters()]
+    with torch.no_grad():
+        for p in unet.parameters():
+            p.add_(1)
+    for _ in range(60):
+        ema.update_parameters(unet)
+    for p, old in zip(ema.module.parameters(), before):
+        assert_close(p, old + 1, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_shares_average_to_the_whole(root: Path, stage: str) -> None:
+    """Two processes' mean loss is the loss of one: what gradient averaging relies on."""
+    torch.manual_seed(0)
+    objective = Objective(UNet(CONFIGS[STAGES[stage].name]), STAGES[stage])
+    example = example_at(recipe(stage), data.Pictures(root, STAGES[stage].size, data.SHARD), 0)
+    with torch.no_grad():
+        halves = [objective(share(example, rank, 2, torch.device("cpu"))) for rank in (0, 1)]
+        assert_close(objective(example), torch.stack(halves).mean(), atol=1e-5, rtol=1e-5)
+
+
+def test_the_loss_of_a_perfect_network_is_zero(root: Path) -> None:
+    """The objective's z, target and parameterization agree: an oracle that knows eps and x scores 0."""
+    spec = STAGES["base"]
+    example = example_at(recipe(), data.Pictures(root, 64, data.SHARD), 0)
+
+    class Oracle(torch.nn.Module):
+        def prepare(self, text):
+            return None
+
+        def forward(self, z, log_snr, context, low_res, aug_level):
+            alpha, sigma = (torch.sigmoid(s * log_snr).sqrt()[:, None, None, None] for s in (1, -1))
+            assert_close(z, alpha * example.x + sigma * example.eps)
+            return alpha * example.eps - sigma * example.x
+
+    assert float(Objective(Oracle(), spec)(example)) < 1e-8  # type: ignore[arg-type]
+
+
+def test_super_resolution_sees_its_own_crop_shrunk(root: Path) -> None:
+    pictures = data.Pictures(root, 256, data.SHARD)
+    random = torch.Generator().manual_seed(1)
+    batch = pictures.batch(torch.arange(32), torch.zeros(32, dtype=torch.long))
+    example = make_example(batch, STAGES["sr256"], 64, random)
+    calm = int(example.aug_level.argmin())
+    alpha = torch.cos(example.aug_level * torch.pi / 2)[calm]
+    shrunk = torch.nn.functional.interpolate(example.x, size=16, mode="area")[calm]
+    seen = torch.nn.functional.interpolate(example.low_res, size=16, mode="area")[calm]
+    correlation = torch.corrcoef(torch.stack([shrunk.flatten(), (seen / alpha).flatten()]))[0, 1]
+    assert float(correlation) > 0.7
+
+
+def test_captions_fit_the_padding() -> None:
+    from imagen_core.text import TEXT_ENCODERS
+
+    longest = sorted((caption(sample_scene(seed), seed) for seed in range(20_000)), key=len)[-64:]
+    assert TEXT_ENCODERS["minilm"]()(longest).tokens.shape[1] <= data.PADDED
+
+
+def test_shards_hold_what_their_seeds_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data, "SHARD", 2)
+    for size in (64, 256):
+        folder = data.folder_for(tmp_path, size)
+        folder.mkdir()
+        data._render_shard((folder, size, 1))
+        images = np.load(folder / "images-0001.npy")
+        assert images.dtype == np.uint8
+        assert_close(torch.from_numpy(images[1]), torch.from_numpy(data.to_bytes(data.picture(3, size))))
+        assert images.shape[-1] == (64 if size == 64 else data.CROP)
+
+
+TWO_PROCESSES = """
+import json, sys
+from pathlib import Path
+from imagen_core.training.loop import Recipe, train
+losses = []
+recipe = Recipe("base", steps=3, batch=4, size=32, warmup=2, pictures=1000)
+train(recipe, Path(sys.argv[1]), Path(sys.argv[2]), cpu=True, watch=lambda p: losses.append(p.loss))
+if losses:
+    Path(sys.argv[3]).write_text(json.dumps(losses))
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_get_the_loss_of_one(root: Path, tmp_path: Path) -> None:
+    script = tmp_path / "run.py"
+    script.write_text(TWO_PROCESSES)
+    losses = {}
+    for n in (1, 2):
+        out = tmp_path / f"{n}.json"
+        launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", str(n), str(script)]
+        here = Path(__file__).parents[1]
+        environment = {**os.environ, "PYTHONPATH": str(here)}
+        command = [*launch, str(root), str(tmp_path / f"run{n}"), str(out)]
+        subprocess.run(command, check=True, timeout=300, cwd=here, env=environment)
+        losses[n] = json.loads(out.read_text())
+    assert_close(torch.tensor(losses[1]), torch.tensor(losses[2]), atol=1e-4, rtol=1e-4)
