@@ -23,17 +23,14 @@ def zeroed(layer: nn.Conv2d | nn.Linear) -> nn.Conv2d | nn.Linear:
 class Fourier(nn.Module):
     """A scalar → cosines and sines at frequencies spaced evenly in log, then two linear layers."""
 
-    frequencies: Tensor
-
     def __init__(self, slowest: float, fastest: float, width: int, features: int = 32) -> None:
         super().__init__()
-        steps = torch.linspace(math.log(slowest), math.log(fastest), features).exp()
-        self.register_buffer("frequencies", steps, persistent=False)
+        self.range = math.log(slowest), math.log(fastest), features
         self.mlp = nn.Sequential(nn.Linear(2 * features, width), nn.SiLU(), nn.Linear(width, width))
 
     def forward(self, x: Float[Tensor, " b"]) -> Float[Tensor, "b w"]:
         # The angles are taken in float32: half precision would blur the fast ones.
-        angles = x.float()[:, None] * self.frequencies.float()
+        angles = x.float()[:, None] * torch.linspace(*self.range, device=x.device).exp()
         waves = torch.cat([angles.cos(), angles.sin()], 1)
         return self.mlp(waves.to(next(self.mlp.parameters()).dtype))
 

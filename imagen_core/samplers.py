@@ -101,7 +101,7 @@ def sample(
 ) -> Iterator[StepRecord]:
     """The one sampling loop: from ``z`` at ``levels[0]`` to the last level, a record for each step.
 
-    ``past``, the record of the step before ``levels[0]``, resumes a run. The last record's ``out.x0_hat`` is the picture.
+    ``past``, the record of the step before ``levels[0]``, resumes a run. The last ``out.x0_hat`` is the picture.
     """
     index = 0 if past is None else past.index + 1
     for offset, (now, next) in enumerate(pairwise(levels)):

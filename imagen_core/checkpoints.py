@@ -1,0 +1,174 @@
+"""A cascade on disk: one folder, JSON and safetensors only, every file under its digest.
+
+```
+cascade.json                       format, name, text encoder, world version, stages in order, sha256 of each file
+base64/config.json                 what the stage is (StageSpec), its network's sizes, how it was trained
+base64/model-0000i-of-0000N.safetensors    float16, no shard over SHARD_BYTES, with model.safetensors.index.json
+sr256/ …   sr1024/ …
+```
+Nothing is ever unpickled, nothing outside the folder is read, and a file that changed is refused.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .parameterization import PREDICTIONS
+from .schedules import SCHEDULES
+from .text import TEXT_ENCODERS, TextEncoder
+from .types import Network, StageSpec, UserError
+from .unet import UNet, UNetConfig
+
+FORMAT = 1
+# A Space takes files up to 10 MB without large-file storage.
+SHARD_BYTES = 9_500_000
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A trained stage: what it is and the network that does it."""
+
+    spec: StageSpec
+    network: Network
+    training: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Cascade:
+    """Stages in order of size, and the text encoder they were trained with. ``digest`` names the weights."""
+
+    name: str
+    stages: tuple[Stage, ...]
+    encode: TextEncoder
+    digest: str
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return tuple(stage.spec.size for stage in self.stages)
+
+
+def save_stage(
+    folder: Path, spec: StageSpec, config: UNetConfig, weights: dict[str, Tensor], training: dict[str, Any]
+) -> None:
+    """Write one stage below a cascade's ``folder``, replacing what was there; then call :func:`write_cascade`."""
+    from huggingface_hub import save_torch_state_dict
+
+    place = folder / spec.name
+    place.mkdir(parents=True, exist_ok=True)
+    for old in place.glob("model*"):
+        old.unlink()
+    half = {name: value.detach().half().contiguous().cpu() for name, value in weights.items()}
+    save_torch_state_dict(half, place, max_shard_size=SHARD_BYTES)
+    facts = {"stage": dataclasses.asdict(spec), "unet": dataclasses.asdict(config), "training": training}
+    (place / "config.json").write_text(json.dumps(facts, indent=1) + "\n")
+
+
+def write_cascade(folder: Path, name: str, encoder: TextEncoder, *, world_version: int) -> None:
+    """Write cascade.json for the stages that lie in ``folder``: their order, and the digest of every file."""
+    configs = {path.parent.name: json.loads(path.read_text()) for path in folder.glob("*/config.json")}
+    stages = sorted(configs, key=lambda stage: configs[stage]["stage"]["size"])
+    files = sorted(path for stage in stages for path in (folder / stage).iterdir())
+    facts = {
+        "format": FORMAT,
+        "name": name,
+        "text_encoder": {"name": encoder.name, "digest": encoder.digest, "width": encoder.width},
+        "world_version": world_version,
+        "stages": stages,
+        "digests": {path.relative_to(folder).as_posix(): _sha256(path.read_bytes()) for path in files},
+    }
+    (folder / "cascade.json").write_text(json.dumps(facts, indent=1) + "\n")
+
+
+def load_cascade(folder: Path | str) -> Cascade:
+    """Read and check a cascade; weights become float32 in channels_last. The text encoder loads when first used.
+
+    Raises:
+        UserError: a file is missing, altered, truncated or of another format; the message names it.
+    """
+    folder = Path(folder)
+    path = folder / "cascade.json"
+    if not path.is_file():
+        raise UserError(f"model: {folder} holds no cascade.json")
+    digest = _sha256(path.read_bytes())
+    try:
+        facts = json.loads(path.read_text())
+        names, digests, text = list(facts["stages"]), dict(facts["digests"]), dict(facts["text_encoder"])
+        encoder_name, encoder_digest = str(text["name"]), str(text["digest"])
+        version, name = facts["format"], str(facts["name"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"model: {path} is not a cascade's description ({type(error).__name__})") from error
+    if version != FORMAT:
+        raise UserError(f"model: {path} has format {version!r}, this program reads {FORMAT}")
+    if encoder_name not in TEXT_ENCODERS:
+        raise UserError(f"model: {path} asks for the text encoder {encoder_name!r}; known: {', '.join(TEXT_ENCODERS)}")
+    encoder = TEXT_ENCODERS[encoder_name]()
+    if encoder.digest != encoder_digest:
+        raise UserError(f"model: {path} was trained with another {encoder_name} (digest differs)")
+    if not names:
+        raise UserError(f"model: {path} names no stage")
+    return Cascade(name, tuple(_load_stage(folder, str(stage), digests) for stage in names), encoder, digest)
+
+
+def _load_stage(folder: Path, name: str, digests: dict[str, str]) -> Stage:
+    config = json.loads(_read(folder, f"{name}/config.json", digests))
+    try:
+        spec, sizes = StageSpec(**config["stage"]), UNetConfig(**config["unet"])
+        training = dict(config["training"])
+    except (KeyError, TypeError) as error:
+        raise UserError(f"model: {folder / name / 'config.json'} does not describe a stage ({error})") from error
+    if spec.schedule not in SCHEDULES or spec.prediction not in PREDICTIONS:
+        raise UserError(f"model: {folder / name / 'config.json'} names an unknown schedule or prediction")
+    # On "meta" first: random weights that are replaced at once would cost start-up time.
+    with torch.device("meta"):
+        network = UNet(sizes)
+    expected = network.state_dict()
+    weights = _read_weights(folder, name, digests)
+    wrong = sorted(expected.keys() ^ weights.keys()) or [
+        key for key, value in weights.items() if value.shape != expected[key].shape
+    ]
+    if wrong:
+        raise UserError(f"model: the weights in {folder / name} do not fit its config.json (first at {wrong[0]})")
+    network.load_state_dict(weights, assign=True)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Stage(spec, network.eval().requires_grad_(False), training)
+
+
+def _read_weights(folder: Path, name: str, digests: dict[str, str]) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    files = sorted(file for file in digests if file.startswith(f"{name}/") and file.endswith(".safetensors"))
+    if not files:
+        raise UserError(f"model: {folder / 'cascade.json'} lists no weights for {name}")
+    weights: dict[str, Tensor] = {}
+    for file in files:
+        try:
+            weights |= {key: value.float() for key, value in load(_read(folder, file, digests)).items()}
+        except SafetensorError as error:
+            raise UserError(f"model: {folder / file} is not a whole safetensors file") from error
+    return weights
+
+
+def _read(folder: Path, file: str, digests: dict[str, str]) -> bytes:
+    """A file's bytes, once it is known to lie inside the folder and to be the one that was written."""
+    path = folder / file
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise UserError(f"model: {folder / 'cascade.json'} names {file!r}, which lies outside its folder")
+    if not path.is_file():
+        raise UserError(f"model: {path} is missing")
+    data = path.read_bytes()
+    if _sha256(data) != digests.get(file):
+        raise UserError(f"model: {path} was altered (sha256 is not the one in cascade.json)")
+    return data
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

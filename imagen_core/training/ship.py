@@ -1,0 +1,20 @@
+"""From a run to shipped weights: the averaged network, written into a cascade's folder with how it came about."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from ..checkpoints import save_stage, write_cascade
+from ..tabletop.vocabulary import WORLD_VERSION
+from ..text import TextEncoder
+from ..unet import UNet
+from .loop import STAGES, Recipe
+
+
+def ship(folder: Path, unet: UNet, recipe: Recipe, encoder: TextEncoder) -> None:
+    """Write ``unet`` as a stage of the cascade in ``folder`` and bring its cascade.json up to date."""
+    spec = STAGES[recipe.stage]
+    training = {"world_version": WORLD_VERSION, "images": recipe.steps * recipe.batch, **asdict(recipe)}
+    save_stage(folder, spec, unet.config, dict(unet.state_dict()), training)
+    write_cascade(folder, folder.name, encoder, world_version=WORLD_VERSION)
