@@ -10,7 +10,6 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
-from typing import Protocol
 
 import torch
 from jaxtyping import Float
@@ -23,10 +22,8 @@ Image = Float[Tensor, "b 3 h w"]
 Noise = Callable[[], Image]
 
 
-class Step(Protocol):
-    def __call__(
-        self, denoise: Denoise, z: Image, now: Level, next: Level, noise: Noise, past: StepRecord | None
-    ) -> tuple[Image, Denoised]: ...
+# (denoise, z, now, next, noise, past, *, ...options) -> (z_next, Denoised)
+Step = Callable[..., tuple[Image, Denoised]]
 
 
 def ddim(

@@ -37,18 +37,17 @@ def run(args: argparse.Namespace) -> dict:
         raise UserError(f"--size: must be between {SIZES[0]} and {SIZES[1]}, got {args.size}")
     if not 0 <= args.seed < 2**31:
         raise UserError(f"--seed: must be between 0 and 2147483647, got {args.seed}")
-    from PIL import Image
     from tqdm import tqdm
 
+    from ..png import to_pil
     from .captions import caption
-    from .render import render, to_bytes
+    from .render import render
     from .scenes import sample_scene
 
     with (args.out / "captions.jsonl").open("w") as captions:
         for seed in tqdm(range(args.seed, args.seed + args.count), unit="scene"):
             scene = sample_scene(seed, held_out=args.held_out)
             name = f"{seed:06d}.png"
-            pixels = to_bytes(render(scene, args.size)).transpose(1, 2, 0)
-            Image.fromarray(pixels).save(args.out / name)
+            to_pil(render(scene, args.size)).save(args.out / name)
             captions.write(json.dumps({"file": name, "seed": seed, "caption": caption(scene, seed)}) + "\n")
     return {"folder": str(args.out), "scenes": args.count, "size": args.size}

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -78,11 +77,6 @@ def render(
     linear = torch.cat(lines).reshape(height, samples, width, samples, 3).mean((1, 3))
     srgb = torch.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear.clamp_min(1e-8) ** (1 / 2.4) - 0.055)
     return (srgb * 2 - 1).permute(2, 0, 1)
-
-
-def to_bytes(image: Float[Tensor, "*b 3 h w"]) -> np.ndarray:
-    """[-1, 1] → uint8, rounded."""
-    return ((image + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
 
 
 def _trace(scene: Scene, rows: Tensor, columns: Tensor, size: int, samples: int) -> Float[Tensor, "r c 3"]:

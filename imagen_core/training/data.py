@@ -20,8 +20,9 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
+from ..png import to_bytes
 from ..tabletop.captions import caption
-from ..tabletop.render import render, to_bytes
+from ..tabletop.render import render
 from ..tabletop.scenes import CAMERA_DISTANCE, CAMERA_HEIGHT, HALF_FIELD, LOOK_AT_HEIGHT, Scene, sample_scene
 from ..tabletop.vocabulary import WORLD_VERSION
 from ..types import TextEmbedding

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -125,7 +126,7 @@ def train(
     cpu: bool = False,
     save_minutes: float = 10.0,
     watch: Callable[[Progress], None] | None = None,
-) -> nn.Module:
+) -> UNet:
     """Train or resume ``run`` and return the averaged network.
 
     The run's folder keeps recipe.json, log.jsonl and state.pt (weights, average, optimiser, step), which is
@@ -185,7 +186,7 @@ def train(
                 watch(Progress(step + 1, mean_loss, speed, ema.module))
     accelerator.wait_for_everyone()
     accelerator.end_training()
-    return ema.module
+    return cast(UNet, ema.module)
 
 
 def _groups(unet: nn.Module, weight_decay: float) -> list[dict]:

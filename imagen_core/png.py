@@ -1,0 +1,62 @@
+"""PNG files that carry every setting of the run that made them, in one text chunk."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image, PngImagePlugin
+from torch import Tensor
+
+from .settings import MAX_PROMPT, Request, from_json, to_json
+from .types import UserError
+
+CHUNK = "imagen_lab"
+# Far above what a run's settings need, far below what could hurt.
+MAX_CHUNK = 16 * MAX_PROMPT
+MAX_SIDE = 4096
+
+
+def to_bytes(image: Float[Tensor, "*b 3 h w"]) -> np.ndarray:
+    """[-1, 1] → uint8, rounded."""
+    return ((image.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu().numpy()
+
+
+def to_pil(image: Float[Tensor, "3 h w"]) -> Image.Image:
+    """One picture in [-1, 1] as an 8-bit RGB image."""
+    return Image.fromarray(to_bytes(image).transpose(1, 2, 0))
+
+
+def save(image: Float[Tensor, "3 h w"], file: Path | IO[bytes], request: Request, **facts: str) -> None:
+    """Write one picture with its settings; ``facts`` (weights digest, index, …) go into chunks of their own."""
+    info = PngImagePlugin.PngInfo()
+    info.add_itxt(CHUNK, to_json(request))
+    for name, value in facts.items():
+        info.add_itxt(f"{CHUNK}_{name}", value)
+    to_pil(image).save(file, format="PNG", pnginfo=info)
+
+
+def read_settings(data: bytes) -> tuple[Request, tuple[str, ...]]:
+    """The settings inside a PNG from anywhere, and warnings; the pixels are not decoded.
+
+    Raises:
+        UserError: not a PNG, too large, without our settings, or with hostile ones.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
+            if max(picture.size) > MAX_SIDE:
+                raise UserError(f"picture: must be at most {MAX_SIDE} pixels along each side")
+            text = picture.info.get(CHUNK)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError("picture: not a readable PNG file") from error
+    if not isinstance(text, str):
+        raise UserError("picture: a PNG, but not one made here: it carries no settings")
+    if len(text) > MAX_CHUNK:
+        raise UserError(f"picture: its settings are longer than {MAX_CHUNK} characters")
+    return from_json(text)
