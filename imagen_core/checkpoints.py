@@ -27,6 +27,8 @@ from .text import TEXT_ENCODERS, TextEncoder
 from .types import Network, StageSpec, UserError
 from .unet import UNet, UNetConfig
 
+# The weights that come with the repository.
+MODELS = {"tabletop": Path(__file__).parents[1] / "assets" / "tabletop"}
 FORMAT = 1
 # A Space takes files up to 10 MB without large-file storage.
 SHARD_BYTES = 9_500_000
@@ -115,6 +117,11 @@ def load_cascade(folder: Path | str) -> Cascade:
     if not names:
         raise UserError(f"model: {path} names no stage")
     return Cascade(name, tuple(_load_stage(folder, str(stage), digests) for stage in names), encoder, digest)
+
+
+def open_model(name: str) -> Cascade:
+    """The cascade of a shipped model's name or of a folder, as ``--model`` takes it."""
+    return load_cascade(MODELS.get(name, Path(name)))
 
 
 def _load_stage(folder: Path, name: str, digests: dict[str, str]) -> Stage:

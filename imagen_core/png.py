@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageDraw, PngImagePlugin
 from torch import Tensor
 
 from .settings import MAX_PROMPT, Request, from_json, to_json
@@ -60,3 +61,18 @@ def read_settings(data: bytes) -> tuple[Request, tuple[str, ...]]:
     if len(text) > MAX_CHUNK:
         raise UserError(f"picture: its settings are longer than {MAX_CHUNK} characters")
     return from_json(text)
+
+
+def save_grid(images: Sequence[Float[Tensor, "3 h w"]], labels: Sequence[str], columns: int, file: Path) -> None:
+    """Pictures of one size in rows of ``columns``, each under its label; small ones enlarged without smoothing."""
+    side = images[0].shape[-1]
+    zoom, band = max(1, 256 // side), 18
+    cell = side * zoom
+    rows = -(-len(images) // columns)
+    sheet = Image.new("RGB", (columns * cell, rows * (cell + band)), "white")
+    draw = ImageDraw.Draw(sheet)
+    for i, (image, label) in enumerate(zip(images, labels)):
+        left, top = i % columns * cell, i // columns * (cell + band)
+        draw.text((left + 4, top + 3), label, fill="black")
+        sheet.paste(to_pil(image).resize((cell, cell), Image.Resampling.NEAREST), (left, top + band))
+    sheet.save(file, format="PNG")

@@ -1,0 +1,117 @@
+"""What a run costs: counted operations, and speed as a ratio to a large matrix product of the same minute."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .cascade import StageResult, generate
+from .checkpoints import Cascade, Stage
+from .settings import Request
+from .types import Network, TextEmbedding, UserError
+from .unet import UNet, UNetConfig
+
+# A typical prompt's length in tokens.
+TOKENS = 20
+
+
+def gflop(config: UNetConfig, size: int) -> float:
+    """Cost of one evaluation of one picture at ``size``, in 10^9 operations (a multiply and an add are two)."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    # Shapes are enough to count with, so nothing is computed and nothing allocated.
+    with torch.device("meta"):
+        network = UNet(config)
+        z, one = torch.empty(1, 3, size, size), torch.empty(1)
+        text = TextEmbedding(torch.empty(1, TOKENS, config.text_width), torch.ones(1, TOKENS, dtype=torch.bool))
+        context = network.prepare(text)
+        extra = (z, one) if config.low_res else ()
+        with FlopCounterMode(display=False) as counter:
+            network(z, one, context, *extra)
+    return counter.get_total_flops() / 1e9
+
+
+class Timed:
+    """A network that keeps count of the seconds and rows it was called for."""
+
+    def __init__(self, network: Network) -> None:
+        self.network, self.seconds, self.rows = network, 0.0, 0
+
+    def prepare(self, text: TextEmbedding) -> Any:
+        with self._clock():
+            return self.network.prepare(text)
+
+    def __call__(
+        self,
+        z: Tensor,
+        log_snr: Tensor,
+        context: Any,
+        low_res: Tensor | None = None,
+        aug_level: Tensor | None = None,
+    ) -> Tensor:
+        self.rows += len(z)
+        with self._clock():
+            return self.network(z, log_snr, context, low_res, aug_level)
+
+    @contextmanager
+    def _clock(self) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self.seconds += time.perf_counter() - began
+
+
+def bench(request: Request, cascade: Cascade) -> dict[str, Any]:
+    """Run ``request`` once to warm up and once for the figures; imports and loading are not counted."""
+    for _ in generate(request, cascade):
+        pass
+    matmul = _matmul_gflops()
+    timed = {stage.spec.name: Timed(stage.network) for stage in cascade.stages}
+    stages = tuple(replace(stage, network=timed[stage.spec.name]) for stage in cascade.stages)
+    began = time.perf_counter()
+    results = [e for e in generate(request, replace(cascade, stages=stages)) if isinstance(e, StageResult)]
+    total = time.perf_counter() - began
+    configs = {stage.spec.name: unet_of(stage).config for stage in cascade.stages}
+    figures = {r.stage: _figures(r, timed[r.stage], configs[r.stage], matmul) for r in results}
+    return {
+        "seconds": round(total, 3),
+        "network_share": round(sum(timed[r.stage].seconds for r in results) / sum(r.seconds for r in results), 3),
+        "matmul_gflop_per_s": round(matmul, 1),
+        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "threads": torch.get_num_threads(),
+        "stages": figures,
+    }
+
+
+def _figures(result: StageResult, timed: Timed, config: UNetConfig, matmul: float) -> dict[str, float]:
+    speed = gflop(config, result.size) * timed.rows / timed.seconds
+    return {
+        "seconds": round(result.seconds, 3),
+        "network_share": round(timed.seconds / result.seconds, 3),
+        "evaluations": timed.rows,
+        "gflop_per_evaluation": round(gflop(config, result.size), 2),
+        "gflop_per_s": round(speed, 1),
+        "ratio_to_matmul": round(speed / matmul, 3),
+    }
+
+
+def unet_of(stage: Stage) -> UNet:
+    """A stage's network, which must be our own U-Net for its operations to be counted."""
+    if not isinstance(stage.network, UNet):
+        raise UserError(f"model: {stage.spec.name} is not one of this project's networks")
+    return stage.network
+
+
+def _matmul_gflops(n: int = 1536, repeats: int = 8) -> float:
+    a, b = torch.randn(n, n), torch.randn(n, n)
+    a @ b
+    began = time.perf_counter()
+    for _ in range(repeats):
+        a @ b
+    return 2e-9 * n**3 * repeats / (time.perf_counter() - began)

@@ -1,0 +1,147 @@
+"""Traces: a run's steps as one ``.npz`` file, format 1, enough to look at any step again or to go on from it.
+
+``header`` is JSON (format, settings, weights digest, and for each stage its steps' levels); each recorded stage has
+``<stage>/z`` float32 and ``<stage>/x0_raw``, ``x0_cond``, ``x0_uncond`` float16, all [steps, b, 3, h, w], and
+``<stage>/s`` float32 [steps, b]. A sampler's history is the step before; its random state follows from the seed and
+the number of draws. Stages above MAX_SIZE are left out: six steps at 1024 would be 150 MB.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import zipfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .cascade import Event, StageResult
+from .settings import Request, from_json, to_json
+from .types import Level, StepRecord, UserError
+
+FORMAT = 1
+MAX_SIZE = 256
+# 250 steps of four pictures at 256 take 2 GB; nothing larger is ever opened.
+MAX_BYTES = 2_500_000_000
+ARRAYS = {"z": np.float32, "x0_raw": np.float16, "x0_cond": np.float16, "x0_uncond": np.float16, "s": np.float32}
+
+
+@dataclass(frozen=True)
+class StageTrace:
+    """The steps of one stage; ``levels`` has one entry more than there are steps. ``x0_uncond`` may be missing."""
+
+    levels: tuple[Level, ...]
+    arrays: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A recorded run: what was asked for, which weights answered, and the steps of each stage."""
+
+    request: Request
+    weights: str
+    stages: dict[str, StageTrace]
+
+
+class Recorder:
+    """Collects the records of a run that somebody else drains."""
+
+    def __init__(self, request: Request, weights: str) -> None:
+        self.request, self.weights = request, weights
+        self._records: dict[str, list[StepRecord]] = {}
+
+    def watch(self, events: Iterable[Event]) -> Iterator[Event]:
+        """Pass a run's events on, keeping the steps of stages up to MAX_SIZE."""
+        for event in events:
+            if not isinstance(event, StageResult) and event.z.shape[-1] <= MAX_SIZE:
+                self._records.setdefault(event.stage, []).append(event)
+            yield event
+
+    def trace(self) -> Trace:
+        """What was recorded so far: a stopped run is a shorter trace."""
+        return Trace(self.request, self.weights, {name: _stack(steps) for name, steps in self._records.items()})
+
+
+def _stack(steps: list[StepRecord]) -> StageTrace:
+    columns: dict[str, list[Tensor | None]] = {
+        "z": [step.z for step in steps],
+        "x0_raw": [step.out.x0_raw for step in steps],
+        "x0_cond": [step.out.x0_cond for step in steps],
+        "x0_uncond": [step.out.x0_uncond for step in steps],
+        "s": [step.out.s for step in steps],
+    }
+    # At w = 1, and outside a guidance interval, there is no unconditional estimate.
+    found = {name: [x for x in column if x is not None] for name, column in columns.items()}
+    whole = {name: torch.stack(column) for name, column in found.items() if len(column) == len(steps)}
+    return StageTrace((*(step.now for step in steps), steps[-1].next), whole)
+
+
+def save(trace: Trace, path: Path) -> None:
+    """Write a trace whole or not at all."""
+    header = {
+        "format": FORMAT,
+        "request": json.loads(to_json(trace.request)),
+        "weights": trace.weights,
+        "stages": {
+            # JSON has no infinity; the clean level is written as null.
+            name: [[level.t, level.log_snr if math.isfinite(level.log_snr) else None] for level in stage.levels]
+            for name, stage in trace.stages.items()
+        },
+    }
+    arrays = {
+        f"{name}/{key}": value.cpu().numpy().astype(ARRAYS[key])
+        for name, stage in trace.stages.items()
+        for key, value in stage.arrays.items()
+    }
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with aside.open("wb") as file:
+            np.savez_compressed(file, header=np.array(json.dumps(header)), **arrays)  # type: ignore[arg-type]
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def load(path: Path) -> Trace:
+    """Read a trace from anywhere: nothing is unpickled, sizes and kinds are checked before anything is unpacked.
+
+    Raises:
+        UserError: not a trace of this format, or one whose parts do not fit together.
+    """
+    try:
+        _check_sizes(path)
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
+            header = json.loads(str(file["header"]))
+            if not isinstance(header, dict) or header.get("format") != FORMAT:
+                raise UserError(f"trace: {path} is not of format {FORMAT}")
+            request, _ = from_json(json.dumps(header["request"]))
+            stages = {str(name): _stage(file, str(name), steps) for name, steps in header["stages"].items()}
+            return Trace(request, str(header["weights"]), stages)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"trace: {path} is not a readable trace") from error
+
+
+def _check_sizes(path: Path) -> None:
+    with zipfile.ZipFile(path) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
+            raise UserError(f"trace: {path} would unpack to more than {MAX_BYTES / 1e9} GB")
+
+
+def _stage(file: Any, name: str, steps: list[list[float | None]]) -> StageTrace:
+    levels = tuple(Level(float(t or 0), math.inf if log_snr is None else float(log_snr)) for t, log_snr in steps)
+    arrays = {key: file[f"{name}/{key}"] for key in ARRAYS if f"{name}/{key}" in file.files}
+    for key, value in arrays.items():
+        if value.dtype != ARRAYS[key] or len(value) != len(levels) - 1 or value.ndim != (2 if key == "s" else 5):
+            raise UserError(f"trace: {name}/{key} has the wrong kind or shape")
+    if not {"z", "x0_raw", "x0_cond", "s"} <= arrays.keys():
+        raise UserError(f"trace: {name} lacks some of its arrays")
+    return StageTrace(levels, {key: torch.from_numpy(value) for key, value in arrays.items()})
