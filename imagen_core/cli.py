@@ -10,11 +10,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from . import settings
-from .guidance import w_from_ho
-from .settings import CHOICES, DEFAULT_SIZES, DEFAULTS, RANGES, Request, StageConfig
+from .settings import CHOICES, CONVENTIONS, DEFAULT_SIZES, DEFAULTS, RANGES, Request, StageConfig
 from .types import UserError
-
-CONVENTIONS = {"paper": lambda w: w, "ho": w_from_ho}
 
 
 class Parser(argparse.ArgumentParser):
@@ -38,9 +35,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     sizes = ", ".join(map(str, DEFAULT_SIZES))
     parser.add_argument("prompt", help=f"what to draw, 1 to {settings.MAX_PROMPT} characters")
     parser.add_argument("--seed", type=int, default=0, help=f"{_range('seed')} (default %(default)s)")
-    parser.add_argument(
-        "-n", "--count", type=int, default=1, help=f"pictures, seeds seed, seed + 1, …; {_range('count')}"
-    )
+    parser.add_argument("-n", "--count", type=int, default=1, help=f"pictures, {_range('count')}")
     parser.add_argument("--size", type=int, default=64, help=f"one of {sizes} (default %(default)s)")
     for name, default, what in (
         ("guidance", base.guidance, "weight w of the text, 1 is off"),

@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from .guidance import GUIDANCE
+from .augmentation import aug_sigma, aug_snr
+from .guidance import GUIDANCE, w_from_ho
 from .samplers import SAMPLERS
 from .schedules import SPACINGS
 from .thresholding import THRESHOLDS
@@ -43,6 +44,8 @@ CHOICES: dict[str, Mapping[str, Callable[..., Any]]] = {
     "guidance_rule": GUIDANCE,
     "threshold": THRESHOLDS,
 }
+# How the number on the guidance slider is read: as the paper's w, or as Ho & Salimans' w' = w - 1.
+CONVENTIONS: dict[str, Callable[[float], float]] = {"paper": lambda w: w, "ho": w_from_ho}
 # Hyper-parameters that have a field of their own, by their name in the rule's signature.
 _OWN_FIELD = {"w": "guidance", "percentile": "percentile"}
 # Passed by the machinery, not by the user.
@@ -99,6 +102,16 @@ class StageConfig:
             if name not in allowed:
                 raise UserError(f"{name}: not an option of {self._rules()}; those are {', '.join(allowed) or 'none'}")
             _check_number(name, value)
+
+    @property
+    def aug_sigma(self) -> float:
+        """Standard deviation of the noise that ``aug_level`` puts on the low-resolution image."""
+        return aug_sigma(self.aug_level or 0.0)
+
+    @property
+    def aug_snr(self) -> float:
+        """Signal-to-noise ratio of the augmented low-resolution image, infinite at aug_level 0."""
+        return aug_snr(self.aug_level or 0.0)
 
     def _rules(self) -> str:
         return f"{self.sampler}, {self.guidance_rule} and {self.threshold}"

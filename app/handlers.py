@@ -1,0 +1,211 @@
+"""Handlers: build a request, drain the engine's generator, return views. The engine decides everything else."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from imagen_core import png, settings
+from imagen_core.settings import CHOICES, CONVENTIONS, DEFAULTS, RANGES, Request
+from imagen_core.tabletop import vocabulary
+from imagen_core.types import StepRecord, UserError
+
+from . import views
+from .models import Model
+
+# A frame costs the browser 50 to 60 ms, so more than eight a second would only queue up.
+FRAME_SECONDS = 0.125
+# Rules that are shown side by side.
+RULES = tuple(CHOICES["threshold"])
+
+
+@dataclass(frozen=True, eq=False)
+class Finished:
+    """A visitor's last base run: the request, each rule's pictures [b, 3, 64, 64], and whose weights made them."""
+
+    request: Request
+    images: dict[str, Any]
+    weights: str
+
+
+def refuse(error: UserError) -> gr.Error:
+    """A user's mistake as a message on the page: one line, no traceback."""
+    return gr.Error(str(error), print_exception=False, title="Please change this")
+
+
+def build_request(
+    prompt: str, w: Any, rule: str, percentile: Any, seed: Any, convention: str, count: Any, steps: Any,
+    sampler: str, spacing: str, guidance_rule: str,
+) -> Request:  # fmt: skip
+    """The controls' values as a request for the base stage; raises UserError like every request."""
+    if convention not in CONVENTIONS:
+        raise UserError(f"convention: must be one of {', '.join(CONVENTIONS)}")
+    if not isinstance(w, int | float):
+        raise UserError("guidance: must be a number")
+    return settings.request(
+        prompt,
+        seed=whole("seed", seed),
+        count=whole("count", count),
+        guidance=CONVENTIONS[convention](w),
+        threshold=rule,
+        percentile=percentile,
+        steps=whole("steps", steps),
+        sampler=sampler,
+        spacing=spacing,
+        guidance_rule=guidance_rule,
+    )
+
+
+def whole(name: str, value: Any) -> int:
+    """A number field's value, which the browser sends as a float or as nothing, as the integer it must be."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value or value != int(value):
+        low, high = RANGES[name]
+        raise UserError(f"{name}: must be a whole number between {low} and {high}")
+    return int(value)
+
+
+def generate(model: Model, *controls: Any) -> Iterator[tuple[Any, ...]]:
+    """Run the base stage under every rule in lockstep; yields (viewer, gallery, finished, both upscale buttons)."""
+    from imagen_core.cascade import StageResult, compare
+
+    def update(viewer: Any = None, gallery: Any = None, finished: Finished | None = None) -> tuple[Any, ...]:
+        buttons = gr.Button(interactive=finished is not None)
+        return (viewer or gr.skip(), gallery or gr.skip(), finished or gr.skip(), buttons, buttons)
+
+    try:
+        request = build_request(*controls)
+        if not model.ready:
+            yield update(views.message("Loading the model …"))
+        cascade = model.get()
+        chosen, steps = request.stages[0].threshold, request.stages[0].steps
+        requests = [settings.with_stage(request, 64, threshold=rule) for rule in RULES]
+        history: dict[str, list[views.Moment]] = {rule: [] for rule in RULES}
+        images: dict[str, Any] = {}
+        shown = 0.0
+        for row in compare(requests, cascade):
+            records: dict[str, StepRecord] = {}
+            for rule, event in zip(RULES, row):
+                if isinstance(event, StageResult):
+                    images[rule] = event.image
+                else:
+                    records[rule] = event
+                    history[rule].append(views.moment(event))
+            last = len(history[chosen]) == steps
+            if records and (last or time.monotonic() - shown > FRAME_SECONDS):
+                shown = time.monotonic()
+                yield update(views.stage_view(records, history, steps, chosen))
+        pictures = files(images[chosen], request, cascade.digest)
+        yield update(gallery=pictures, finished=Finished(request, images, cascade.digest))
+    except UserError as error:
+        raise refuse(error) from None
+
+
+def upscale(
+    model: Model, size: int, finished: Finished | None, rule: str, aug256: Any, aug1024: Any
+) -> Iterator[tuple[Any, ...]]:
+    """Carry the picked rule's pictures on to ``size``; yields (preview, gallery)."""
+    from imagen_core.cascade import StageResult
+    from imagen_core.cascade import generate as run
+
+    try:
+        if finished is None:
+            raise UserError("upscale: press Generate first; there is no 64 × 64 picture yet")
+        cascade = model.get()
+        levels = {256: aug256, 1024: aug1024}
+        later = tuple(replace(DEFAULTS[s], aug_level=levels[s]) for s in (256, 1024) if s <= size)
+        base = replace(finished.request.stages[0], threshold=rule)
+        request = replace(finished.request, stages=(base, *later))
+        shown = 0.0
+        for event in run(request, cascade, image=finished.images[rule]):
+            if isinstance(event, StageResult):
+                caption = f"{event.size} × {event.size} in {event.seconds:.1f} s"
+                yield views.progress_view(event.image, caption, pixelated=False), gr.skip()
+                if event.size == size:
+                    yield gr.skip(), files(event.image, request, cascade.digest)
+            elif time.monotonic() - shown > 4 * FRAME_SECONDS and event.z.shape[-1] <= 256:
+                shown = time.monotonic()
+                total = request.stages[1].steps
+                caption = f"{event.stage}: x̂0 at step {event.index + 1} of {total}"
+                yield views.progress_view(event.out.x0_hat, caption, pixelated=False), gr.skip()
+            elif event.z.shape[-1] > 256:
+                yield views.message(f"{event.stage}: step {event.index + 1} of {request.stages[-1].steps} …"), gr.skip()
+    except UserError as error:
+        raise refuse(error) from None
+
+
+def files(images: Any, request: Request, weights: str) -> list[tuple[str, str]]:
+    """Pictures as PNG files with their settings inside, each with a caption, for a gallery."""
+    folder = Path(tempfile.mkdtemp(prefix="imagen-lab-"))
+    made = []
+    for index, (seed, image) in enumerate(zip(request.seeds, images)):
+        path = folder / f"imagen-{image.shape[-1]}-seed{seed}.png"
+        png.save(image, path, request, weights=weights, index=str(index))
+        made.append((str(path), f"seed {seed}, {image.shape[-1]} × {image.shape[-1]}"))
+    return made
+
+
+def sample(
+    model: Model,
+    prompt: str,
+    seed: int,
+    size: int,
+    guidance: float,
+    threshold: str,
+    percentile: float,
+    aug_level: float,
+) -> str:
+    """Draw one picture of ``prompt``; returns a PNG that carries its settings."""
+    from imagen_core.cascade import StageResult
+    from imagen_core.cascade import generate as run
+
+    try:
+        request = settings.request(
+            prompt, size=size, seed=seed, guidance=guidance, threshold=threshold, percentile=percentile
+        )
+        for later in request.stages[1:]:
+            request = settings.with_stage(request, later.size, aug_level=aug_level)
+        cascade = model.get()
+        results = [event for event in run(request, cascade) if isinstance(event, StageResult)]
+    except UserError as error:
+        raise refuse(error) from None
+    return files(results[-1].image, request, cascade.digest)[0][0]
+
+
+def describe(prompt: str) -> dict[str, Any]:
+    """Which words of ``prompt`` the shipped model never saw in training, and the concepts that it knows."""
+    concepts = ("SHAPES", "COLOURS", "SIZES", "MATERIALS", "FLOORS", "LIGHTS")
+    known = {name.lower(): {k: list(v) for k, v in getattr(vocabulary, name).items()} for name in concepts}
+    return {"unknown": list(vocabulary.unknown_words(prompt[: settings.MAX_PROMPT])), "known": known}
+
+
+def roll() -> int:
+    """A fresh seed."""
+    return random.randrange(int(RANGES["seed"][1]) + 1)
+
+
+def compose(size: str, material: str, colour: str, shape: str, relation: str, colour2: str, shape2: str, floor: str,
+            light: str) -> str:  # fmt: skip
+    """A prompt from the builder's pick-lists; an empty second shape leaves it out."""
+    first = " ".join(word for word in (size, material, colour, shape) if word)
+    parts = [("an " if first[0] in "aeiou" else "a ") + first]
+    if shape2:
+        second = " ".join(word for word in (colour2, shape2) if word)
+        parts += [relation, ("an " if second[0] in "aeiou" else "a ") + second]
+    return " ".join([*parts, *(phrase for phrase in (floor, light) if phrase)])
+
+
+def aug_note(size: int, level: Any) -> str:
+    """What an aug_level really does: the noise's σ and the signal-to-noise ratio."""
+    try:
+        stage = replace(DEFAULTS[size], aug_level=level)
+    except UserError:
+        return ""
+    ratio = "∞ (untouched)" if stage.aug_snr == float("inf") else f"{stage.aug_snr:.3g}"
+    return f"σ = {stage.aug_sigma:.3f}, SNR = {ratio}"
