@@ -108,7 +108,7 @@ def _parser() -> cli.Parser:
 
     def verb(name: str, run: Callable[[Any], dict[str, Any]], what: str) -> cli.Parser:
         made: cli.Parser = verbs.add_parser(name, help=what, description=what)
-        made.set_defaults(run=run)
+        made.set_defaults(handler=run)
         cli.add_json_argument(made)
         return made
 
@@ -134,7 +134,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one verb; 0 when it worked, 2 for bad input (one line on standard error), 130 when interrupted."""
     args = _parser().parse_args(arguments)
     try:
-        result = args.run(args)
+        result = args.handler(args)
     except UserError as error:
         print(f"imagen_core {args.verb}: {error}", file=sys.stderr)
         return 2

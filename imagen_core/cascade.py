@@ -73,11 +73,11 @@ def _generate(request: Request, cascade: Cascade, image: Image | None) -> Iterat
     stages = {stage.spec.size: stage for stage in cascade.stages}
     for config in request.stages:
         if image is None or config.size > image.shape[-1]:
-            result = yield from _run_stage(stages[config.size], config, text, request.seeds, image)
+            result = yield from run_stage(stages[config.size], config, text, request.seeds, image)
             image = result.image
 
 
-def _run_stage(
+def run_stage(
     stage: Stage, config: StageConfig, text: TextEmbedding, seeds: Sequence[int], image: Image | None
 ) -> Generator[Event, None, StageResult]:
     """One stage from noise to picture; the result is yielded last and also returned."""

@@ -1,0 +1,80 @@
+"""Imports go one way, and the engine knows neither the page nor its plots."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+# Each module may import from the layers above its own, and from its own.
+LAYERS = (
+    {"types"},
+    {"schedules", "parameterization", "guidance", "thresholding", "saturation", "layers"},
+    {"augmentation", "samplers", "denoiser", "unet", "text"},
+    {"settings", "checkpoints"},
+    {"cascade", "png"},
+    {"trace", "bench", "tabletop"},
+    {"training", "evaluation"},
+    {"cli"},
+    {"__main__"},
+)
+# What the page may use: values, the whole way, and statistics; never the arithmetic between them.
+FOR_THE_PAGE = {"settings", "cascade", "checkpoints", "png", "trace", "saturation", "types", "tabletop"}
+FILES = sorted((ROOT / "imagen_core").rglob("*.py"))
+
+
+def imports(path: Path) -> set[str]:
+    """Absolute dotted names of everything a file imports, at any depth."""
+    package = path.relative_to(ROOT).parent.parts
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            name = ".".join([*base, *([node.module] if node.module else [])])
+            found |= {name} if node.module else {f"{name}.{alias.name}" for alias in node.names}
+    return found
+
+
+def module(name: str) -> str | None:
+    """The engine's module or sub-package that a dotted name belongs to."""
+    parts = name.split(".")
+    return parts[1] if parts[0] == "imagen_core" and len(parts) > 1 else None
+
+
+def layer(name: str) -> int:
+    return next(i for i, names in enumerate(LAYERS) if name in names)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_go_one_way(path: Path) -> None:
+    parts = path.relative_to(ROOT / "imagen_core").with_suffix("").parts
+    if parts == ("__init__",):
+        assert not imports(path) - {"__future__"}
+        return
+    here = layer(parts[0])
+    for name in imports(path):
+        other = module(name)
+        assert other is None or layer(other) <= here, f"{parts[0]} imports {other}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_engine_knows_no_page(path: Path) -> None:
+    assert not {name.split(".")[0] for name in imports(path)} & {"gradio", "matplotlib", "app"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "app").glob("*.py")), ids=lambda path: path.name)
+def test_the_page_does_no_arithmetic(path: Path) -> None:
+    used = {module(name) for name in imports(path)} - {None}
+    assert used <= FOR_THE_PAGE
+    assert "torch" not in {name.split(".")[0] for name in imports(path)}
+
+
+def test_the_world_stands_alone() -> None:
+    """Scenes, captions and renderer need nothing of the engine, so that another world can take their place."""
+    for path in (ROOT / "imagen_core" / "tabletop").glob("*.py"):
+        used = {module(name) for name in imports(path)} - {None, "tabletop"}
+        assert used <= ({"png", "types"} if path.stem == "cli" else set())

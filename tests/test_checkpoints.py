@@ -1,0 +1,113 @@
+"""Cascades on disk: they come back as they were, and anything altered, missing or hostile is refused in one line."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import CONFIGS, write_tiny
+from torch.testing import assert_close
+
+from imagen_core import checkpoints
+from imagen_core.checkpoints import Cascade, load_cascade, save_stage
+from imagen_core.training.loop import STAGES
+from imagen_core.types import UserError
+from imagen_core.unet import UNet
+
+
+@pytest.fixture
+def folder(tiny_folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_folder, tmp_path / "copy"))
+
+
+def edit(path: Path, change: Callable[[dict], None]) -> None:
+    data = json.loads(path.read_text())
+    change(data)
+    path.write_text(json.dumps(data))
+
+
+def test_a_cascade_comes_back(tiny: Cascade) -> None:
+    assert tiny.sizes == (64, 256, 1024)
+    assert [stage.spec for stage in tiny.stages] == list(STAGES.values())
+    torch.manual_seed(0)
+    before, after = UNet(CONFIGS["base"]).state_dict(), tiny.stages[0].network.state_dict()
+    assert before.keys() == after.keys()
+    assert_close(after["stem.weight"], before["stem.weight"].half().float())
+    assert all(not p.requires_grad and p.dtype == torch.float32 for p in tiny.stages[0].network.parameters())
+
+
+def test_a_base_alone_is_a_cascade(tmp_path: Path) -> None:
+    assert load_cascade(write_tiny(tmp_path, ("base",))).sizes == (64,)
+
+
+def test_large_weights_are_sharded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoints, "SHARD_BYTES", 40_000)
+    folder = write_tiny(tmp_path, ("base",))
+    shards = list(folder.glob("base64/model-*.safetensors"))
+    assert len(shards) > 2 and all(shard.stat().st_size < 60_000 for shard in shards)
+    assert load_cascade(folder).sizes == (64,)
+    # Weights that are written again leave no shard behind.
+    monkeypatch.setattr(checkpoints, "SHARD_BYTES", 9_000_000)
+    save_stage(folder, STAGES["base"], CONFIGS["base"], dict(UNet(CONFIGS["base"]).state_dict()), {})
+    assert len(list(folder.glob("base64/*.safetensors"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("file", "damage", "says"),
+    [
+        ("base64/model.safetensors", lambda p: p.unlink(), "model.safetensors is missing"),
+        ("base64/model.safetensors", lambda p: p.write_bytes(p.read_bytes()[:-10]), "was altered"),
+        ("base64/config.json", lambda p: p.write_text(p.read_text().replace("v", "w")), "config.json was altered"),
+        ("cascade.json", lambda p: p.write_text("{"), "not a cascade's description"),
+        ("cascade.json", lambda p: p.unlink(), "holds no cascade.json"),
+        ("cascade.json", lambda p: edit(p, lambda d: d.update(format=9)), "has format 9"),
+        ("cascade.json", lambda p: edit(p, lambda d: d["text_encoder"].update(name="gpt")), "text encoder 'gpt'"),
+        (
+            "cascade.json",
+            lambda p: edit(p, lambda d: d["text_encoder"].update(digest="0")),
+            "trained with another minilm",
+        ),
+        ("cascade.json", lambda p: edit(p, lambda d: d.update(stages=["../../etc"])), "lies outside its folder"),
+        ("cascade.json", lambda p: edit(p, lambda d: d.update(stages=[])), "names no stage"),
+    ],
+)
+def test_damage_is_refused(folder: Path, file: str, damage: Callable[[Path], object], says: str) -> None:
+    damage(folder / file)
+    with pytest.raises(UserError, match=says) as caught:
+        load_cascade(folder)
+    assert "\n" not in str(caught.value) and str(caught.value).startswith("model: ")
+
+
+def redigest(folder: Path) -> None:
+    """What a hostile author would do: make the digests fit the altered files."""
+    digests = json.loads((folder / "cascade.json").read_text())["digests"]
+    fresh = {file: checkpoints._sha256((folder / file).read_bytes()) for file in digests}
+    edit(folder / "cascade.json", lambda d: d.update(digests=fresh))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda d: d["unet"].update(channels=[64, 64]), "do not fit its config.json"),
+        (lambda d: d["unet"].update(channels=[10**9, 32]), "channels must be multiples"),
+        (lambda d: d["unet"].update(surprise=1), "does not describe a stage"),
+        (lambda d: d["stage"].update(schedule="sine"), "unknown schedule"),
+        (lambda d: d.pop("stage"), "does not describe a stage"),
+    ],
+)
+def test_a_config_that_lies_is_refused(folder: Path, change: Callable[[dict], None], says: str) -> None:
+    edit(folder / "base64/config.json", change)
+    redigest(folder)
+    with pytest.raises(UserError, match=says):
+        load_cascade(folder)
+
+
+def test_weights_that_are_not_safetensors_are_never_unpickled(folder: Path) -> None:
+    torch.save({"stem.weight": torch.zeros(1)}, folder / "base64/model.safetensors")
+    redigest(folder)
+    with pytest.raises(UserError, match="not a whole safetensors file"):
+        load_cascade(folder)

@@ -1,0 +1,171 @@
+"""The command line: what is wrong is one line and exit 2 before any work; what is right leaves the files it names."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from imagen_core import png, trace
+from imagen_core.__main__ import main
+from imagen_core.settings import CHOICES
+
+
+@pytest.fixture
+def run(tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    model = ["--model", str(tiny_folder)]
+
+    def go(*arguments: str) -> int:
+        try:
+            return main([*arguments, *(model if arguments[0] in {"sample", "compare", "info", "bench"} else [])])
+        except SystemExit as stop:
+            return int(stop.code or 0)
+
+    return go
+
+
+@pytest.mark.parametrize(
+    ("field", "arguments"),
+    [
+        ("prompt", ["", "--out", "x.png"]),
+        ("prompt", ["x" * 2000, "--out", "x.png"]),
+        ("guidance", ["ball", "--out", "x.png", "--guidance", "nan"]),
+        ("percentile", ["ball", "--out", "x.png", "--percentile", "0"]),
+        ("percentile", ["ball", "--out", "x.png", "--percentile", "101"]),
+        ("steps", ["ball", "--out", "x.png", "--steps", "0"]),
+        ("aug_level", ["ball", "--out", "x.png", "--aug-level", "1.5"]),
+        ("sampler", ["ball", "--out", "x.png", "--sampler", "euler"]),
+        ("size", ["ball", "--out", "x.png", "--size", "128"]),
+        ("seed", ["ball", "--out", "x.png", "--seed", "-1"]),
+        ("count", ["ball", "--out", "x.png", "-n", "9"]),
+        ("--out", ["ball", "--out", "nowhere/x.png"]),
+        ("--out", ["ball", "--out", "x.jpg"]),
+        ("--trace", ["ball", "--out", "x.png", "--trace", "x.zip"]),
+        ("--set", ["ball", "--out", "x.png", "--set", "sr256.steps=3"]),
+        ("--set", ["ball", "--out", "x.png", "--set", "nonsense"]),
+        ("phi", ["ball", "--out", "x.png", "--set", "base64.phi=0.5"]),
+        ("steps", ["ball", "--out", "x.png", "--set", "base64.steps=many"]),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_2(run, capsys, tmp_path: Path, field: str, arguments: list[str]) -> None:
+    assert run("sample", *arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1 and field in err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["compare", "ball", "--out", "c.png", "--rules", "none,soft"],
+        ["compare", "ball", "--out", "c.png", "--guidances", "1,x"],
+        ["render", "--out", "nowhere"],
+        ["train", "--stage", "sr512", "--run", "r"],
+        ["train", "--stage", "base", "--run", "r", "--steps", "0"],
+        ["fly"],
+    ],
+)
+def test_other_verbs_refuse_too(run, capsys, arguments: list[str]) -> None:
+    assert run(*arguments) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_missing_model_is_one_line(capsys, tmp_path: Path) -> None:
+    assert main(["sample", "ball", "--out", str(tmp_path / "x.png"), "--model", str(tmp_path / "none")]) == 2
+    assert "cascade.json" in capsys.readouterr().err
+
+
+def test_sample_writes_pictures_with_their_settings(run, capsys, tmp_path: Path) -> None:
+    chosen = ["--steps", "2", "--size", "256", "--set", "sr256.steps=1", "--seed", "3", "-n", "2", "--guidance", "4"]
+    assert (
+        run(
+            "sample",
+            "a red ball",
+            *chosen,
+            "--guidance-convention",
+            "ho",
+            "--trace",
+            "t.npz",
+            "--out",
+            "x.png",
+            "--json",
+        )
+        == 0
+    )
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["files"] == ["x-1.png", "x-2.png"] and facts["seeds"] == [3, 4]
+    with Image.open(tmp_path / "x-2.png") as picture:
+        assert picture.size == (256, 256)
+    asked, _ = png.read_settings((tmp_path / "x-2.png").read_bytes())
+    assert asked.prompt == "a red ball" and asked.stages[0].guidance == 5 and asked.stages[1].steps == 1
+    assert trace.load(tmp_path / "t.npz").request == asked
+
+
+def test_the_same_seed_is_the_same_file(run, tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        assert run("sample", "a red ball", "--steps", "2", "--seed", "3", "--out", name) == 0
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_compare_makes_a_grid(run, capsys, tmp_path: Path) -> None:
+    assert (
+        run(
+            "compare",
+            "a ball",
+            "--steps",
+            "2",
+            "--rules",
+            "none,dynamic",
+            "--guidances",
+            "1,9",
+            "--out",
+            "c.png",
+            "--json",
+        )
+        == 0
+    )
+    cells = json.loads(capsys.readouterr().out)["cells"]
+    assert [(cell["guidance"], cell["rule"]) for cell in cells] == [
+        (1, "none"),
+        (1, "dynamic"),
+        (9, "none"),
+        (9, "dynamic"),
+    ]
+    assert Image.open(tmp_path / "c.png").width == 2 * 256
+
+
+def test_render_writes_captions(run, tmp_path: Path) -> None:
+    assert run("render", "--out", ".", "--count", "2", "--size", "32", "--held-out") == 0
+    lines = [json.loads(line) for line in (tmp_path / "captions.jsonl").read_text().splitlines()]
+    assert [line["file"] for line in lines] == ["000000.png", "000001.png"]
+    assert Image.open(tmp_path / "000001.png").size == (32, 32)
+
+
+def test_info_says_what_a_model_is(run, capsys) -> None:
+    assert run("info", "--json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert list(facts["stages"]) == ["base64", "sr256", "sr1024"] and facts["text_encoder"]["name"] == "minilm"
+
+
+def test_bench_accounts_for_the_run(run, capsys) -> None:
+    assert run("bench", "a ball", "--steps", "2", "--size", "64", "--json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert 0 < facts["network_share"] <= 1 and facts["stages"]["base64"]["evaluations"] == 4
+
+
+def test_help_names_every_choice(run, capsys) -> None:
+    assert run("sample", "--help") == 0
+    text = capsys.readouterr().out
+    assert all(option in text for choices in CHOICES.values() for option in choices)
+
+
+def test_an_interrupt_is_130(run, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("imagen_core.cascade.generate", interrupted)
+    assert run("sample", "a ball", "--out", "x.png") == 130
+    assert capsys.readouterr().err == "imagen_core sample: interrupted\n"
