@@ -99,7 +99,7 @@ def build(model: Model) -> gr.Blocks:
                 percentile = _slider("percentile", base.percentile, "Percentile", "of |x̂0|, sets dynamic's s", step=0.1)
                 with gr.Row():
                     seed = gr.Number(7, label="Seed", precision=0, elem_id="seed", scale=3, min_width=120)
-                    dice = gr.Button("🎲 New seed", elem_id="dice", scale=2, min_width=110)
+                    dice = gr.Button("New seed", elem_id="dice", scale=2, min_width=110)
                 with gr.Row():
                     go = gr.Button("Generate", variant="primary", elem_id="generate", scale=3)
                     stop = gr.Button("Stop", variant="stop", elem_id="stop", scale=1, min_width=80)
@@ -125,7 +125,7 @@ def build(model: Model) -> gr.Blocks:
                 preview = gr.HTML(elem_id="preview")
                 gallery = gr.Gallery(
                     label="Pictures to keep (PNG, every setting inside)", format="png", columns=2, object_fit="contain",
-                    height="auto", interactive=False, elem_id="gallery", buttons=["download", "fullscreen"],
+                    height=420, interactive=False, elem_id="gallery", buttons=["download", "fullscreen"],
                 )  # fmt: skip
 
         controls = [prompt, w, rule, percentile, seed, convention, count, steps, *choices]

@@ -91,10 +91,10 @@ def _panel(rule: str, record: StepRecord, now: Moment, chosen: bool) -> str:
         f"burnt {float(now.kept.clipped):.1%} · saturation {float(now.kept.colourfulness):.2f} · "
         f"contrast {float(now.kept.contrast):.2f}"
     )
-    picked = '<span class="lab-picked">kept for upscaling</span>' if chosen else ""
+    picked = '<span class="lab-picked">kept</span>' if chosen else ""
     return (
-        f'<figure class="lab-panel" style="--rule:{colour}"><figcaption><b>{_marker_svg(marker)} {rule}</b>'
-        f"<span>{CAPTIONS.get(rule, '')}</span>{picked}</figcaption>"
+        f'<figure class="lab-panel" style="--rule:{colour}"><figcaption><b>{_marker_svg(marker)} {rule}{picked}</b>'
+        f"<span>{CAPTIONS.get(rule, '')}</span></figcaption>"
         f'<img src="{data_uri(record.out.x0_hat)}" alt="x̂0 at step {now.step} with threshold {rule}">'
         f'<div class="lab-facts">{facts}</div></figure>'
     )
@@ -106,7 +106,7 @@ def _sentence(now: dict[str, Moment], steps: int) -> str:
     if "none" in now:
         parts.append(f"without a rule {float(now['none'].raw.outside):.0%} of values lie outside ±1;")
     if "static" in now:
-        parts.append(f"static flattens {float(now['static'].raw.outside):.0%} of them onto the edge;")
+        parts.append(f"static flattens {float(now['static'].raw.outside):.0%} onto the edge;")
     if "dynamic" in now:
         s = now["dynamic"].s
         parts.append(f"dynamic divides by s = {s:.2f}." if s > 1 else "dynamic has nothing to divide by (s = 1).")

@@ -79,7 +79,7 @@ class Progress:
     step: int
     loss: float
     images_per_second: float
-    averaged: nn.Module
+    averaged: UNet
 
 
 def averaged(unet: UNet, decay: float) -> AveragedModel:
@@ -183,7 +183,7 @@ def train(
                 _save(run, recipe, step + 1, unet, ema, optimizer)
                 saved = time.monotonic()
             if watch:
-                watch(Progress(step + 1, mean_loss, speed, ema.module))
+                watch(Progress(step + 1, mean_loss, speed, cast(UNet, ema.module)))
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return cast(UNet, ema.module)
