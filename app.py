@@ -6,15 +6,27 @@ import argparse
 
 from app.layout import LAUNCH, build
 from app.models import Model
+from imagen_core.types import UserError
 
 model = Model("tabletop")
 demo = build(model)
 
-if __name__ == "__main__":
+
+def main() -> None:
+    """Parse the arguments and serve until interrupted; exit 2 with one line where that cannot be."""
     parser = argparse.ArgumentParser(description="Imagen Lab: see how text becomes a picture.")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
-    parser.add_argument("--port", type=int, default=7860, help="port to listen on (default %(default)s)")
+    parser.add_argument("--host", help="address to listen on (default 127.0.0.1, or GRADIO_SERVER_NAME)")
+    parser.add_argument("--port", type=int, help="port, 1 to 65535 (default the first free one from 7860)")
     parser.add_argument("--model", default="tabletop", help="tabletop or a cascade's folder (default %(default)s)")
     args = parser.parse_args()
-    model.use(args.model)
-    demo.launch(server_name=args.host, server_port=args.port, **LAUNCH)
+    if args.port is not None and not 1 <= args.port <= 65535:
+        parser.error(f"argument --port: must be between 1 and 65535, got {args.port}")
+    try:
+        model.use(args.model)
+        demo.launch(server_name=args.host, server_port=args.port, **LAUNCH)
+    except (UserError, OSError) as error:
+        parser.exit(2, f"app.py: {str(error).splitlines()[0]}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -121,20 +121,18 @@ def upscale(
         later = tuple(replace(DEFAULTS[s], aug_level=levels[s]) for s in (256, 1024) if s <= size)
         base = replace(finished.request.stages[0], threshold=rule)
         request = replace(finished.request, stages=(base, *later))
+        steps = {f"sr{stage.size}": stage.steps for stage in later}
         shown = 0.0
         for event in run(request, cascade, image=finished.images[rule]):
             if isinstance(event, StageResult):
-                caption = f"{event.size} × {event.size} in {event.seconds:.1f} s"
-                yield views.progress_view(event.image, caption, pixelated=False), gr.skip()
-                if event.size == size:
-                    yield gr.skip(), files(event.image, request, cascade.digest)
-            elif time.monotonic() - shown > 4 * FRAME_SECONDS and event.z.shape[-1] <= 256:
+                done = views.message(f"{event.size} × {event.size} in {event.seconds:.1f} s")
+                yield done, files(event.image, request, cascade.digest) if event.size == size else gr.skip()
+            elif time.monotonic() - shown > 4 * FRAME_SECONDS:
                 shown = time.monotonic()
-                total = request.stages[1].steps
-                caption = f"{event.stage}: x̂0 at step {event.index + 1} of {total}"
-                yield views.progress_view(event.out.x0_hat, caption, pixelated=False), gr.skip()
-            elif event.z.shape[-1] > 256:
-                yield views.message(f"{event.stage}: step {event.index + 1} of {request.stages[-1].steps} …"), gr.skip()
+                caption = f"{event.stage}: x̂0 at step {event.index + 1} of {steps[event.stage]}"
+                # A preview of a megapixel would take longer to send than to compute.
+                small = event.z.shape[-1] <= 256
+                yield views.preview(event.out.x0_hat, caption) if small else views.message(caption), gr.skip()
     except UserError as error:
         raise refuse(error) from None
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
 
+from imagen_core.checkpoints import Cascade, load_cascade, locate
 from imagen_core.types import UserError
-
-if TYPE_CHECKING:
-    from imagen_core.checkpoints import Cascade
 
 
 class Model:
@@ -19,7 +16,12 @@ class Model:
         self.use(name)
 
     def use(self, name: str) -> None:
-        """Take another model; it is loaded when :meth:`start` or :meth:`get` is first called."""
+        """Take another model; it is loaded when :meth:`start` or :meth:`get` is first called.
+
+        Raises:
+            UserError: there is no such model.
+        """
+        self.folder = locate(name)
         self.name = name
         self._thread: threading.Thread | None = None
         self._cascade: Cascade | None = None
@@ -34,9 +36,7 @@ class Model:
 
     def _load(self) -> None:
         try:
-            from imagen_core.checkpoints import open_model
-
-            cascade = open_model(self.name)
+            cascade = load_cascade(self.folder)
             cascade.encode.warm_up()
             self._cascade = cascade
         except Exception as error:

@@ -59,9 +59,7 @@ def data_uri(images) -> str:
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
-def stage_view(
-    records: dict[str, StepRecord], history: Mapping[str, Sequence[Moment]], steps: int, chosen: str, note: str = ""
-) -> str:
+def stage_view(records: dict[str, StepRecord], history: Mapping[str, Sequence[Moment]], steps: int, chosen: str) -> str:
     """The three x̂0 panels, what the numbers say in a sentence, and their course over the steps."""
     panels = "".join(_panel(rule, record, history[rule][-1], rule == chosen) for rule, record in records.items())
     sentence = _sentence({rule: moments[-1] for rule, moments in history.items()}, steps)
@@ -78,10 +76,9 @@ def stage_view(
         floor=1.0,
         percent=False,
     )
-    extra = f'<p class="lab-note">{html.escape(note)}</p>' if note else ""
     return (
         f'<div class="lab-panels">{panels}</div>'
-        f'<p class="lab-sentence" role="status">{sentence}</p>{extra}<div class="lab-charts">{charts}</div>'
+        f'<p class="lab-sentence" role="status">{sentence}</p><div class="lab-charts">{charts}</div>'
     )
 
 
@@ -168,9 +165,9 @@ def words_note(prompt: str) -> str:
     return f'<p class="lab-words">Never seen in training: {words}. It knows: {known}.</p>'
 
 
-def message(text: str, kind: str = "quiet") -> str:
+def message(text: str) -> str:
     """A line of plain text for the viewer."""
-    return f'<p class="lab-message lab-{kind}">{html.escape(text)}</p>'
+    return f'<p class="lab-message" role="status">{html.escape(text)}</p>'
 
 
 def welcome() -> str:
@@ -185,10 +182,9 @@ def welcome() -> str:
     )
 
 
-def progress_view(images, caption: str, *, pixelated: bool) -> str:
-    """One preview while a super-resolution stage works."""
-    kind = "lab-pixels" if pixelated else ""
+def preview(images, caption: str) -> str:
+    """The estimate of a super-resolution stage at work."""
+    alt = html.escape(caption)
     return (
-        f'<figure class="lab-preview {kind}"><img src="{data_uri(images)}" alt="{html.escape(caption)}">'
-        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+        f'<figure class="lab-preview"><img src="{data_uri(images)}" alt="{alt}"><figcaption>{alt}</figcaption></figure>'
     )

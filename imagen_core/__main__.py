@@ -15,13 +15,13 @@ from .types import UserError
 def _sample(args: Any) -> dict[str, Any]:
     from . import png, trace
     from .cascade import StageResult, check, generate
-    from .checkpoints import open_model
+    from .checkpoints import load_cascade
 
     request = cli.request_from(args)
     cli.check_output(args.out, ".png")
     if args.trace:
         cli.check_output(args.trace, ".npz", "--trace")
-    cascade = open_model(args.model)
+    cascade = load_cascade(args.model)
     check(request, cascade)
     recorder = trace.Recorder(request, cascade.digest)
     events = cli.with_progress(generate(request, cascade), sum(stage.steps for stage in request.stages))
@@ -40,7 +40,7 @@ def _sample(args: Any) -> dict[str, Any]:
 def _compare(args: Any) -> dict[str, Any]:
     from . import png
     from .cascade import StageResult, check, compare
-    from .checkpoints import open_model
+    from .checkpoints import load_cascade
     from .saturation import measure
 
     request = cli.request_from(args)
@@ -48,7 +48,7 @@ def _compare(args: Any) -> dict[str, Any]:
     weights = cli.numbers(args.guidances, "--guidances")
     rules = args.rules.split(",")
     cells = [(w, rule, cli.with_rule(request, rule, w)) for w in weights for rule in rules]
-    cascade = open_model(args.model)
+    cascade = load_cascade(args.model)
     check(request, cascade)
     events = cli.with_progress(compare([cell for _, _, cell in cells], cascade), sum(s.steps for s in request.stages))
     images = [result.image[0] for result in [row for row in events if isinstance(row[0], StageResult)][-1]]
@@ -61,9 +61,9 @@ def _compare(args: Any) -> dict[str, Any]:
 
 def _info(args: Any) -> dict[str, Any]:
     from .bench import gflop, unet_of
-    from .checkpoints import open_model
+    from .checkpoints import load_cascade
 
-    cascade = open_model(args.model)
+    cascade = load_cascade(args.model)
     stages = {
         stage.spec.name: {
             "size": stage.spec.size,
@@ -81,9 +81,9 @@ def _info(args: Any) -> dict[str, Any]:
 
 def _bench(args: Any) -> dict[str, Any]:
     from .bench import bench
-    from .checkpoints import open_model
+    from .checkpoints import load_cascade
 
-    request, cascade = cli.request_from(args), open_model(args.model)
+    request, cascade = cli.request_from(args), load_cascade(args.model)
     return bench(request, cascade)
 
 

@@ -89,16 +89,16 @@ def write_cascade(folder: Path, name: str, encoder: TextEncoder, *, world_versio
     (folder / "cascade.json").write_text(json.dumps(facts, indent=1) + "\n")
 
 
-def load_cascade(folder: Path | str) -> Cascade:
-    """Read and check a cascade; weights become float32 in channels_last. The text encoder loads when first used.
+def load_cascade(name: Path | str) -> Cascade:
+    """Read and check a shipped model or a folder; the text encoder loads when it is first used.
+
+    Weights become float32 in channels_last.
 
     Raises:
         UserError: a file is missing, altered, truncated or of another format; the message names it.
     """
-    folder = Path(folder)
+    folder = locate(str(name))
     path = folder / "cascade.json"
-    if not path.is_file():
-        raise UserError(f"model: {folder} holds no cascade.json")
     digest = _sha256(path.read_bytes())
     try:
         facts = json.loads(path.read_text())
@@ -119,9 +119,16 @@ def load_cascade(folder: Path | str) -> Cascade:
     return Cascade(name, tuple(_load_stage(folder, str(stage), digests) for stage in names), encoder, digest)
 
 
-def open_model(name: str) -> Cascade:
-    """The cascade of a shipped model's name or of a folder, as ``--model`` takes it."""
-    return load_cascade(MODELS.get(name, Path(name)))
+def locate(name: str) -> Path:
+    """The folder of a shipped model's name, or of a path, as ``--model`` takes it.
+
+    Raises:
+        UserError: there is no cascade.
+    """
+    folder = MODELS.get(name, Path(name))
+    if not (folder / "cascade.json").is_file():
+        raise UserError(f"model: {folder} holds no cascade.json")
+    return folder
 
 
 def _load_stage(folder: Path, name: str, digests: dict[str, str]) -> Stage:

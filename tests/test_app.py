@@ -89,11 +89,12 @@ def test_upscale_needs_a_base_and_gives_the_size(model: Model) -> None:
     assert asked.stages[0].threshold == "static" and asked.stages[1].aug_level == 0.2
 
 
-def test_a_missing_model_is_said_once(tmp_path: Path) -> None:
-    with pytest.raises(gr.Error, match=r"cascade\.json"):
-        list(handlers.generate(Model(str(tmp_path)), *controls()))
+def test_a_missing_or_broken_model_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"cascade\.json"):
-        Model(str(tmp_path)).get()
+        Model(str(tmp_path))
+    (tmp_path / "cascade.json").write_text("{}")
+    with pytest.raises(gr.Error, match="not a cascade's description"):
+        list(handlers.generate(Model(str(tmp_path)), *controls()))
 
 
 def test_unknown_words_are_pointed_out_and_escaped() -> None:

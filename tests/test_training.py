@@ -219,3 +219,16 @@ def test_two_processes_get_the_loss_of_one(root: Path, tmp_path: Path) -> None:
         subprocess.run(command, check=True, timeout=300, cwd=here, env=environment)
         losses[n] = json.loads(out.read_text())
     assert_close(torch.tensor(losses[1]), torch.tensor(losses[2]), atol=1e-4, rtol=1e-4)
+
+
+def test_a_grid_shows_every_prompt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from conftest import CONFIGS as TINY
+    from PIL import Image
+
+    from imagen_core.text import minilm
+    from imagen_core.training import grids
+
+    monkeypatch.setattr(grids, "PROMPTS", ("a red ball", "a cube", "a cone on sand"))
+    unet = UNet(TINY["base"]).train()
+    grids.draw_grid(unet, STAGES["base"], minilm(), tmp_path / "grid.png")
+    assert Image.open(tmp_path / "grid.png").width == 4 * 256 and unet.training
