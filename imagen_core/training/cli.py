@@ -66,6 +66,7 @@ def run(args: argparse.Namespace) -> dict:
             draw_grid(progress.averaged, STAGES[args.stage], encoder, args.run / f"grid-{progress.step:06d}.png")
 
     unet = train(recipe, args.data, args.run, cpu=args.cpu, watch=watch)
+    draw_grid(unet, STAGES[args.stage], encoder, args.run / "grid.png")
     if args.ship:
         from .ship import ship
 

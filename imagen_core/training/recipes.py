@@ -5,7 +5,7 @@ from __future__ import annotations
 from .loop import Recipe
 
 RECIPES = {
-    "base": Recipe("base", steps=6000, batch=32, size=64, small_steps=2500),
-    "sr256": Recipe("sr256", steps=2500, batch=16, size=64, pictures=6000),
-    "sr1024": Recipe("sr1024", steps=2000, batch=16, size=128, pictures=6000),
+    "base": Recipe("base", steps=5400, batch=32, size=64, small_steps=3500, pictures=24_000),
+    "sr256": Recipe("sr256", steps=2400, batch=8, size=128, lr=6e-4, pictures=2000),
+    "sr1024": Recipe("sr1024", steps=3600, batch=16, size=128, lr=6e-4, pictures=2000),
 }
