@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -22,6 +23,9 @@ from .models import Model
 
 # A frame costs the browser 50 to 60 ms, so more than eight a second would only queue up.
 FRAME_SECONDS = 0.125
+# Pictures wait here until the page has copied them; gone when the server ends, and an hour after they were made.
+PICTURES = tempfile.TemporaryDirectory(prefix="imagen-lab-")
+KEEP_SECONDS = 3600
 # Rules that are shown side by side.
 RULES = tuple(CHOICES["threshold"])
 
@@ -139,7 +143,10 @@ def upscale(
 
 def files(images: Any, request: Request, weights: str) -> list[tuple[str, str]]:
     """Pictures as PNG files with their settings inside, each with a caption, for a gallery."""
-    folder = Path(tempfile.mkdtemp(prefix="imagen-lab-"))
+    for old in Path(PICTURES.name).iterdir():
+        if time.time() - old.stat().st_mtime > KEEP_SECONDS:
+            shutil.rmtree(old, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(dir=PICTURES.name))
     made = []
     for index, (seed, image) in enumerate(zip(request.seeds, images)):
         path = folder / f"imagen-{image.shape[-1]}-seed{seed}.png"
