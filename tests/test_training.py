@@ -41,7 +41,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def recipe(stage: str = "base", **changes: int) -> Recipe:
+def recipe(stage: str = "base", **changes: int | float | str) -> Recipe:
     size = {"base": 32, "sr256": 32, "sr1024": 32}[stage]
     return dataclasses.replace(Recipe(stage, steps=4, batch=4, size=size, warmup=2, pictures=data.SHARD), **changes)
 
@@ -100,12 +100,20 @@ def test_a_run_keeps_to_its_own_recipe(root: Path, tmp_path: Path) -> None:
     train(recipe(steps=2), root, tmp_path, cpu=True)
 
 
+def test_a_run_can_begin_from_weights(root: Path, tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    weights = UNet(CONFIGS["base64"]).state_dict()
+    made = train(recipe(steps=1, lr=0.0), root, tmp_path, cpu=True, start=weights).state_dict()
+    assert all(torch.equal(made[name], value) for name, value in weights.items())
+
+
 def test_recipe_refuses_nonsense() -> None:
     for wrong, field in (
         ({"stage": "sr512"}, "stage"),
         ({"steps": 0}, "steps"),
         ({"batch": 0}, "batch"),
         ({"size": 60}, "size"),
+        ({"precision": "fp8"}, "precision"),
     ):
         with pytest.raises(UserError, match=f"^{field}:"):
             dataclasses.replace(recipe(), **wrong)
@@ -198,7 +206,7 @@ import json, sys
 from pathlib import Path
 from imagen_core.training.loop import Recipe, train
 losses = []
-recipe = Recipe("base", steps=3, batch=4, size=32, warmup=2, pictures=1000)
+recipe = Recipe("base", steps=3, batch=4, size=32, warmup=2, pictures=1000, precision="no")
 train(recipe, Path(sys.argv[1]), Path(sys.argv[2]), cpu=True, watch=lambda p: losses.append(p.loss))
 if losses:
     Path(sys.argv[3]).write_text(json.dumps(losses))

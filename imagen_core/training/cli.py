@@ -5,8 +5,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..types import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 GRID_EVERY = 1000
 
@@ -29,10 +33,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=GRID_EVERY,
         help="steps between sample grids, 0 for none (default %(default)s)",
     )
+    parser.add_argument(
+        "--start", help="a new run begins from these weights instead of random ones: tabletop or a cascade's folder"
+    )
     parser.add_argument("--ship", type=Path, help="write the averaged weights into this cascade folder at the end")
     for field in dataclasses.fields(Recipe):
         if field.name != "stage":
-            kind = {"int": int, "float": float}[str(field.type)]
+            kind = {"int": int, "float": float, "str": str}[str(field.type)]
             parser.add_argument(
                 "--" + field.name.replace("_", "-"), type=kind, help=f"default for each stage: {_defaults(field.name)}"
             )
@@ -42,6 +49,17 @@ def _defaults(name: str) -> str:
     from .recipes import RECIPES
 
     return ", ".join(f"{stage} {getattr(recipe, name)}" for stage, recipe in RECIPES.items())
+
+
+def _weights(model: str, size: int) -> dict[str, Tensor]:
+    """The weights of a cascade's stage of this size."""
+    from ..bench import unet_of
+    from ..checkpoints import load_cascade
+
+    found = [stage for stage in load_cascade(model).stages if stage.spec.size == size]
+    if not found:
+        raise UserError(f"--start: {model} has no stage of {size}")
+    return unet_of(found[0]).state_dict()
 
 
 def run(args: argparse.Namespace) -> dict:
@@ -57,6 +75,7 @@ def run(args: argparse.Namespace) -> dict:
     given = {f.name: value for f in dataclasses.fields(Recipe) if (value := getattr(args, f.name, None)) is not None}
     recipe = dataclasses.replace(RECIPES[args.stage], **given)
     size = STAGES[args.stage].size
+    start = _weights(args.start, STAGES[args.stage].size) if args.start else None
     encoder = TEXT_ENCODERS["minilm"]()
     render_shards(args.data, size, recipe.pictures, args.workers)
     encode_shards(args.data, size, recipe.pictures, encoder)
@@ -65,7 +84,7 @@ def run(args: argparse.Namespace) -> dict:
         if args.grid_every and progress.step % args.grid_every == 0:
             draw_grid(progress.averaged, STAGES[args.stage], encoder, args.run / f"grid-{progress.step:06d}.png")
 
-    unet = train(recipe, args.data, args.run, cpu=args.cpu, watch=watch)
+    unet = train(recipe, args.data, args.run, cpu=args.cpu, start=start, watch=watch)
     draw_grid(unet, STAGES[args.stage], encoder, args.run / "grid.png")
     if args.ship:
         from .ship import ship

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast
@@ -29,6 +29,9 @@ STAGES = {
     "sr256": StageSpec("sr256", 256, 64, "cosine", "v"),
     "sr1024": StageSpec("sr1024", 1024, 256, "linear", "v"),
 }
+
+# How the network is computed; its weights, their average and the loss are always float32.
+PRECISIONS = ("no", "bf16")
 
 Weights = tuple[Tensor, ...] | list[Tensor]
 
@@ -50,10 +53,13 @@ class Recipe:
     clip: float = 1.0
     pictures: int = 24_000
     seed: int = 0
+    precision: str = "bf16"
 
     def __post_init__(self) -> None:
         if self.stage not in STAGES:
             raise UserError(f"stage: {self.stage!r} is not one of {', '.join(STAGES)}")
+        if self.precision not in PRECISIONS:
+            raise UserError(f"precision: {self.precision!r} is not one of {', '.join(PRECISIONS)}")
         for name in ("steps", "batch", "pictures"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name}: must be at least 1, got {getattr(self, name)}")
@@ -125,21 +131,24 @@ def train(
     *,
     cpu: bool = False,
     save_minutes: float = 10.0,
+    start: Mapping[str, Tensor] | None = None,
     watch: Callable[[Progress], None] | None = None,
 ) -> UNet:
-    """Train or resume ``run`` and return the averaged network.
+    """Train or resume ``run`` and return the averaged network; a new run begins from the weights ``start`` if given.
 
     The run's folder keeps recipe.json, log.jsonl and state.pt (weights, average, optimiser, step), which is
     only ever read back by its own run and never unpickled beyond tensors.
     """
     from accelerate import Accelerator
 
-    accelerator = Accelerator(cpu=cpu)
+    accelerator = Accelerator(cpu=cpu, mixed_precision=recipe.precision)
     if recipe.batch % accelerator.num_processes:
         raise UserError(f"batch: must be a multiple of the {accelerator.num_processes} processes, got {recipe.batch}")
     spec = STAGES[recipe.stage]
     torch.manual_seed(recipe.seed)
     unet = UNet(CONFIGS[spec.name]).to(accelerator.device)
+    if start is not None:
+        unet.load_state_dict(start)
     unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     ema = averaged(unet, recipe.ema)
     optimizer = torch.optim.AdamW(_groups(unet, recipe.weight_decay), lr=recipe.lr, betas=(0.9, 0.99), fused=True)
