@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
-
 from app.layout import LAUNCH, build
 from app.models import Model
+from imagen_core.cli import Parser, add_model_argument
 from imagen_core.types import UserError
 
 model = Model("tabletop")
@@ -14,10 +13,10 @@ demo = build(model)
 
 def main() -> None:
     """Parse the arguments and serve until interrupted; exit 2 with one line where that cannot be."""
-    parser = argparse.ArgumentParser(description="Imagen Lab: see how text becomes a picture.")
+    parser = Parser(prog="app.py", description="Imagen Lab: see how text becomes a picture.")
     parser.add_argument("--host", help="address to listen on (default 127.0.0.1, or GRADIO_SERVER_NAME)")
     parser.add_argument("--port", type=int, help="port, 1 to 65535 (default the first free one from 7860)")
-    parser.add_argument("--model", default="tabletop", help="tabletop or a cascade's folder (default %(default)s)")
+    add_model_argument(parser)
     args = parser.parse_args()
     if args.port is not None and not 1 <= args.port <= 65535:
         parser.error(f"argument --port: must be between 1 and 65535, got {args.port}")

@@ -14,8 +14,11 @@ from typing import Any
 import gradio as gr
 
 from imagen_core import png, settings
-from imagen_core.settings import CHOICES, CONVENTIONS, DEFAULTS, RANGES, Request
+from imagen_core.cascade import StageResult, compare
+from imagen_core.cascade import generate as cascade_generate
+from imagen_core.settings import CHOICES, DEFAULT_SIZES, DEFAULTS, RANGES, Request
 from imagen_core.tabletop import vocabulary
+from imagen_core.tabletop.vocabulary import with_article
 from imagen_core.types import StepRecord, UserError
 
 from . import views
@@ -32,11 +35,10 @@ RULES = tuple(CHOICES["threshold"])
 
 @dataclass(frozen=True, eq=False)
 class Finished:
-    """A visitor's last base run: the request, each rule's pictures [b, 3, 64, 64], and whose weights made them."""
+    """A visitor's last base run: the request, and each rule's pictures [b, 3, 64, 64]."""
 
     request: Request
     images: dict[str, Any]
-    weights: str
 
 
 def refuse(error: UserError) -> gr.Error:
@@ -49,15 +51,12 @@ def build_request(
     sampler: str, spacing: str, guidance_rule: str,
 ) -> Request:  # fmt: skip
     """The controls' values as a request for the base stage; raises UserError like every request."""
-    if convention not in CONVENTIONS:
-        raise UserError(f"convention: must be one of {', '.join(CONVENTIONS)}")
-    if not isinstance(w, int | float):
-        raise UserError("guidance: must be a number")
     return settings.request(
         prompt,
         seed=whole(seed),
         count=whole(count),
-        guidance=CONVENTIONS[convention](w),
+        convention=convention,
+        guidance=w,
         threshold=rule,
         percentile=percentile,
         steps=whole(steps),
@@ -74,10 +73,10 @@ def whole(value: Any) -> Any:
 
 def generate(model: Model, *controls: Any) -> Iterator[tuple[Any, ...]]:
     """Run the base stage under every rule in lockstep; yields (viewer, gallery, finished, both upscale buttons)."""
-    from imagen_core.cascade import StageResult, compare
 
     def update(viewer: Any = None, gallery: Any = None, finished: Finished | None = None) -> tuple[Any, ...]:
-        buttons = gr.Button(interactive=finished is not None)
+        # A stopped run leaves the last finished one, which can still be upscaled.
+        buttons = gr.Button(interactive=True) if finished else gr.skip()
         return (viewer or gr.skip(), gallery or gr.skip(), finished or gr.skip(), buttons, buttons)
 
     try:
@@ -90,7 +89,7 @@ def generate(model: Model, *controls: Any) -> Iterator[tuple[Any, ...]]:
         history: dict[str, list[views.Moment]] = {rule: [] for rule in RULES}
         images: dict[str, Any] = {}
         shown, viewer = 0.0, ""
-        for row in compare(requests, cascade):
+        for row in model.in_turn(compare(requests, cascade)):
             records: dict[str, StepRecord] = {}
             for rule, event in zip(RULES, row):
                 if isinstance(event, StageResult):
@@ -105,7 +104,7 @@ def generate(model: Model, *controls: Any) -> Iterator[tuple[Any, ...]]:
                 yield update(viewer)
         pictures = files(images[chosen], request, cascade.digest)
         # Updates that come fast are merged by the browser, so the last one must be complete.
-        yield update(viewer, pictures, finished=Finished(request, images, cascade.digest))
+        yield update(viewer, pictures, finished=Finished(request, images))
     except UserError as error:
         raise refuse(error) from None
 
@@ -114,28 +113,26 @@ def upscale(
     model: Model, size: int, finished: Finished | None, rule: str, aug256: Any, aug1024: Any
 ) -> Iterator[tuple[Any, ...]]:
     """Carry the picked rule's pictures on to ``size``; yields (preview, gallery)."""
-    from imagen_core.cascade import StageResult
-    from imagen_core.cascade import generate as run
-
     try:
         if finished is None:
             raise UserError("upscale: press Generate first; there is no 64 × 64 picture yet")
         cascade = model.get()
-        levels = {256: aug256, 1024: aug1024}
-        later = tuple(replace(DEFAULTS[s], aug_level=levels[s]) for s in (256, 1024) if s <= size)
+        levels = zip(DEFAULT_SIZES[1:], (aug256, aug1024))
+        later = tuple(replace(DEFAULTS[s], aug_level=level) for s, level in levels if s <= size)
         base = replace(finished.request.stages[0], threshold=rule)
         request = replace(finished.request, stages=(base, *later))
-        steps = {f"sr{stage.size}": stage.steps for stage in later}
+        steps = {stage.size: stage.steps for stage in later}
         shown = 0.0
-        for event in run(request, cascade, image=finished.images[rule]):
+        for event in model.in_turn(cascade_generate(request, cascade, image=finished.images[rule])):
             if isinstance(event, StageResult):
                 done = views.message(f"{event.size} × {event.size} in {event.seconds:.1f} s")
                 yield done, files(event.image, request, cascade.digest) if event.size == size else gr.skip()
             elif time.monotonic() - shown > 4 * FRAME_SECONDS:
                 shown = time.monotonic()
-                caption = f"{event.stage}: x̂0 at step {event.index + 1} of {steps[event.stage]}"
+                side = event.z.shape[-1]
+                caption = f"{event.stage}: x̂0 at step {event.index + 1} of {steps[side]}"
                 # A preview of a megapixel would take longer to send than to compute.
-                small = event.z.shape[-1] <= 256
+                small = side <= 256
                 yield views.preview(event.out.x0_hat, caption) if small else views.message(caption), gr.skip()
     except UserError as error:
         raise refuse(error) from None
@@ -164,26 +161,35 @@ def sample(
     threshold: str,
     percentile: float,
     aug_level: float,
-) -> str:
-    """Draw one picture of ``prompt``; returns a PNG that carries its settings."""
-    from imagen_core.cascade import StageResult
-    from imagen_core.cascade import generate as run
+) -> Iterator[str]:
+    """Draw one picture of ``prompt``; ends with a PNG that carries its settings.
 
+    Until then yields an empty path after each step, so that a cancelled call stops there.
+    """
     try:
         request = settings.request(
-            prompt, size=size, seed=seed, guidance=guidance, threshold=threshold, percentile=percentile
+            prompt,
+            size=size,
+            seed=seed,
+            guidance=guidance,
+            threshold=threshold,
+            percentile=percentile,
+            aug_level=aug_level,
         )
-        for later in request.stages[1:]:
-            request = settings.with_stage(request, later.size, aug_level=aug_level)
         cascade = model.get()
-        results = [event for event in run(request, cascade) if isinstance(event, StageResult)]
+        for event in model.in_turn(cascade_generate(request, cascade)):
+            if isinstance(event, StageResult):
+                image = event.image
+            yield ""
     except UserError as error:
         raise refuse(error) from None
-    return files(results[-1].image, request, cascade.digest)[0][0]
+    yield files(image, request, cascade.digest)[0][0]
 
 
 def describe(prompt: str) -> dict[str, Any]:
     """Which words of ``prompt`` the shipped model never saw in training, and the concepts that it knows."""
+    if not isinstance(prompt, str):
+        raise refuse(UserError("prompt: must be text"))
     concepts = ("SHAPES", "COLOURS", "SIZES", "MATERIALS", "FLOORS", "LIGHTS")
     known = {name.lower(): {k: list(v) for k, v in getattr(vocabulary, name).items()} for name in concepts}
     return {"unknown": list(vocabulary.unknown_words(prompt[: settings.MAX_PROMPT])), "known": known}
@@ -197,11 +203,9 @@ def roll() -> int:
 def compose(size: str, material: str, colour: str, shape: str, relation: str, colour2: str, shape2: str, floor: str,
             light: str) -> str:  # fmt: skip
     """A prompt from the builder's pick-lists; an empty second shape leaves it out."""
-    first = " ".join(word for word in (size, material, colour, shape) if word)
-    parts = [("an " if first[0] in "aeiou" else "a ") + first]
+    parts = [with_article(" ".join(word for word in (size, material, colour, shape) if word))]
     if shape2:
-        second = " ".join(word for word in (colour2, shape2) if word)
-        parts += [relation, ("an " if second[0] in "aeiou" else "a ") + second]
+        parts += [relation, with_article(" ".join(word for word in (colour2, shape2) if word))]
     return " ".join([*parts, *(phrase for phrase in (floor, light) if phrase)])
 
 

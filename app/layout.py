@@ -48,6 +48,8 @@ LAUNCH: dict[str, Any] = {
     "run_history": False,
     "share": False,
     "footer_links": [],
+    # The page takes no files; the route for them is gradio's.
+    "max_file_size": "100kb",
 }
 EXAMPLES = (
     "a large red sphere to the left of a small blue cube on grass at sunset",
@@ -56,7 +58,7 @@ EXAMPLES = (
     "a large yellow cone in front of a green cylinder on a wooden table at noon",
 )
 
-LATER = (256, 1024)
+LATER = settings.DEFAULT_SIZES[1:]
 ADVANCED = {"sampler": "Sampler", "spacing": "Spacing", "guidance_rule": "Guidance rule"}
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 ENGINE: dict[str, Any] = {
@@ -154,7 +156,7 @@ def build(model: Model) -> gr.Blocks:
         demo.load(partial(_status, model), None, status, show_progress="hidden", api_visibility="private")
         gr.api(_sample_api(model), api_name="sample", concurrency_id="engine", concurrency_limit=1)
         gr.api(handlers.describe, api_name="describe", queue=False)
-    return demo
+    return demo.queue(max_size=32)
 
 
 def _slider(name: str, value: float, label: str, info: str, *, step: float, elem_id: str | None = None) -> gr.Slider:
@@ -225,16 +227,18 @@ def _status(model: Model):
 def _sample_api(model: Model):
     """The API's ``sample``: a plain function with typed arguments, for gradio_client."""
 
-    def sample(
+    # The annotation says what is yielded, which is what gradio reads from it.
+    def sample(  # type: ignore[misc]
         prompt: str,
         seed: int = 0,
         size: int = 64,
         guidance: float = DEFAULTS[64].guidance,
         threshold: str = DEFAULTS[64].threshold,
         percentile: float = DEFAULTS[64].percentile,
-        aug_level: float = 0.1,
+        aug_level: float = DEFAULTS[256].aug_level or 0.0,
     ) -> gr.FileData:
-        return gr.FileData(path=handlers.sample(model, prompt, seed, size, guidance, threshold, percentile, aug_level))
+        for path in handlers.sample(model, prompt, seed, size, guidance, threshold, percentile, aug_level):
+            yield gr.FileData(path=path) if path else None
 
     sample.__doc__ = handlers.sample.__doc__
     return sample

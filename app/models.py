@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from typing import TypeVar
 
 from imagen_core.checkpoints import Cascade, load_cascade, locate
 from imagen_core.types import UserError
+
+T = TypeVar("T")
 
 
 class Model:
@@ -13,7 +17,8 @@ class Model:
 
     def __init__(self, name: str) -> None:
         self._lock = threading.Lock()
-        self.use(name)
+        self._busy = threading.Lock()
+        self._take(name)
 
     def use(self, name: str) -> None:
         """Take another model; it is loaded when :meth:`start` or :meth:`get` is first called.
@@ -21,7 +26,10 @@ class Model:
         Raises:
             UserError: there is no such model.
         """
-        self.folder = locate(name)
+        locate(name)
+        self._take(name)
+
+    def _take(self, name: str) -> None:
         self.name = name
         self._thread: threading.Thread | None = None
         self._cascade: Cascade | None = None
@@ -36,11 +44,23 @@ class Model:
 
     def _load(self) -> None:
         try:
-            cascade = load_cascade(self.folder)
+            cascade = load_cascade(self.name)
             cascade.encode.warm_up()
             self._cascade = cascade
         except Exception as error:
             self._error = error
+
+    def in_turn(self, events: Iterator[T]) -> Iterator[T]:
+        """A run's events, each computed while no other run computes.
+
+        The queue already lets one run in at a time, but forgets a cancelled one before its last step has ended.
+        """
+        while True:
+            with self._busy:
+                event = next(events, None)
+            if event is None:
+                return
+            yield event
 
     @property
     def ready(self) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from . import cli
+from .settings import CHOICES
 from .types import UserError
 
 
@@ -18,17 +19,20 @@ def _sample(args: Any) -> dict[str, Any]:
     from .checkpoints import load_cascade
 
     request = cli.request_from(args)
-    cli.check_output(args.out, ".png")
+    files = [args.out]
+    if request.count > 1:
+        files = [args.out.with_stem(f"{args.out.stem}-{i + 1}") for i in range(request.count)]
+    for file in files:
+        cli.check_output(file, ".png")
     if args.trace:
         cli.check_output(args.trace, ".npz", "--trace")
     cascade = load_cascade(args.model)
     check(request, cascade)
     recorder = trace.Recorder(request, cascade.digest)
     events = cli.with_progress(generate(request, cascade), sum(stage.steps for stage in request.stages))
-    results = [event for event in recorder.watch(events) if isinstance(event, StageResult)]
-    files = [args.out]
-    if request.count > 1:
-        files = [args.out.with_stem(f"{args.out.stem}-{i + 1}") for i in range(request.count)]
+    if args.trace:
+        events = recorder.watch(events)
+    results = [event for event in events if isinstance(event, StageResult)]
     for index, (file, image) in enumerate(zip(files, results[-1].image)):
         png.save(image, file, request, weights=cascade.digest, index=str(index))
     if args.trace:
@@ -42,26 +46,27 @@ def _compare(args: Any) -> dict[str, Any]:
     from .cascade import StageResult, check, compare
     from .checkpoints import load_cascade
     from .saturation import measure
+    from .settings import CONVENTIONS, with_stage
 
     request = cli.request_from(args)
     cli.check_output(args.out, ".png")
-    weights = cli.numbers(args.guidances, "--guidances")
     rules = args.rules.split(",")
-    cells = [(w, rule, cli.with_rule(request, rule, w)) for w in weights for rule in rules]
+    weights = [(w, CONVENTIONS[args.guidance_convention](w)) for w in cli.numbers(args.guidances, "--guidances")]
+    cells = [(w, rule, with_stage(request, 64, threshold=rule, guidance=real)) for w, real in weights for rule in rules]
     cascade = load_cascade(args.model)
     check(request, cascade)
     events = cli.with_progress(compare([cell for _, _, cell in cells], cascade), sum(s.steps for s in request.stages))
     images = [result.image[0] for result in [row for row in events if isinstance(row[0], StageResult)][-1]]
     labels = [f"w = {w:g}, {rule}" for w, rule, _ in cells]
-    png.save_grid(images, labels, len(rules), args.out)
+    png.save_grid(images, labels, len(rules), args.out, request)
     burnt = [round(float(measure(image[None]).clipped), 4) for image in images]
     found = [{"guidance": w, "rule": rule, "clipped": share} for (w, rule, _), share in zip(cells, burnt)]
     return {"file": str(args.out), "cells": found}
 
 
 def _info(args: Any) -> dict[str, Any]:
-    from .bench import gflop, unet_of
-    from .checkpoints import load_cascade
+    from .checkpoints import load_cascade, unet_of
+    from .unet import gflop
 
     cascade = load_cascade(args.model)
     stages = {
@@ -115,10 +120,10 @@ def _parser() -> cli.Parser:
     sample = verb("sample", _sample, "draw pictures of a prompt")
     cli.add_run_arguments(sample)
     sample.add_argument("--out", type=Path, required=True, help="PNG to write; of several, x-1.png, x-2.png, …")
-    sample.add_argument("--trace", type=Path, help="also write every step to this .npz")
+    sample.add_argument("--trace", type=Path, help="also write every step up to 256 × 256 to this .npz")
     compare = verb("compare", _compare, "one prompt and seed under several rules and weights, as a grid")
-    cli.add_run_arguments(compare)
-    compare.add_argument("--rules", default="none,static,dynamic", help="columns (default %(default)s)")
+    cli.add_run_arguments(compare, without=("guidance", "threshold", "count"))
+    compare.add_argument("--rules", default=",".join(CHOICES["threshold"]), help="columns (default %(default)s)")
     compare.add_argument("--guidances", default="1,5,10", help="rows, the paper's w (default %(default)s)")
     compare.add_argument("--out", type=Path, required=True, help="PNG to write")
     add_train_arguments(verb("train", _train, "train or resume one of the three models"))
@@ -137,6 +142,9 @@ def main(arguments: list[str] | None = None) -> int:
         result = args.handler(args)
     except UserError as error:
         print(f"imagen_core {args.verb}: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"imagen_core {args.verb}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"imagen_core {args.verb}: interrupted", file=sys.stderr)

@@ -41,4 +41,5 @@ def aug_sigma(aug_level: float) -> float:
 
 def aug_snr(aug_level: float) -> float:
     """Signal-to-noise ratio ``alpha^2 / sigma^2`` at a level; infinite at 0."""
-    return math.inf if aug_level == 0 else math.tan(math.pi * aug_level / 2) ** -2
+    # Below 1e-150 the ratio is beyond the largest float.
+    return math.inf if aug_level < 1e-150 else math.tan(math.pi * aug_level / 2) ** -2

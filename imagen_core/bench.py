@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import resource
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,29 +13,10 @@ import torch
 from torch import Tensor
 
 from .cascade import StageResult, generate
-from .checkpoints import Cascade, Stage
+from .checkpoints import Cascade, unet_of
 from .settings import Request
-from .types import Network, TextEmbedding, UserError
-from .unet import UNet, UNetConfig
-
-# A typical prompt's length in tokens.
-TOKENS = 20
-
-
-def gflop(config: UNetConfig, size: int) -> float:
-    """Cost of one evaluation of one picture at ``size``, in 10^9 operations (a multiply and an add are two)."""
-    from torch.utils.flop_counter import FlopCounterMode
-
-    # Shapes are enough to count with, so nothing is computed and nothing allocated.
-    with torch.device("meta"):
-        network = UNet(config)
-        z, one = torch.empty(1, 3, size, size), torch.empty(1)
-        text = TextEmbedding(torch.empty(1, TOKENS, config.text_width), torch.ones(1, TOKENS, dtype=torch.bool))
-        context = network.prepare(text)
-        extra = (z, one) if config.low_res else ()
-        with FlopCounterMode(display=False) as counter:
-            network(z, one, context, *extra)
-    return counter.get_total_flops() / 1e9
+from .types import Network, TextEmbedding
+from .unet import UNetConfig, gflop
 
 
 class Timed:
@@ -68,7 +49,11 @@ class Timed:
 
 
 def bench(request: Request, cascade: Cascade) -> dict[str, Any]:
-    """Run ``request`` once to warm up and once for the figures; imports and loading are not counted."""
+    """Run ``request`` once to warm up and once for the figures; imports and loading are not counted.
+
+    Raises:
+        UserError: the cascade lacks a stage, or its networks are not this project's.
+    """
     for _ in generate(request, cascade):
         pass
     matmul = _matmul_gflops()
@@ -83,7 +68,7 @@ def bench(request: Request, cascade: Cascade) -> dict[str, Any]:
         "seconds": round(total, 3),
         "network_share": round(sum(timed[r.stage].seconds for r in results) / sum(r.seconds for r in results), 3),
         "matmul_gflop_per_s": round(matmul, 1),
-        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "peak_memory_mb": _peak_memory_mb(),
         "threads": torch.get_num_threads(),
         "stages": figures,
     }
@@ -101,13 +86,6 @@ def _figures(result: StageResult, timed: Timed, config: UNetConfig, matmul: floa
     }
 
 
-def unet_of(stage: Stage) -> UNet:
-    """A stage's network, which must be our own U-Net for its operations to be counted."""
-    if not isinstance(stage.network, UNet):
-        raise UserError(f"model: {stage.spec.name} is not one of this project's networks")
-    return stage.network
-
-
 def _matmul_gflops(n: int = 1536, repeats: int = 8) -> float:
     a, b = torch.randn(n, n), torch.randn(n, n)
     a @ b
@@ -115,3 +93,13 @@ def _matmul_gflops(n: int = 1536, repeats: int = 8) -> float:
     for _ in range(repeats):
         a @ b
     return 2e-9 * n**3 * repeats / (time.perf_counter() - began)
+
+
+def _peak_memory_mb() -> int | None:
+    """The process's largest memory so far; None on Windows, which does not keep it."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak // (1024 * 1024 if sys.platform == "darwin" else 1024)

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from .augmentation import augment, resize
 from .checkpoints import Cascade, Stage
@@ -22,9 +20,7 @@ from .samplers import SAMPLERS, noise_source, sample
 from .schedules import levels
 from .settings import Request, StageConfig
 from .thresholding import THRESHOLDS
-from .types import Conditioning, StepRecord, TextEmbedding, UserError
-
-Image = Float[Tensor, "b 3 h w"]
+from .types import Conditioning, Image, StepRecord, TextEmbedding, UserError
 
 
 @dataclass(frozen=True)
@@ -62,8 +58,10 @@ def generate(request: Request, cascade: Cascade, *, image: Image | None = None) 
         UserError: the cascade lacks a stage, or the image does not fit the request.
     """
     check(request, cascade)
-    if image is not None and (image.shape[-1] not in cascade.sizes or len(image) != request.count):
-        raise UserError(f"image: must be {request.count} pictures of a size in {cascade.sizes}")
+    if image is not None:
+        smaller = tuple(size for size in cascade.sizes if size < request.stages[-1].size)
+        if image.shape[-1] not in smaller or len(image) != request.count:
+            raise UserError(f"image: must be {request.count} pictures of a size in {smaller}")
     return _generate(request, cascade, image)
 
 
@@ -111,7 +109,10 @@ def compare(requests: Sequence[Request], cascade: Cascade) -> Iterator[tuple[Eve
     """Several requests in lockstep, one event of each at a time.
 
     The same request with another threshold, or another guidance weight, starts from the same noise: what then
-    differs is the rule alone. Requests must have the same stages and steps.
+    differs is the rule alone.
+
+    Raises:
+        UserError: the requests do not have the same stages and steps.
     """
     shapes = {tuple((stage.size, stage.steps) for stage in request.stages) for request in requests}
     if len(shapes) != 1:

@@ -102,10 +102,12 @@ def load_cascade(name: Path | str) -> Cascade:
     digest = _sha256(path.read_bytes())
     try:
         facts = json.loads(path.read_text())
-        names, digests, text = list(facts["stages"]), dict(facts["digests"]), dict(facts["text_encoder"])
+        names = [str(stage) for stage in facts["stages"]]
+        digests = {str(file): str(digest) for file, digest in facts["digests"].items()}
+        text = dict(facts["text_encoder"])
         encoder_name, encoder_digest = str(text["name"]), str(text["digest"])
-        version, name = facts["format"], str(facts["name"])
-    except (ValueError, KeyError, TypeError) as error:
+        version, called = facts["format"], str(facts["name"])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"model: {path} is not a cascade's description ({type(error).__name__})") from error
     if version != FORMAT:
         raise UserError(f"model: {path} has format {version!r}, this program reads {FORMAT}")
@@ -116,7 +118,8 @@ def load_cascade(name: Path | str) -> Cascade:
         raise UserError(f"model: {path} was trained with another {encoder_name} (digest differs)")
     if not names:
         raise UserError(f"model: {path} names no stage")
-    return Cascade(name, tuple(_load_stage(folder, str(stage), digests) for stage in names), encoder, digest)
+    stages = tuple(_load_stage(folder, stage, digests, encoder) for stage in names)
+    return Cascade(called, stages, encoder, digest)
 
 
 def locate(name: str) -> Path:
@@ -131,18 +134,33 @@ def locate(name: str) -> Path:
     return folder
 
 
-def _load_stage(folder: Path, name: str, digests: dict[str, str]) -> Stage:
-    config = json.loads(_read(folder, f"{name}/config.json", digests))
+def unet_of(stage: Stage) -> UNet:
+    """A stage's network, which must be our own U-Net for its operations to be counted."""
+    if not isinstance(stage.network, UNet):
+        raise UserError(f"model: {stage.spec.name} is not one of this project's networks")
+    return stage.network
+
+
+def _load_stage(folder: Path, name: str, digests: dict[str, str], encoder: TextEncoder) -> Stage:
+    data, path = _read(folder, f"{name}/config.json", digests), folder / name / "config.json"
     try:
+        config = json.loads(data)
         spec, sizes = StageSpec(**config["stage"]), UNetConfig(**config["unet"])
         training = dict(config["training"])
-    except (KeyError, TypeError) as error:
-        raise UserError(f"model: {folder / name / 'config.json'} does not describe a stage ({error})") from error
-    if spec.schedule not in SCHEDULES or spec.prediction not in PREDICTIONS:
-        raise UserError(f"model: {folder / name / 'config.json'} names an unknown schedule or prediction")
-    # On "meta" first: random weights that are replaced at once would cost start-up time.
-    with torch.device("meta"):
-        network = UNet(sizes)
+        known = spec.schedule in SCHEDULES and spec.prediction in PREDICTIONS
+        # On "meta" first: random weights that are replaced at once would cost start-up time.
+        with torch.device("meta"):
+            network = UNet(sizes)
+        fits = spec.name == name and sizes.text_width == encoder.width and spec.size % sizes.multiple == 0
+        fits &= sizes.low_res == (spec.low_res_size is not None)
+    except UserError:
+        raise
+    except (KeyError, TypeError, ValueError, RuntimeError, ZeroDivisionError, RecursionError) as error:
+        raise UserError(f"model: {path} does not describe a stage ({type(error).__name__})") from error
+    if not known:
+        raise UserError(f"model: {path} names an unknown schedule or prediction")
+    if not fits:
+        raise UserError(f"model: {path}: stage, network and text encoder do not belong together")
     expected = network.state_dict()
     weights = _read_weights(folder, name, digests)
     wrong = sorted(expected.keys() ^ weights.keys()) or [
@@ -174,7 +192,7 @@ def _read_weights(folder: Path, name: str, digests: dict[str, str]) -> dict[str,
 def _read(folder: Path, file: str, digests: dict[str, str]) -> bytes:
     """A file's bytes, once it is known to lie inside the folder and to be the one that was written."""
     path = folder / file
-    if not path.resolve().is_relative_to(folder.resolve()):
+    if "\0" in file or not path.resolve().is_relative_to(folder.resolve()):
         raise UserError(f"model: {folder / 'cascade.json'} names {file!r}, which lies outside its folder")
     if not path.is_file():
         raise UserError(f"model: {path} is missing")

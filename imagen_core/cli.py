@@ -1,17 +1,17 @@
-"""The command line's options and verbs. Choices, defaults and ranges come from the engine; see settings.py."""
+"""The command line's options. Choices, defaults and ranges come from the engine; see settings.py."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn
 
 from . import settings
 from .settings import CHOICES, CONVENTIONS, DEFAULT_SIZES, DEFAULTS, RANGES, Request, StageConfig
-from .types import UserError
+from .types import StepRecord, UserError
 
 
 class Parser(argparse.ArgumentParser):
@@ -29,13 +29,19 @@ def add_json_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
 
 
-def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """Everything that makes a Request. Bare options are the base stage's; --aug-level is every later stage's."""
+def add_run_arguments(parser: argparse.ArgumentParser, without: tuple[str, ...] = ()) -> None:
+    """Everything that makes a Request, but for the settings in ``without``.
+
+    Bare options are the base stage's; --aug-level is every later stage's.
+    """
     base, later = DEFAULTS[64], DEFAULTS[256]
     sizes = ", ".join(map(str, DEFAULT_SIZES))
     parser.add_argument("prompt", help=f"what to draw, 1 to {settings.MAX_PROMPT} characters")
     parser.add_argument("--seed", type=int, default=0, help=f"{_range('seed')} (default %(default)s)")
-    parser.add_argument("-n", "--count", type=int, default=1, help=f"pictures, {_range('count')}")
+    if "count" not in without:
+        parser.add_argument(
+            "-n", "--count", type=int, default=1, help=f"pictures, {_range('count')} (default %(default)s)"
+        )
     parser.add_argument("--size", type=int, default=64, help=f"one of {sizes} (default %(default)s)")
     for name, default, what in (
         ("guidance", base.guidance, "weight w of the text, 1 is off"),
@@ -43,10 +49,13 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         ("aug_level", later.aug_level, "noise on what the super-resolution stages are given"),
     ):
         flag, about = "--" + name.replace("_", "-"), f"{what}; {_range(name)} (default %(default)s)"
-        parser.add_argument(flag, type=float, default=default, help=about)
+        if name not in without:
+            parser.add_argument(flag, type=float, default=default, help=about)
     parser.add_argument("--steps", type=int, default=base.steps, help=f"{_range('steps')} (default %(default)s)")
     for name, choices in CHOICES.items():
         flag = "--" + name.replace("_", "-")
+        if name in without:
+            continue
         parser.add_argument(flag, choices=list(choices), default=getattr(base, name), help="default %(default)s")
     parser.add_argument(
         "--guidance-convention",
@@ -59,14 +68,27 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="STAGE.FIELD=VALUE",
-        help="any setting of any stage, such as sr256.steps=20 or base64.gamma=0.5; may be repeated",
+        help=f"any setting of any stage, such as sr256.steps=20, or an option of one of its rules: {_rule_options()}; "
+        "may be repeated",
     )
     add_model_argument(parser)
 
 
 def _range(name: str) -> str:
     low, high = RANGES[name]
-    return f"{low} to {high}"
+    return f"{low:g} to {high:.10g}"
+
+
+def _rule_options() -> str:
+    """The hyper-parameters that have no option of their own: "gamma of ancestral (0 to 1, default 0.3), …"."""
+    found = {
+        f"{name} of {rule} ({_range(name)}, default {default:g})": None
+        for choices in CHOICES.values()
+        for rule, function in choices.items()
+        for name, default in settings.hyper_parameters(function).items()
+        if name not in settings.OWN_FIELD
+    }
+    return ", ".join(found)
 
 
 def request_from(args: argparse.Namespace) -> Request:
@@ -75,19 +97,9 @@ def request_from(args: argparse.Namespace) -> Request:
     Raises:
         UserError: a value is out of range, or --set names no stage or field.
     """
-    bare = {name: getattr(args, name) for name in (*CHOICES, "percentile", "steps")}
-    request = settings.request(
-        args.prompt,
-        size=args.size,
-        seed=args.seed,
-        count=args.count,
-        guidance=CONVENTIONS[args.guidance_convention](args.guidance),
-        **bare,
-    )
-    # Checked even where no stage uses it: a wrong number is a mistake at any size.
-    replace(DEFAULTS[256], aug_level=args.aug_level)
-    for size in [stage.size for stage in request.stages[1:]]:
-        request = settings.with_stage(request, size, aug_level=args.aug_level)
+    names = ("size", "seed", "count", "guidance", "percentile", "aug_level", "steps", *CHOICES)
+    given = {name: getattr(args, name) for name in names if hasattr(args, name)}
+    request = settings.request(args.prompt, convention=args.guidance_convention, **given)
     for text in args.set:
         request = _set(request, text)
     return request
@@ -97,7 +109,7 @@ def _set(request: Request, text: str) -> Request:
     """Apply one STAGE.FIELD=VALUE; a field that is none of StageConfig's is a rule's hyper-parameter."""
     place, equals, value = text.partition("=")
     stage_name, dot, name = place.partition(".")
-    names = {_stage_name(stage.size): stage for stage in request.stages}
+    names = {stage.name: stage for stage in request.stages}
     if not equals or not dot or stage_name not in names:
         raise UserError(f"--set: must be STAGE.FIELD=VALUE with STAGE one of {', '.join(names)}, got {text!r:.60}")
     stage = names[stage_name]
@@ -107,10 +119,6 @@ def _set(request: Request, text: str) -> Request:
     else:
         change = {"options": {**stage.options, name: _number(name, value)}}
     return settings.with_stage(request, stage.size, **change)
-
-
-def _stage_name(size: int) -> str:
-    return f"base{size}" if size == DEFAULT_SIZES[0] else f"sr{size}"
 
 
 def _number(name: str, text: str) -> int | float:
@@ -124,10 +132,16 @@ def check_output(path: Path, suffix: str, option: str = "--out") -> None:
     """Refuse an output file that could not be written, before any work is done."""
     if path.suffix.lower() != suffix:
         raise UserError(f"{option}: must end in {suffix}, got {path.name!r:.60}")
-    if not path.parent.is_dir():
-        raise UserError(f"{option}: the folder {path.parent} does not exist")
-    if path.is_dir():
-        raise UserError(f"{option}: {path} is a folder")
+    try:
+        if not path.parent.is_dir():
+            raise UserError(f"{option}: the folder {path.parent} does not exist")
+        there = path.exists()
+        # Opened, not guessed: rights, long names and full disks show up here.
+        path.open("ab").close()
+        if not there:
+            path.unlink()
+    except OSError as error:
+        raise UserError(f"{option}: {str(path)!r:.80} cannot be written ({error.strerror})") from error
 
 
 def with_progress(events: Iterable[Any], steps: int) -> Iterator[Any]:
@@ -137,16 +151,10 @@ def with_progress(events: Iterable[Any], steps: int) -> Iterator[Any]:
     with tqdm(total=steps, unit="step", disable=not sys.stderr.isatty()) as bar:
         for event in events:
             yield event
-            bar.update(bar.n < steps and not hasattr(event, "seconds"))
+            first = event[0] if isinstance(event, tuple) else event
+            bar.update(isinstance(first, StepRecord))
 
 
-def numbers(text: str, option: str) -> list[float]:
+def numbers(text: str, option: str) -> list[int | float]:
     """A comma-separated list of numbers."""
-    return [float(_number(option, part.strip())) for part in text.split(",")]
-
-
-def with_rule(request: Request, threshold: str, w: float) -> Request:
-    """The same request with another threshold and guidance weight on its base."""
-    if threshold not in CHOICES["threshold"]:
-        raise UserError(f"--rules: must be among {', '.join(CHOICES['threshold'])}, got {threshold!r:.60}")
-    return replace(request, stages=(replace(request.stages[0], threshold=threshold, guidance=w), *request.stages[1:]))
+    return [_number(option, part.strip()) for part in text.split(",")]

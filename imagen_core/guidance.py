@@ -13,12 +13,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from jaxtyping import Float
 from torch import Tensor
 
-from .types import Level
-
-Image = Float[Tensor, "b 3 h w"]
+from .types import Image, Level
 
 
 def cfg(cond: Image, uncond: Image, *, level: Level, memory: Any = None, w: float = 5.0) -> tuple[Image, Any]:

@@ -63,8 +63,17 @@ def read_settings(data: bytes) -> tuple[Request, tuple[str, ...]]:
     return from_json(text)
 
 
-def save_grid(images: Sequence[Float[Tensor, "3 h w"]], labels: Sequence[str], columns: int, file: Path) -> None:
-    """Pictures of one size in rows of ``columns``, each under its label; small ones enlarged without smoothing."""
+def save_grid(
+    images: Sequence[Float[Tensor, "3 h w"]],
+    labels: Sequence[str],
+    columns: int,
+    file: Path,
+    request: Request | None = None,
+) -> None:
+    """Pictures of one size in rows of ``columns``, each under its label; small ones enlarged without smoothing.
+
+    ``request`` is what the cells have in common: the grid carries it like a picture.
+    """
     side = images[0].shape[-1]
     zoom, band = max(1, 256 // side), 18
     cell = side * zoom
@@ -73,6 +82,11 @@ def save_grid(images: Sequence[Float[Tensor, "3 h w"]], labels: Sequence[str], c
     draw = ImageDraw.Draw(sheet)
     for i, (image, label) in enumerate(zip(images, labels)):
         left, top = i % columns * cell, i // columns * (cell + band)
+        while draw.textlength(label) > cell - 8:
+            label = label.rstrip("…")[:-1] + "…"
         draw.text((left + 4, top + 3), label, fill="black")
         sheet.paste(to_pil(image).resize((cell, cell), Image.Resampling.NEAREST), (left, top + band))
-    sheet.save(file, format="PNG")
+    info = PngImagePlugin.PngInfo()
+    if request is not None:
+        info.add_itxt(CHUNK, to_json(request))
+    sheet.save(file, format="PNG", pnginfo=info)

@@ -12,17 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from .parameterization import to_eps
-from .types import Denoise, Denoised, Level, StepRecord
+from .types import Denoise, Denoised, Image, Level, StepRecord
 
-Image = Float[Tensor, "b 3 h w"]
 Noise = Callable[[], Image]
-
-
-# (denoise, z, now, next, noise, past, *, ...options) -> (z_next, Denoised)
 Step = Callable[..., tuple[Image, Denoised]]
 
 

@@ -47,9 +47,15 @@ CHOICES: dict[str, Mapping[str, Callable[..., Any]]] = {
 # How the number on the guidance slider is read: as the paper's w, or as Ho & Salimans' w' = w - 1.
 CONVENTIONS: dict[str, Callable[[float], float]] = {"paper": lambda w: w, "ho": w_from_ho}
 # Hyper-parameters that have a field of their own, by their name in the rule's signature.
-_OWN_FIELD = {"w": "guidance", "percentile": "percentile"}
+OWN_FIELD = {"w": "guidance", "percentile": "percentile"}
 # Passed by the machinery, not by the user.
 _MACHINERY = {"level", "memory"}
+
+
+def _check_size(size: Any) -> None:
+    # 64.0 equals 64 and would be found in the tuple, but no picture has 64.0 pixels.
+    if type(size) is not int or size not in DEFAULT_SIZES:
+        raise UserError(f"size: must be one of {', '.join(map(str, DEFAULT_SIZES))}, got {size!r:.60}")
 
 
 def _check_choice(name: str, value: Any, choices: Mapping[str, Any]) -> None:
@@ -85,8 +91,7 @@ class StageConfig:
     options: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.size not in DEFAULT_SIZES:
-            raise UserError(f"size: must be one of {', '.join(map(str, DEFAULT_SIZES))}, got {self.size!r}")
+        _check_size(self.size)
         for name, choices in CHOICES.items():
             _check_choice(name, getattr(self, name), choices)
         _check_number("steps", self.steps, whole=True)
@@ -100,8 +105,18 @@ class StageConfig:
         allowed = self.allowed_options()
         for name, value in self.options.items():
             if name not in allowed:
-                raise UserError(f"{name}: not an option of {self._rules()}; those are {', '.join(allowed) or 'none'}")
+                raise UserError(
+                    f"{name:.40}: not an option of {self._rules()}; those are {', '.join(allowed) or 'none'}"
+                )
             _check_number(name, value)
+        chosen = {**allowed, **self.options}
+        if chosen.get("low", 0) > chosen.get("high", 0):
+            raise UserError(f"low: must not be above high, got {chosen['low']} and {chosen['high']}")
+
+    @property
+    def name(self) -> str:
+        """What the stage is called: base64, sr256, sr1024."""
+        return f"base{self.size}" if self.size == DEFAULT_SIZES[0] else f"sr{self.size}"
 
     @property
     def aug_sigma(self) -> float:
@@ -120,12 +135,12 @@ class StageConfig:
         """Further hyper-parameters of the chosen sampler and rules, with their defaults."""
         chosen = (SAMPLERS[self.sampler], GUIDANCE[self.guidance_rule], THRESHOLDS[self.threshold])
         return {
-            name: value for rule in chosen for name, value in hyper_parameters(rule).items() if name not in _OWN_FIELD
+            name: value for rule in chosen for name, value in hyper_parameters(rule).items() if name not in OWN_FIELD
         }
 
     def options_of(self, rule: Callable[..., Any]) -> dict[str, float]:
         """The keyword arguments of one of the chosen functions."""
-        values = {**self.options, **{name: getattr(self, own) for name, own in _OWN_FIELD.items()}}
+        values = {**self.options, **{name: getattr(self, own) for name, own in OWN_FIELD.items()}}
         return {name: values[name] for name in hyper_parameters(rule) if name in values}
 
 
@@ -135,7 +150,7 @@ def hyper_parameters(rule: Callable[..., Any]) -> dict[str, float]:
     return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in _MACHINERY}
 
 
-# The defaults of every stage, here and nowhere else (the paper used w = 5 for its threshold figures, App. A.10).
+# The defaults of every stage (the paper used w = 5 for its threshold figures, App. A.10).
 DEFAULT_SIZES = (64, 256, 1024)
 DEFAULTS: dict[int, StageConfig] = {
     64: StageConfig(64, steps=25, guidance=5.0),
@@ -158,6 +173,8 @@ class Request:
             raise UserError(f"prompt: must have between 1 and {MAX_PROMPT} characters, got none")
         if len(self.prompt) > MAX_PROMPT:
             raise UserError(f"prompt: must have between 1 and {MAX_PROMPT} characters, got {len(self.prompt)}")
+        if any(0xD800 <= ord(c) <= 0xDFFF for c in self.prompt):
+            raise UserError("prompt: must be text, but has a character that is only half there")
         _check_number("seed", self.seed, whole=True)
         _check_number("count", self.count, whole=True)
         sizes = tuple(stage.size for stage in self.stages)
@@ -169,16 +186,42 @@ class Request:
         return tuple((self.seed + i) % 2**31 for i in range(self.count))
 
 
-def request(prompt: str, *, size: int = 64, seed: int = 0, count: int = 1, **base: Any) -> Request:
-    """A request up to ``size`` at default settings, with ``base`` replacing settings of the 64 × 64 stage."""
-    if size not in DEFAULT_SIZES:
-        raise UserError(f"size: must be one of {', '.join(map(str, DEFAULT_SIZES))}, got {size!r}")
-    stages = tuple(DEFAULTS[s] for s in DEFAULT_SIZES if s <= size)
-    return Request(prompt, seed, count, (replace(stages[0], **base), *stages[1:]))
+def request(
+    prompt: str,
+    *,
+    size: int = 64,
+    seed: int = 0,
+    count: int = 1,
+    convention: str = "paper",
+    aug_level: float | None = None,
+    **base: Any,
+) -> Request:
+    """A request up to ``size`` at default settings.
+
+    ``base`` replaces settings of the 64 × 64 stage, its ``guidance`` read by ``convention``; ``aug_level`` replaces
+    that of every later stage, and is checked even where the request has none.
+
+    Raises:
+        UserError: a value is of the wrong kind or out of range.
+    """
+    _check_size(size)
+    _check_choice("convention", convention, CONVENTIONS)
+    if "guidance" in base and convention != "paper":
+        _check_number("guidance", base["guidance"])
+        base["guidance"] = CONVENTIONS[convention](base["guidance"])
+    later = [DEFAULTS[s] for s in DEFAULT_SIZES[1:]]
+    if aug_level is not None:
+        later = [replace(stage, aug_level=aug_level) for stage in later]
+    stages = (replace(DEFAULTS[64], **base), *(stage for stage in later if stage.size <= size))
+    return Request(prompt, seed, count, stages)
 
 
 def with_stage(request: Request, size: int, **changes: Any) -> Request:
-    """The same request with some settings of one of its stages replaced."""
+    """The same request with some settings of one of its stages replaced.
+
+    Raises:
+        UserError: the request has no such stage, or a value is of the wrong kind or out of range.
+    """
     if size not in {stage.size for stage in request.stages}:
         raise UserError(f"size: this run has no stage of {size}")
     stages = (replace(stage, **changes) if stage.size == size else stage for stage in request.stages)
@@ -200,7 +243,7 @@ def from_json(text: str) -> tuple[Request, tuple[str, ...]]:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise UserError("settings: not valid JSON") from error
-    if not isinstance(data, dict) or data.get("format") != FORMAT:
+    if not isinstance(data, dict) or type(data.get("format")) is not int or data["format"] != FORMAT:
         raise UserError(f"settings: not a run's settings of format {FORMAT}")
     stages = data.get("stages")
     if not isinstance(stages, list) or not 1 <= len(stages) <= len(DEFAULT_SIZES):

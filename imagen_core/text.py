@@ -120,7 +120,8 @@ def t5(source: str, *, dtype: torch.dtype = torch.float32, device_map: Any = Non
     return TextEncoder(source, _sha256(files), config.d_model, max_tokens, load)
 
 
-TEXT_ENCODERS: dict[str, Callable[..., TextEncoder]] = {"minilm": minilm, "t5": t5}
+# Encoders that a cascade's description may name; one that takes a source, such as t5, is never chosen by a file.
+TEXT_ENCODERS: dict[str, Callable[[], TextEncoder]] = {"minilm": minilm}
 
 
 def _load(kind: Any, folder: Path, **options: Any) -> tuple[Any, Any]:

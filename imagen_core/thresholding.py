@@ -15,7 +15,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-Image = Float[Tensor, "b 3 h w"]
+from .types import Image
+
 Thresholded = tuple[Image, Float[Tensor, " b"]]
 
 

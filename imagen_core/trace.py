@@ -1,8 +1,8 @@
-"""Traces: a run's steps as one ``.npz`` file, format 1, enough to look at any step again or to go on from it.
+"""Traces: a run's steps as one ``.npz`` file, format 1, enough to look at any step again.
 
-``header`` is JSON (format, settings, weights digest, and for each stage its steps' levels); each recorded stage has
+``header`` is JSON (format, request, weights digest, and for each stage its steps' levels); each recorded stage has
 ``<stage>/z`` float32 and ``<stage>/x0_raw``, ``x0_cond``, ``x0_uncond`` float16, all [steps, b, 3, h, w], and
-``<stage>/s`` float32 [steps, b]. A sampler's history is the step before; its random state follows from the seed and
+``<stage>/s`` float32 [steps, b]. A sampler's random state follows from the seed and
 the number of draws. Stages above MAX_SIZE are left out: six steps at 1024 would be 150 MB.
 """
 
@@ -13,6 +13,7 @@ import json
 import math
 import os
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,11 @@ FORMAT = 1
 MAX_SIZE = 256
 # 250 steps of four pictures at 256 take 2 GB; nothing larger is ever opened.
 MAX_BYTES = 2_500_000_000
+# What numpy, zip and JSON raise over a damaged or hostile file.
+BROKEN = (
+    OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, RuntimeError, OverflowError, MemoryError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 ARRAYS = {"z": np.float32, "x0_raw": np.float16, "x0_cond": np.float16, "x0_uncond": np.float16, "s": np.float32}
 
 
@@ -77,7 +83,7 @@ def _stack(steps: list[StepRecord]) -> StageTrace:
         "x0_uncond": [step.out.x0_uncond for step in steps],
         "s": [step.out.s for step in steps],
     }
-    # At w = 1, and outside a guidance interval, there is no unconditional estimate.
+    # At w = 1 there is no unconditional estimate.
     found = {name: [x for x in column if x is not None] for name, column in columns.items()}
     whole = {name: torch.stack(column) for name, column in found.items() if len(column) == len(steps)}
     return StageTrace((*(step.now for step in steps), steps[-1].next), whole)
@@ -110,7 +116,7 @@ def save(trace: Trace, path: Path) -> None:
 
 
 def load(path: Path) -> Trace:
-    """Read a trace from anywhere: nothing is unpickled, sizes and kinds are checked before anything is unpacked.
+    """Read a trace from anywhere: nothing is unpickled, sizes are checked before anything is unpacked.
 
     Raises:
         UserError: not a trace of this format, or one whose parts do not fit together.
@@ -124,9 +130,9 @@ def load(path: Path) -> Trace:
             request, _ = from_json(json.dumps(header["request"]))
             stages = {str(name): _stage(file, str(name), steps) for name, steps in header["stages"].items()}
             return Trace(request, str(header["weights"]), stages)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-        if isinstance(error, UserError):
-            raise
+    except UserError:
+        raise
+    except BROKEN as error:
         raise UserError(f"trace: {path} is not a readable trace") from error
 
 
@@ -144,4 +150,9 @@ def _stage(file: Any, name: str, steps: list[list[float | None]]) -> StageTrace:
             raise UserError(f"trace: {name}/{key} has the wrong kind or shape")
     if not {"z", "x0_raw", "x0_cond", "s"} <= arrays.keys():
         raise UserError(f"trace: {name} lacks some of its arrays")
+    shape = arrays["z"].shape
+    if shape[2] != 3 or {value.shape for key, value in arrays.items() if key != "s"} != {shape}:
+        raise UserError(f"trace: the pictures of {name} do not have one shape")
+    if arrays["s"].shape != shape[:2]:
+        raise UserError(f"trace: {name}/s does not fit its pictures")
     return StageTrace(levels, {key: torch.from_numpy(value) for key, value in arrays.items()})

@@ -28,6 +28,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+Image = Float[Tensor, "b 3 h w"]
+
 
 class UserError(ValueError):
     """Something the user said cannot be done; the message is one line, naming field and range."""
@@ -63,9 +65,6 @@ class TextEmbedding:
     tokens: Float[Tensor, "b n d"]
     mask: Bool[Tensor, "b n"]
 
-    def __len__(self) -> int:
-        return self.tokens.shape[0]
-
     def null(self) -> TextEmbedding:
         """The unconditional text: zeroed embeddings (Saharia et al. 2022, sec. 2.2).
 
@@ -80,7 +79,7 @@ class Conditioning:
     """Everything a stage is conditioned on; ``low_res`` is already resized and augmented."""
 
     text: TextEmbedding
-    low_res: Float[Tensor, "b 3 h w"] | None = None
+    low_res: Image | None = None
     aug_level: float | None = None
 
 
@@ -94,18 +93,18 @@ class Denoised:
     ``s`` is the threshold's scale per image, 1 where the rule has none.
     """
 
-    x0_hat: Float[Tensor, "b 3 h w"]
-    x0_renoise: Float[Tensor, "b 3 h w"]
-    x0_raw: Float[Tensor, "b 3 h w"]
-    x0_cond: Float[Tensor, "b 3 h w"]
-    x0_uncond: Float[Tensor, "b 3 h w"] | None
+    x0_hat: Image
+    x0_renoise: Image
+    x0_raw: Image
+    x0_cond: Image
+    x0_uncond: Image | None
     s: Float[Tensor, " b"]
 
 
 class Denoise(Protocol):
     """A denoiser: the only view of a network that a sampler has."""
 
-    def __call__(self, z: Float[Tensor, "b 3 h w"], level: Level) -> Denoised: ...
+    def __call__(self, z: Image, level: Level) -> Denoised: ...
 
 
 @dataclass(frozen=True)
@@ -116,7 +115,7 @@ class StepRecord:
     index: int
     now: Level
     next: Level
-    z: Float[Tensor, "b 3 h w"]
+    z: Image
     out: Denoised
 
 
@@ -128,12 +127,12 @@ class Network(Protocol):
 
     def __call__(
         self,
-        z: Float[Tensor, "b 3 h w"],
+        z: Image,
         log_snr: Float[Tensor, " b"],
         context: Any,
-        low_res: Float[Tensor, "b 3 h w"] | None = None,
+        low_res: Image | None = None,
         aug_level: Float[Tensor, " b"] | None = None,
-    ) -> Float[Tensor, "b 3 h w"]:
+    ) -> Image:
         """The raw prediction in the stage's parameterization (eps, v or x0)."""
 
 

@@ -7,12 +7,13 @@ added to the time embedding and by attention; the 1024 stage has no self-attenti
 Our choice, for CPUs: the picture is first folded (``fold`` × ``fold`` pixels into channels), because
 convolutions with few channels at full resolution run far below a processor's speed. Two small
 convolutions at full resolution close the network, and they see the input again: unfolding alone leaves a grid.
+A super-resolution network only corrects the best pixelwise guess (:func:`from_low_res`), which it need not learn.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -20,7 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .layers import Attention, Fourier, KeysValues, ResBlock, TextPool, zeroed
-from .types import TextEmbedding, UserError
+from .schedules import alpha_sigma
+from .types import Image, TextEmbedding, UserError
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,8 @@ class UNetConfig:
     """Sizes of a U-Net. ``channels``, ``blocks`` and ``attention`` have an entry a level, finest first.
 
     ``attention`` is "none", "text" (text only) or "self" (pixels and text in one softmax). ``low_res``
-    says whether the stage is conditioned on a low-resolution image and its aug_level.
+    says whether the stage is conditioned on a low-resolution image and its aug_level; ``residual`` is then the
+    root mean square of what that image lacks.
     """
 
     channels: tuple[int, ...]
@@ -41,6 +44,7 @@ class UNetConfig:
     text: int = 192
     low_res: bool = False
     positions: bool = False
+    residual: float = 0.05
 
     def __post_init__(self) -> None:
         for name in ("channels", "blocks", "attention"):
@@ -49,8 +53,13 @@ class UNetConfig:
             raise UserError("unet: channels, blocks and attention must have one entry for each level")
         if not set(self.attention) <= {"none", "text", "self"}:
             raise UserError("unet: attention must be none, text or self at each level")
-        if any(c % 32 or not 0 < c <= 4096 for c in self.channels) or any(not 0 < n <= 64 for n in self.blocks):
-            raise UserError("unet: channels must be multiples of 32 up to 4096, blocks between 1 and 64")
+        if any(type(c) is not int or c % 32 or not 0 < c <= 4096 for c in self.channels):
+            raise UserError("unet: channels must be multiples of 32 up to 4096")
+        for value in (*self.blocks, self.fold, self.detail, self.embed, self.text_width, self.text):
+            if type(value) is not int or not 0 < value <= 4096:
+                raise UserError("unet: blocks, fold, detail, embed, text_width and text must be between 1 and 4096")
+        if not 0 < self.residual <= 1:
+            raise UserError("unet: residual must be above 0 and at most 1")
 
     @property
     def multiple(self) -> int:
@@ -58,11 +67,12 @@ class UNetConfig:
         return self.fold * 2 ** (len(self.channels) - 1)
 
 
+_SR = UNetConfig((32, 64, 128), (1, 1, 2), ("none", "none", "self"), text=128, low_res=True)
 # The shipped stages. Cost per evaluation at full size: `python -m imagen_core info`.
 CONFIGS = {
     "base64": UNetConfig((64, 128, 256), (1, 1, 2), ("none", "self", "self"), positions=True),
-    "sr256": UNetConfig((32, 64, 128), (1, 2, 2), ("none", "none", "self"), detail=8, text=128, low_res=True),
-    "sr1024": UNetConfig((32, 64, 128), (1, 1, 2), ("none", "none", "text"), fold=4, detail=8, text=128, low_res=True),
+    "sr256": replace(_SR, detail=16, residual=0.075),
+    "sr1024": replace(_SR, attention=("none", "none", "text"), fold=4, detail=12, residual=0.04),
 }
 
 
@@ -73,6 +83,33 @@ class TextContext:
     pooled: Float[Tensor, "b e"]
     keys_values: tuple[KeysValues, ...]
     mask: Bool[Tensor, "b n"]
+
+
+# Root mean square of pictures in [-1, 1], as in EDM.
+SPREAD = 0.5
+
+
+def from_low_res(
+    z: Image, log_snr: Tensor, low_res: Image, aug_level: Tensor, residual: float
+) -> tuple[Float[Tensor, "b 6 h w"], Image, Tensor]:
+    """The best guess of v that looks at one pixel alone: the U-Net sees what is new in z, and corrects the guess.
+
+    Preconditioning as in EDM (Karras et al. 2022, arXiv 2206.00364, sec. 5), around the low-resolution image:
+    from ``low_res = c x + s n`` alone, x has mean ``mu = c S^2 low_res / (c^2 S^2 + s^2)`` and variance
+    ``V = S^2 s^2 / (c^2 S^2 + s^2) + residual^2``. With ``u = z - alpha mu``, of variance ``D = alpha^2 V + sigma^2``,
+    ``v = alpha sigma (1 - V) u / D - sigma mu - sqrt(V / D) F`` with F of unit variance left to the network.
+
+    Returns:
+        The network's input (u and low_res, both of unit variance), the guess of v, and F's factor sqrt(V / D).
+    """
+    alpha, sigma = (a[:, None, None, None] for a in alpha_sigma(log_snr))
+    angle = aug_level[:, None, None, None] * (math.pi / 2)
+    told = (SPREAD * angle.cos()).square() + angle.sin().square()
+    mu = angle.cos() * SPREAD**2 / told * low_res
+    variance = (SPREAD * angle.sin()).square() / told + residual**2
+    u, d = z - alpha * mu, alpha.square() * variance + sigma.square()
+    guess = alpha * sigma * (1 - variance) / d * u - sigma * mu
+    return torch.cat([u * d.rsqrt(), low_res * told.rsqrt()], 1), guess, (variance / d).sqrt()
 
 
 class Level(nn.Module):
@@ -117,6 +154,7 @@ class UNet(nn.Module):
         )
         self.unfold = nn.Conv2d(c[0], config.detail * config.fold**2, 3, padding=1)
         self.detail = nn.Conv2d(config.detail + seen, config.detail, 3, padding=1)
+        self.film = nn.Linear(config.embed, 2 * config.detail) if config.low_res else None
         self.out = zeroed(nn.Conv2d(config.detail, 3, 3, padding=1))
 
     @property
@@ -132,24 +170,31 @@ class UNet(nn.Module):
 
     def forward(
         self,
-        z: Float[Tensor, "b 3 h w"],
+        z: Image,
         log_snr: Float[Tensor, " b"],
         context: TextContext,
-        low_res: Float[Tensor, "b 3 h w"] | None = None,
+        low_res: Image | None = None,
         aug_level: Float[Tensor, " b"] | None = None,
-    ) -> Float[Tensor, "b 3 h w"]:
+    ) -> Image:
+        """The prediction of v; z and low_res as in types.Network, height and width multiples of config.multiple.
+
+        Raises:
+            ValueError: a super-resolution stage without low_res or aug_level.
+        """
+        if self.aug is None:
+            return self._network(z, self.time(log_snr) + context.pooled, context)
+        if low_res is None or aug_level is None:
+            raise ValueError("low_res and aug_level: a super-resolution stage needs both")
+        seen, guess, factor = from_low_res(z, log_snr, low_res, aug_level, self.config.residual)
+        return guess - factor * self._network(seen, self.time(log_snr) + self.aug(aug_level) + context.pooled, context)
+
+    def _network(self, x: Tensor, embed: Float[Tensor, "b e"], context: TextContext) -> Image:
         config = self.config
-        embed = self.time(log_snr) + context.pooled
-        if self.aug is not None:
-            if low_res is None or aug_level is None:
-                raise ValueError("low_res and aug_level: a super-resolution stage needs both")
-            z = torch.cat([z, low_res], 1)
-            embed = embed + self.aug(aug_level)
         embed = F.silu(embed)
         keys_values: dict[nn.Module, KeysValues] = dict(zip(self._attention, context.keys_values))
 
         # channels_last is up to four times faster for convolutions on a CPU.
-        h = F.pixel_unshuffle(z, config.fold).contiguous(memory_format=torch.channels_last)
+        h = F.pixel_unshuffle(x, config.fold).contiguous(memory_format=torch.channels_last)
         h = self.stem(h)
         skips = []
         for i, level in enumerate(self.down):
@@ -161,5 +206,29 @@ class UNet(nn.Module):
             h = F.interpolate(grow(h), scale_factor=2, mode="nearest")
             h = level(torch.cat([h, skip * math.sqrt(0.5)], 1), embed, keys_values, context.mask)
         h = F.pixel_shuffle(F.silu(self.unfold(h)), config.fold)
-        h = torch.cat([h, z], 1).contiguous(memory_format=torch.channels_last)
-        return self.out(F.silu(self.detail(h)))
+        h = torch.cat([h, x], 1).contiguous(memory_format=torch.channels_last)
+        h = self.detail(h)
+        if self.film is not None:
+            scale, shift = self.film(embed)[:, :, None, None].chunk(2, 1)
+            h = torch.addcmul(shift, h, 1 + scale)
+        return self.out(F.silu(h))
+
+
+# A typical prompt's length in tokens.
+TOKENS = 20
+
+
+def gflop(config: UNetConfig, size: int) -> float:
+    """Cost of one evaluation of one picture at ``size``, in 10^9 operations (a multiply and an add are two)."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    # Shapes are enough to count with, so nothing is computed and nothing allocated.
+    with torch.device("meta"):
+        network = UNet(config)
+        z, one = torch.empty(1, 3, size, size), torch.empty(1)
+        text = TextEmbedding(torch.empty(1, TOKENS, config.text_width), torch.ones(1, TOKENS, dtype=torch.bool))
+        context = network.prepare(text)
+        extra = (z, one) if config.low_res else ()
+        with FlopCounterMode(display=False) as counter:
+            network(z, one, context, *extra)
+    return counter.get_total_flops() / 1e9

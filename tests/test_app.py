@@ -91,7 +91,7 @@ def test_upscale_needs_a_base_and_gives_the_size(model: Model) -> None:
 
 def test_a_missing_or_broken_model_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"cascade\.json"):
-        Model(str(tmp_path))
+        Model("tabletop").use(str(tmp_path))
     (tmp_path / "cascade.json").write_text("{}")
     with pytest.raises(gr.Error, match="not a cascade's description"):
         list(handlers.generate(Model(str(tmp_path)), *controls()))

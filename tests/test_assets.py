@@ -10,15 +10,15 @@ import torch
 from torch.nn import functional as F
 
 from imagen_core.augmentation import resize
-from imagen_core.bench import gflop, unet_of
 from imagen_core.cascade import StageResult, generate
-from imagen_core.checkpoints import MODELS, SHARD_BYTES, Cascade, load_cascade
+from imagen_core.checkpoints import MODELS, SHARD_BYTES, Cascade, load_cascade, unet_of
 from imagen_core.saturation import measure
 from imagen_core.settings import DEFAULTS, Request, request, with_stage
 from imagen_core.tabletop.render import render
 from imagen_core.tabletop.scenes import sample_scene
 from imagen_core.tabletop.vocabulary import WORLD_VERSION
 from imagen_core.training.data import FRESH_SEEDS
+from imagen_core.unet import gflop
 
 
 @pytest.fixture(scope="module")

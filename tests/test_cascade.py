@@ -99,7 +99,7 @@ def test_closing_the_generator_stops_the_run(tiny: Cascade) -> None:
     assert list(run) == []
 
 
-def test_a_trace_comes_back_and_branches(tiny: Cascade, tmp_path: Path) -> None:
+def test_a_trace_comes_back(tiny: Cascade, tmp_path: Path) -> None:
     recorder = trace.Recorder(TO_256, tiny.digest)
     events = list(recorder.watch(generate(TO_256, tiny)))
     trace.save(recorder.trace(), tmp_path / "run.npz")

@@ -9,7 +9,7 @@ import torch
 from torch.testing import assert_close
 
 from imagen_core import text
-from imagen_core.text import TEXT_ENCODERS, TextEncoder, minilm, t5
+from imagen_core.text import TextEncoder, minilm, t5
 from imagen_core.types import UserError
 
 
@@ -64,7 +64,7 @@ def tiny_t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_any_t5_from_a_folder(tiny_t5: Path) -> None:
-    encoder = TEXT_ENCODERS["t5"](str(tiny_t5))
+    encoder = t5(str(tiny_t5))
     assert isinstance(encoder, TextEncoder) and encoder.width == 32
     out = encoder(["a red ball", "a ball"])
     assert out.tokens.shape == (2, 3, 32) and out.mask.tolist() == [[True] * 3, [True, True, False]]

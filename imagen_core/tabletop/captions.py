@@ -7,7 +7,19 @@ from itertools import groupby
 import numpy as np
 
 from .scenes import Scene, Thing, relation
-from .vocabulary import COLOURS, COUNTS, FLOORS, LIGHTS, MATERIALS, OPENINGS, RELATIONS, SHAPES, SIZES, plural
+from .vocabulary import (
+    COLOURS,
+    COUNTS,
+    FLOORS,
+    LIGHTS,
+    MATERIALS,
+    OPENINGS,
+    RELATIONS,
+    SHAPES,
+    SIZES,
+    plural,
+    with_article,
+)
 
 
 def caption(scene: Scene, seed: int) -> str:
@@ -72,4 +84,4 @@ def _group(group: list[Thing], rng: np.random.Generator) -> str:
     words.append(noun if len(group) == 1 else plural(noun))
     if len(group) > 1:
         return " ".join([COUNTS[len(group)], *words])
-    return ("an " if words[0][0] in "aeiou" else "a ") + " ".join(words)
+    return with_article(" ".join(words))

@@ -13,7 +13,7 @@ SIZES = (32, 2048)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--out", type=Path, required=True, help="an existing folder to write NNNNNN.png and captions.jsonl to"
+        "--out", type=Path, required=True, help="folder for NNNNNN.png and captions.jsonl, made where it is missing"
     )
     parser.add_argument("--count", type=int, default=16, help="how many scenes, 1 to 100000 (default %(default)s)")
     parser.add_argument(
@@ -29,8 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict:
     """Render the scenes; returns what was written."""
-    if not args.out.is_dir():
-        raise UserError(f"--out: {args.out} is not an existing folder")
+    if not args.out.is_dir() and (args.out.exists() or not args.out.parent.is_dir()):
+        raise UserError(f"--out: {args.out} must be a folder, or a new name in an existing one")
     if not 1 <= args.count <= 100_000:
         raise UserError(f"--count: must be between 1 and 100000, got {args.count}")
     if not SIZES[0] <= args.size <= SIZES[1]:
@@ -44,6 +44,7 @@ def run(args: argparse.Namespace) -> dict:
     from .render import render
     from .scenes import sample_scene
 
+    args.out.mkdir(exist_ok=True)
     with (args.out / "captions.jsonl").open("w") as captions:
         for seed in tqdm(range(args.seed, args.seed + args.count), unit="scene"):
             scene = sample_scene(seed, held_out=args.held_out)

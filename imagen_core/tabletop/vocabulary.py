@@ -90,6 +90,11 @@ def plural(noun: str) -> str:
     return noun + ("es" if noun.endswith("x") else "s")
 
 
+def with_article(phrase: str) -> str:
+    """a red cube, an orange cube; an empty phrase stays empty."""
+    return phrase and ("an " if phrase[0] in "aeiou" else "a ") + phrase
+
+
 def known_words() -> frozenset[str]:
     """Every lower-case word that occurs in training captions, and harmless function words."""
     words = set(FUNCTION_WORDS) | set(COUNTS.values())

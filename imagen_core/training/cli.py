@@ -51,43 +51,48 @@ def _defaults(name: str) -> str:
     return ", ".join(f"{stage} {getattr(recipe, name)}" for stage, recipe in RECIPES.items())
 
 
-def _weights(model: str, size: int) -> dict[str, Tensor]:
-    """The weights of a cascade's stage of this size."""
-    from ..bench import unet_of
-    from ..checkpoints import load_cascade
+def _weights(model: str, size: int) -> tuple[dict[str, Tensor], str]:
+    """The weights of a cascade's stage of this size, and the cascade's digest."""
+    from ..checkpoints import load_cascade, unet_of
+    from ..unet import CONFIGS
 
-    found = [stage for stage in load_cascade(model).stages if stage.spec.size == size]
-    if not found:
-        raise UserError(f"--start: {model} has no stage of {size}")
-    return unet_of(found[0]).state_dict()
+    cascade = load_cascade(model)
+    found = [stage for stage in cascade.stages if stage.spec.size == size]
+    if not found or unet_of(found[0]).config != CONFIGS[found[0].spec.name]:
+        raise UserError(f"--start: {model} has no stage of {size} with the network that is trained here")
+    return unet_of(found[0]).state_dict(), cascade.digest
 
 
 def run(args: argparse.Namespace) -> dict:
     """Do it all; returns what was trained."""
+    from accelerate import PartialState
+
     from ..text import TEXT_ENCODERS
     from .data import encode_shards, render_shards
     from .grids import draw_grid
     from .loop import STAGES, Progress, Recipe, train
     from .recipes import RECIPES
+    from .ship import ship
 
     if args.workers < 1:
         raise UserError(f"--workers: must be at least 1, got {args.workers}")
     given = {f.name: value for f in dataclasses.fields(Recipe) if (value := getattr(args, f.name, None)) is not None}
     recipe = dataclasses.replace(RECIPES[args.stage], **given)
     size = STAGES[args.stage].size
-    start = _weights(args.start, STAGES[args.stage].size) if args.start else None
+    start, started = _weights(args.start, size) if args.start else (None, "")
     encoder = TEXT_ENCODERS["minilm"]()
-    render_shards(args.data, size, recipe.pictures, args.workers)
-    encode_shards(args.data, size, recipe.pictures, encoder)
+    state = PartialState(cpu=args.cpu)
+    with state.main_process_first():
+        render_shards(args.data, size, recipe.pictures, args.workers)
+        encode_shards(args.data, size, recipe.pictures, encoder)
 
     def watch(progress: Progress) -> None:
         if args.grid_every and progress.step % args.grid_every == 0:
             draw_grid(progress.averaged, STAGES[args.stage], encoder, args.run / f"grid-{progress.step:06d}.png")
 
     unet = train(recipe, args.data, args.run, cpu=args.cpu, start=start, watch=watch)
-    draw_grid(unet, STAGES[args.stage], encoder, args.run / "grid.png")
-    if args.ship:
-        from .ship import ship
-
-        ship(args.ship, unet, recipe, encoder)
+    if state.is_main_process:
+        draw_grid(unet, STAGES[args.stage], encoder, args.run / "grid.png")
+        if args.ship:
+            ship(args.ship, unet, recipe, encoder, started)
     return {"stage": args.stage, "run": str(args.run), **dataclasses.asdict(recipe)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -44,8 +45,8 @@ WINDOW = 256
 
 def draw_grid(unet: UNet, spec: StageSpec, encoder: TextEncoder, file: Path) -> None:
     """Draw ``file``: prompts for a base; bicubic, output and truth of fresh scenes for a super-resolution stage."""
-    was_training = unet.training
-    stage = Stage(spec, unet.eval(), {})
+    # A copy on the CPU: sampling draws its noise there, and training goes on undisturbed.
+    stage = Stage(spec, copy.deepcopy(unet).cpu().eval(), {})
     file.parent.mkdir(parents=True, exist_ok=True)
     if spec.low_res_size is None:
         images = [_run(stage, encoder, prompt, None)[0] for prompt in PROMPTS]
@@ -53,7 +54,6 @@ def draw_grid(unet: UNet, spec: StageSpec, encoder: TextEncoder, file: Path) -> 
     else:
         rows = [_upscale(stage, encoder, sample_scene(FRESH_SEEDS + i), i) for i in range(SCENES)]
         save_grid([image for row in rows for image in row], ["bicubic", spec.name, "truth"] * SCENES, 3, file)
-    unet.train(was_training)
 
 
 @torch.no_grad()

@@ -12,9 +12,17 @@ from ..unet import UNet
 from .loop import STAGES, Recipe
 
 
-def ship(folder: Path, unet: UNet, recipe: Recipe, encoder: TextEncoder) -> None:
-    """Write ``unet`` as a stage of the cascade in ``folder`` and bring its cascade.json up to date."""
+def ship(folder: Path, unet: UNet, recipe: Recipe, encoder: TextEncoder, started: str = "") -> None:
+    """Write ``unet`` as a stage of the cascade in ``folder`` and bring its cascade.json up to date.
+
+    ``started`` is the digest of the cascade whose weights the run began from; its pictures are not counted here.
+    """
     spec = STAGES[recipe.stage]
-    training = {"world_version": WORLD_VERSION, "images": recipe.steps * recipe.batch, **asdict(recipe)}
+    training = {
+        "world_version": WORLD_VERSION,
+        "images": recipe.steps * recipe.batch,
+        "started_from": started,
+        **asdict(recipe),
+    }
     save_stage(folder, spec, unet.config, dict(unet.state_dict()), training)
     write_cascade(folder, folder.name, encoder, world_version=WORLD_VERSION)
