@@ -30,8 +30,10 @@ class UNetConfig:
     """Sizes of a U-Net. ``channels``, ``blocks`` and ``attention`` have an entry a level, finest first.
 
     ``attention`` is "none", "text" (text only) or "self" (pixels and text in one softmax). ``low_res``
-    says whether the stage is conditioned on a low-resolution image and its aug_level; ``residual`` is then the
-    root mean square of what that image lacks.
+    says whether the stage is conditioned on a low-resolution image and its aug_level; ``residual``, in (0, 1], is
+    then the root mean square of what that image lacks. ``fold`` is the side of the folded squares, ``detail`` the
+    channels at full resolution, ``embed`` the width of the conditioning, ``text`` that of projected tokens.
+    ``positions`` tells attention where each pixel is.
     """
 
     channels: tuple[int, ...]
@@ -154,6 +156,8 @@ class UNet(nn.Module):
         )
         self.unfold = nn.Conv2d(c[0], config.detail * config.fold**2, 3, padding=1)
         self.detail = nn.Conv2d(config.detail + seen, config.detail, 3, padding=1)
+        # How much of u and low_res to believe depends on both levels, pixel by pixel: without this a
+        # super-resolution stage took three times as long to lose its noise (docs/LOG.md).
         self.film = nn.Linear(config.embed, 2 * config.detail) if config.low_res else None
         self.out = zeroed(nn.Conv2d(config.detail, 3, 3, padding=1))
 

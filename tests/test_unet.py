@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import nn
 from torch.testing import assert_close
-from torch.utils.flop_counter import FlopCounterMode
 
+from imagen_core.augmentation import augment
 from imagen_core.layers import Attention
+from imagen_core.schedules import alpha_sigma
 from imagen_core.types import TextEmbedding, UserError
-from imagen_core.unet import CONFIGS, UNet, UNetConfig
+from imagen_core.unet import CONFIGS, SPREAD, UNet, UNetConfig, from_low_res, gflop
 
 # GFLOP per evaluation at full size, from the design's table.
 BUDGET = {"base64": (64, 2.0), "sr256": (256, 8.0), "sr1024": (1024, 40.0)}
@@ -43,15 +44,7 @@ def inputs(name: str, b: int = 2, size: int = 32) -> tuple[torch.Tensor, torch.T
 @pytest.mark.parametrize("name", CONFIGS)
 def test_cost_is_within_the_design(name: str) -> None:
     size, most = BUDGET[name]
-    with torch.device("meta"):
-        net = UNet(CONFIGS[name])
-        z, log_snr = torch.empty(1, 3, size, size), torch.empty(1)
-        text = TextEmbedding(torch.empty(1, 20, 384), torch.ones(1, 20, dtype=torch.bool))
-        extra = {"low_res": z, "aug_level": log_snr} if name != "base64" else {}
-        context = net.prepare(text)
-        with FlopCounterMode(display=False) as counter:
-            assert net(z, log_snr, context, **extra).shape == z.shape
-    assert 0.25 * most < counter.get_total_flops() / 1e9 <= most
+    assert 0.25 * most < gflop(CONFIGS[name], size) <= most
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -104,6 +97,28 @@ def test_a_super_resolution_stage_insists_on_its_input() -> None:
     z, log_snr, _ = inputs("sr256")
     with pytest.raises(ValueError, match="low_res"):
         net(z, log_snr, net.prepare(some_text()))
+
+
+@pytest.mark.parametrize("aug_level", [0.0, 0.1, 0.6, 1.0])
+@pytest.mark.parametrize("log_snr", [-6.0, 0.0, 6.0])
+def test_the_guess_is_the_posterior_mean_of_gaussian_pixels(log_snr: float, aug_level: float) -> None:
+    """Where x given low_res is Gaussian, what is left to the network is unit noise that its input does not tell."""
+    n, residual = 200_000, 0.2
+    random = torch.Generator().manual_seed(0)
+    smooth, lost, noise, eps = (torch.randn(1, 3, 1, n, generator=random, dtype=torch.float64) for _ in range(4))
+    alpha, sigma = (a.item() for a in alpha_sigma(torch.tensor(log_snr, dtype=torch.float64)))
+    smooth = SPREAD * smooth
+    x = smooth + residual * lost
+    low_res = augment(smooth, aug_level, noise)
+    z = alpha * x + sigma * eps
+    rows = torch.tensor([[log_snr], [aug_level]], dtype=torch.float64)
+    seen, guess, factor = from_low_res(z, rows[0], low_res, rows[1], residual)
+    left = (guess - (alpha * eps - sigma * x)) / factor
+    assert_close(left.var().item(), 1.0, atol=0.02, rtol=0)
+    for row in seen.reshape(6, n):
+        assert_close(row.square().mean().item(), 1.0, atol=0.02, rtol=0)
+    correlation = torch.corrcoef(torch.stack([left[0, 0, 0], *seen[0, :, 0][::3]]))[0, 1:]
+    assert float(correlation.abs().max()) < 0.02
 
 
 def test_config_round_trips_and_refuses_nonsense() -> None:

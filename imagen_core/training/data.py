@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 SHARD = 1000
 CAPTIONS = 2
-# The longest training caption has 44 word pieces; a test holds this.
+# The longest training caption has 44 word pieces; a test holds that the longest of 4,000 others fit.
 PADDED = 48
 # A super-resolution stage learns from crops of this many pixels of its own size.
 CROP = 128
