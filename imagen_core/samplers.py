@@ -17,19 +17,32 @@ from .parameterization import to_eps
 from .types import Denoise, Denoised, Image, Level, StepRecord
 
 Noise = Callable[[], Image]
+# The largest noise-to-signal ratio that Heun's method is used at: EDM begins there.
+HEUN_FROM = 80.0
 Step = Callable[..., tuple[Image, Denoised]]
 
 
 def ddim(
-    denoise: Denoise, z: Image, now: Level, next: Level, noise: Noise, past: StepRecord | None
+    denoise: Denoise,
+    z: Image,
+    now: Level,
+    next: Level,
+    noise: Noise,
+    past: StepRecord | None,
+    *,
+    eta: float = 0.0,
 ) -> tuple[Image, Denoised]:
-    """Deterministic DDIM: ``z_s = alpha_s x0_hat + sigma_s eps_hat`` (Song et al. 2021, eq. 12 with eta = 0).
+    """DDIM: ``z_s = alpha_s x0_hat + sqrt(sigma_s^2 - fresh^2) eps_hat + fresh eps`` (Song, Meng, Ermon 2021, eq. 12).
 
-    eps_hat is recomputed from the thresholded x0_hat, so that both belong to the same z.
+    ``fresh = eta (sigma_s / sigma_t) sqrt(1 - alpha_t^2 / alpha_s^2)``: eta = 0 is deterministic, eta = 1 is DDPM with
+    its small variance. eps_hat is recomputed from the thresholded x0_hat, so that both belong to the same z.
     """
     out = denoise(z, now)
     eps = to_eps(out.x0_renoise, z, now.alpha, now.sigma)
-    return next.alpha * out.x0_hat + next.sigma * eps, out
+    fresh = eta * (next.sigma / now.sigma) * math.sqrt(1 - (now.alpha / next.alpha) ** 2)
+    # The difference is never negative, but rounding may say so where alpha_t is almost 0.
+    z_next = next.alpha * out.x0_hat + math.sqrt(max(0.0, next.sigma**2 - fresh**2)) * eps
+    return (z_next + fresh * noise() if fresh > 0 else z_next), out
 
 
 def ancestral(
@@ -77,7 +90,54 @@ def dpmpp_2m(
     return z_next, out
 
 
-SAMPLERS: dict[str, Step] = {"dpmpp_2m": dpmpp_2m, "ddim": ddim, "ancestral": ancestral}
+def dpmpp_2m_sde(
+    denoise: Denoise, z: Image, now: Level, next: Level, noise: Noise, past: StepRecord | None
+) -> tuple[Image, Denoised]:
+    """The stochastic form of DPM-Solver++(2M) (arXiv 2211.01095, sec. 5 and App. A; midpoint variant).
+
+    With ``h`` as in :func:`dpmpp_2m`:
+    ``z_s = (sigma_s / sigma_t) exp(-h) z + alpha_s (1 - exp(-2h)) D + sigma_s sqrt(1 - exp(-2h)) eps``.
+    """
+    out = denoise(z, now)
+    d = out.x0_hat
+    if next.sigma == 0:
+        return d, out
+    h = (next.log_snr - now.log_snr) / 2
+    if past is not None:
+        d = d + (d - past.out.x0_hat) * h / (now.log_snr - past.now.log_snr)
+    fresh = -math.expm1(-2 * h)
+    kept = (next.sigma / now.sigma) * math.exp(-h)
+    return kept * z + next.alpha * fresh * d + next.sigma * math.sqrt(fresh) * noise(), out
+
+
+def heun(
+    denoise: Denoise, z: Image, now: Level, next: Level, noise: Noise, past: StepRecord | None
+) -> tuple[Image, Denoised]:
+    """Heun's method, two evaluations a step (Karras et al. 2022, arXiv 2206.00364, algorithm 1 without churn).
+
+    On ``y = z / alpha`` and ``r = sigma / alpha`` the flow is ``dy/dr = (y - x0_hat) / r``; its slopes at both ends are
+    averaged. The step to the clean image is Euler's, where it is exactly x0_hat, and so are steps from above
+    HEUN_FROM, where the average would weigh an error of x0_hat by r / r_next.
+    """
+    out = denoise(z, now)
+    if next.sigma == 0:
+        return next.alpha * out.x0_hat, out
+    y, r, r_next = z / now.alpha, now.sigma / now.alpha, next.sigma / next.alpha
+    slope = (y - out.x0_hat) / r
+    euler = y + (r_next - r) * slope
+    if r > HEUN_FROM:
+        return next.alpha * euler, out
+    slope_next = (euler - denoise(next.alpha * euler, next).x0_hat) / r_next
+    return next.alpha * (y + (r_next - r) * (slope + slope_next) / 2), out
+
+
+SAMPLERS: dict[str, Step] = {
+    "dpmpp_2m": dpmpp_2m,
+    "dpmpp_2m_sde": dpmpp_2m_sde,
+    "heun": heun,
+    "ddim": ddim,
+    "ancestral": ancestral,
+}
 
 
 def sample(

@@ -27,7 +27,7 @@ def cosine(t: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
 
 
 def linear(t: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
-    """DDPM's beta from 1e-4 to 0.02 over 1000 steps, in continuous time (Song et al. 2021, eq. 32-33).
+    """DDPM's beta from 1e-4 to 0.02 over 1000 steps, in continuous time (Song et al., arXiv 2011.13456, eq. 32-33).
 
     ``alpha^2 = exp(-(beta_0 t + (beta_1 - beta_0) t^2 / 2))`` with beta_0 = 0.1, beta_1 = 20; clipped at 15.
     """
@@ -74,7 +74,16 @@ def _log_snr(schedule: str, steps: int) -> list[float]:
     return [1.0, *(time_of(schedule, first + (10.0 - first) * i / max(1, steps - 1)) for i in range(1, steps))]
 
 
-SPACINGS: dict[str, Callable[[str, int], list[float]]] = {"uniform": _uniform, "log_snr": _log_snr}
+def _quadratic(schedule: str, steps: int) -> list[float]:
+    """Steps that shrink towards the clean end, t = (1 - i / n)^2 (Song, Meng, Ermon 2021, App. D.2)."""
+    return [(1 - i / steps) ** 2 for i in range(steps)]
+
+
+SPACINGS: dict[str, Callable[[str, int], list[float]]] = {
+    "uniform": _uniform,
+    "log_snr": _log_snr,
+    "quadratic": _quadratic,
+}
 
 
 def levels(schedule: str, steps: int, spacing: str = "uniform") -> tuple[Level, ...]:

@@ -33,6 +33,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "aug_level": (0.0, 1.0),
     # Hyper-parameters of single rules.
     "gamma": (0.0, 1.0),
+    "eta": (0.0, 1.0),
     "phi": (0.0, 1.0),
     "low": (-20.0, 20.0),
     "high": (-20.0, 20.0),

@@ -46,7 +46,7 @@ def test_samples_have_the_datas_mean_and_spread(name: str) -> None:
     assert_close(x.std().item(), SPREAD, atol=0.02, rtol=0)
 
 
-@pytest.mark.parametrize(("name", "order"), [("ddim", 1), ("dpmpp_2m", 2)])
+@pytest.mark.parametrize(("name", "order"), [("ddim", 1), ("dpmpp_2m", 2), ("heun", 2)])
 def test_order_of_convergence(name: str, order: int) -> None:
     """Halving the step divides the error by 2^order, between two finite levels."""
     z = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -68,7 +68,7 @@ def test_a_picture_does_not_depend_on_its_batch(name: str) -> None:
     assert_close(together[1:], alone, atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("name", ["ddim", "dpmpp_2m"])
+@pytest.mark.parametrize("name", ["ddim", "dpmpp_2m", "heun"])
 def test_a_run_resumes_where_it_was(name: str) -> None:
     path = levels("cosine", 8)
     z = torch.randn(1, 3, 8, 8)
@@ -120,6 +120,78 @@ def test_ddim_agrees_with_diffusers() -> None:
     for timestep, level in zip(peer.timesteps, path):
         theirs = peer.step(gaussian(theirs, level).x0_hat, timestep, theirs).prev_sample
     assert_close(ours[-1].out.x0_hat, theirs, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
+def test_ddim_is_stochastic_as_in_diffusers(eta: float) -> None:
+    from diffusers import DDIMScheduler
+
+    peer = DDIMScheduler(prediction_type="sample", clip_sample=False, set_alpha_to_one=True, steps_offset=0)
+    peer.set_timesteps(20)
+    bars = [float(peer.alphas_cumprod[t]) for t in peer.timesteps]
+    path = (*(Level(0.5, math.log(a / (1 - a))) for a in bars), Level(0.0, math.inf))
+    z = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(3))
+    ours = theirs = z
+    for timestep, (now, next) in zip(peer.timesteps, itertools.pairwise(path)):
+        fresh = torch.randn(z.shape, generator=torch.Generator().manual_seed(int(timestep)))
+        ours, _ = SAMPLERS["ddim"](gaussian, ours, now, next, lambda fresh=fresh: fresh, None, eta=eta)
+        theirs = peer.step(gaussian(theirs, now).x0_hat, timestep, theirs, eta=eta, variance_noise=fresh).prev_sample
+    assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_dpmpp_2m_sde_agrees_with_diffusers() -> None:
+    from diffusers import DPMSolverMultistepScheduler
+
+    peer = DPMSolverMultistepScheduler(
+        algorithm_type="sde-dpmsolver++", solver_order=2, prediction_type="sample", lower_order_final=False,
+        final_sigmas_type="zero", beta_schedule="squaredcos_cap_v2",
+    )  # fmt: skip
+    peer.set_timesteps(20)
+    path = tuple(Level(0.5, -2 * math.log(float(s)) if s > 0 else math.inf) for s in peer.sigmas)
+    z = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(3))
+    ours, theirs = run("dpmpp_2m_sde", z, path, (0, 1)), z
+    noise = noise_source((0, 1), "test", (3, 8, 8))
+    for timestep, level in zip(peer.timesteps, path):
+        x0 = gaussian(theirs, level).x0_hat
+        theirs = peer.step(x0, timestep, theirs, variance_noise=noise()).prev_sample
+    assert_close(ours[-1].out.x0_hat, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_heun_agrees_with_diffusers() -> None:
+    from diffusers import HeunDiscreteScheduler
+
+    peer = HeunDiscreteScheduler(prediction_type="epsilon")
+    peer.set_timesteps(10)
+    ratios = list(dict.fromkeys(float(s) for s in peer.sigmas))
+    path = tuple(Level(0.5, -2 * math.log(r) if r > 0 else math.inf) for r in ratios)
+    z = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(3))
+    ours = run("heun", z, path)
+    # Its state is z / alpha, and each timestep but the last comes twice.
+    theirs = z / path[0].alpha
+    for timestep in peer.timesteps:
+        r = float(peer.sigmas[peer.step_index if peer.step_index is not None else 0])
+        x0 = gaussian(theirs / math.sqrt(1 + r * r), Level(0.5, -2 * math.log(r))).x0_hat
+        theirs = peer.step((theirs - x0) / r, timestep, theirs).prev_sample
+    assert_close(ours[-1].out.x0_hat, theirs, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("gamma", "variance"), [(0.0, "fixed_small"), (1.0, "fixed_large")])
+def test_ancestral_agrees_with_ddpm_of_diffusers(gamma: float, variance: str) -> None:
+    """With every one of its steps DDPM's large variance, beta_t, is ours at gamma = 1."""
+    from diffusers import DDPMScheduler
+
+    peer = DDPMScheduler(40, prediction_type="sample", clip_sample=False, variance_type=variance, beta_end=0.2)
+    bars = [float(a) for a in peer.alphas_cumprod.flip(0)]
+    path = (*(Level(0.5, math.log(a / (1 - a))) for a in bars), Level(0.0, math.inf))
+    z = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(3))
+    ours = theirs = z
+    for timestep, (now, next) in zip(peer.timesteps, itertools.pairwise(path)):
+        seed = int(timestep)
+        fresh = torch.randn(z.shape, generator=torch.Generator().manual_seed(seed))
+        ours, _ = SAMPLERS["ancestral"](gaussian, ours, now, next, lambda fresh=fresh: fresh, None, gamma=gamma)
+        random = torch.Generator().manual_seed(seed)
+        theirs = peer.step(gaussian(theirs, now).x0_hat, seed, theirs, generator=random).prev_sample
+    assert_close(ours, theirs, rtol=2e-4, atol=2e-4)
 
 
 def test_noise_belongs_to_seed_and_stream() -> None:
