@@ -16,7 +16,7 @@ import gradio as gr
 from imagen_core import png, settings
 from imagen_core.cascade import StageResult, compare
 from imagen_core.cascade import generate as cascade_generate
-from imagen_core.settings import CHOICES, DEFAULT_SIZES, DEFAULTS, RANGES, Request
+from imagen_core.settings import DEFAULT_SIZES, DEFAULTS, RANGES, SIDE_BY_SIDE, Request
 from imagen_core.tabletop import vocabulary
 from imagen_core.tabletop.vocabulary import with_article
 from imagen_core.types import StepRecord, UserError
@@ -29,8 +29,6 @@ FRAME_SECONDS = 0.125
 # Pictures wait here until the page has copied them; gone when the server ends, and an hour after they were made.
 PICTURES = tempfile.TemporaryDirectory(prefix="imagen-lab-")
 KEEP_SECONDS = 3600
-# Rules that are shown side by side.
-RULES = tuple(CHOICES["threshold"])
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +70,10 @@ def whole(value: Any) -> Any:
 
 
 def generate(model: Model, *controls: Any) -> Iterator[tuple[Any, ...]]:
-    """Run the base stage under every rule in lockstep; yields (viewer, gallery, finished, both upscale buttons)."""
+    """Run the base stage under the paper's rules, and the chosen one, in lockstep.
+
+    Yields (viewer, gallery, finished, both upscale buttons).
+    """
 
     def update(viewer: Any = None, gallery: Any = None, finished: Finished | None = None) -> tuple[Any, ...]:
         # A stopped run leaves the last finished one, which can still be upscaled.
@@ -85,13 +86,14 @@ def generate(model: Model, *controls: Any) -> Iterator[tuple[Any, ...]]:
             yield update(views.message("Loading the model …"))
         cascade = model.get()
         chosen, steps = request.stages[0].threshold, request.stages[0].steps
-        requests = [settings.with_stage(request, 64, threshold=rule) for rule in RULES]
-        history: dict[str, list[views.Moment]] = {rule: [] for rule in RULES}
+        rules = tuple(dict.fromkeys((*SIDE_BY_SIDE, chosen)))
+        requests = [settings.with_stage(request, 64, threshold=rule) for rule in rules]
+        history: dict[str, list[views.Moment]] = {rule: [] for rule in rules}
         images: dict[str, Any] = {}
         shown, viewer = 0.0, ""
         for row in model.in_turn(compare(requests, cascade)):
             records: dict[str, StepRecord] = {}
-            for rule, event in zip(RULES, row):
+            for rule, event in zip(rules, row):
                 if isinstance(event, StageResult):
                     images[rule] = event.image
                 else:

@@ -19,10 +19,13 @@ STYLES = {
     "static": ("var(--lab-static)", "7 3", "square"),
     "dynamic": ("var(--lab-dynamic)", "", "triangle"),
 }
+OTHER = ("var(--lab-other)", "1 4 6 4", "diamond")
 CAPTIONS = {
     "none": "x̂₀ as the network says it",
     "static": "clipped to [−1, 1]",
     "dynamic": "clipped to [−s, s], divided by s",
+    "channelwise": "dynamic, each channel by its own s",
+    "squash": "bent softly below 1",
 }
 
 
@@ -83,7 +86,7 @@ def stage_view(records: dict[str, StepRecord], history: Mapping[str, Sequence[Mo
 
 
 def _panel(rule: str, record: StepRecord, now: Moment, chosen: bool) -> str:
-    colour, _, marker = STYLES.get(rule, STYLES["none"])
+    colour, _, marker = STYLES.get(rule, OTHER)
     facts = (
         f"burnt {float(now.kept.clipped):.1%} · saturation {float(now.kept.colourfulness):.2f} · "
         f"contrast {float(now.kept.contrast):.2f}"
@@ -117,6 +120,9 @@ def _marker_svg(kind: str) -> str:
 def _marker(kind: str, x: float, y: float, r: float) -> str:
     if kind == "circle":
         return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{r:.1f}"/>'
+    if kind == "diamond":
+        d = 1.3 * r
+        return f'<path d="M{x:.1f} {y - d:.1f}l{d:.1f} {d:.1f}l{-d:.1f} {d:.1f}l{-d:.1f} {-d:.1f}z"/>'
     if kind == "square":
         return f'<rect x="{x - r:.1f}" y="{y - r:.1f}" width="{2 * r:.1f}" height="{2 * r:.1f}"/>'
     return f'<path d="M{x:.1f} {y - 1.2 * r:.1f}l{1.1 * r:.1f} {2 * r:.1f}h{-2.2 * r:.1f}z"/>'
@@ -141,7 +147,7 @@ def _chart(title: str, curves: dict[str, list[float]], steps: int, *, floor: flo
     lines += f'<text x="{left}" y="{height - 6}">step 1</text>'
     lines += f'<text x="{width - 10}" y="{height - 6}" text-anchor="end">{steps}</text>'
     for rule, curve in curves.items():
-        colour, dash, marker = STYLES.get(rule, STYLES["none"])
+        colour, dash, marker = STYLES.get(rule, OTHER)
         points = " ".join(f"{x(i):.1f},{y(v):.1f}" for i, v in enumerate(curve))
         tip = _marker(marker, x(len(curve) - 1), y(curve[-1]), 3.4)
         line = f'<polyline points="{points}" stroke-dasharray="{dash}"/>'

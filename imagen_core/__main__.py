@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from . import cli
-from .settings import CHOICES
+from .settings import SIDE_BY_SIDE
 from .types import UserError
 
 
@@ -123,7 +123,7 @@ def _parser() -> cli.Parser:
     sample.add_argument("--trace", type=Path, help="also write every step up to 256 × 256 to this .npz")
     compare = verb("compare", _compare, "one prompt and seed under several rules and weights, as a grid")
     cli.add_run_arguments(compare, without=("guidance", "threshold", "count"))
-    compare.add_argument("--rules", default=",".join(CHOICES["threshold"]), help="columns (default %(default)s)")
+    compare.add_argument("--rules", default=",".join(SIDE_BY_SIDE), help="columns (default %(default)s)")
     compare.add_argument("--guidances", default="1,5,10", help="rows, the paper's w (default %(default)s)")
     compare.add_argument("--out", type=Path, required=True, help="PNG to write")
     add_train_arguments(verb("train", _train, "train or resume one of the three models"))

@@ -35,6 +35,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "gamma": (0.0, 1.0),
     "eta": (0.0, 1.0),
     "phi": (0.0, 1.0),
+    "cap": (1.0, math.inf),
+    "knee": (0.0, 0.99),
     "low": (-20.0, 20.0),
     "high": (-20.0, 20.0),
 }
@@ -45,6 +47,8 @@ CHOICES: dict[str, Mapping[str, Callable[..., Any]]] = {
     "guidance_rule": GUIDANCE,
     "threshold": THRESHOLDS,
 }
+# The rules of the paper, which page and CLI set side by side.
+SIDE_BY_SIDE = ("none", "static", "dynamic")
 # How the number on the guidance slider is read: as the paper's w, or as Ho & Salimans' w' = w - 1.
 CONVENTIONS: dict[str, Callable[[float], float]] = {"paper": lambda w: w, "ho": w_from_ho}
 # Hyper-parameters that have a field of their own, by their name in the rule's signature.

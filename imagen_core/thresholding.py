@@ -3,7 +3,7 @@
 Training data lie in [-1, 1]; guidance pushes x0_hat outside, and since the network is applied to its own output,
 a small excess grows from step to step (Saharia et al. 2022, sec. 2.3).
 
-A rule is ``(x0, ...options) -> (x0, s)``, with s [b] the scale it divided each image by.
+A rule is ``(x0, ...options) -> (x0, s)``, with s [b] the scale it divided each image by, 1 where it divides nothing.
 """
 
 from __future__ import annotations
@@ -30,17 +30,44 @@ def static(x0: Image) -> Thresholded:
     return x0.clamp(-1, 1), x0.new_ones(len(x0))
 
 
-def dynamic(x0: Image, *, percentile: float = 99.5) -> Thresholded:
-    """Clip to [-s, s] and divide by s, with s the ``percentile`` of each image's |x0|, at least 1.
+def dynamic(x0: Image, *, percentile: float = 99.5, cap: float = math.inf) -> Thresholded:
+    """Clip to [-s, s] and divide by s, with s the ``percentile`` of each image's |x0|, at least 1, at most ``cap``.
 
-    Saharia et al. 2022, sec. 2.3 and App. A.10; p = 99.5 there. Where the percentile is at most 1 this *is* static.
+    Saharia et al. 2022, sec. 2.3 and App. A.10; p = 99.5 there, and no cap. Where the percentile is at most 1 this
+    *is* static. DeepFloyd IF caps s at 1.5; a cap of 1, the default of diffusers, turns dynamic into static.
     """
-    s = quantile(x0.abs().flatten(1), percentile / 100).clamp_min(1.0)
+    s = quantile(x0.abs().flatten(1), percentile / 100).clamp(1.0, cap)
     scale = s.reshape(-1, 1, 1, 1)
     return x0.clamp(-scale, scale) / scale, s
 
 
-THRESHOLDS: dict[str, Callable[..., Thresholded]] = {"none": none, "static": static, "dynamic": dynamic}
+def channelwise(x0: Image, *, percentile: float = 99.5, cap: float = math.inf) -> Thresholded:
+    """Dynamic thresholding of each colour channel by itself; s is the largest of the three.
+
+    Not the paper's: a channel that overshoots alone no longer dims the others, at the price of shifted hues.
+    """
+    s = quantile(x0.abs().flatten(2).flatten(0, 1), percentile / 100).clamp(1.0, cap).reshape(-1, 3)
+    scale = s[..., None, None]
+    return x0.clamp(-scale, scale) / scale, s.amax(1)
+
+
+def squash(x0: Image, *, knee: float = 0.8) -> Thresholded:
+    """Leave |x0| up to ``knee`` and bend what is beyond softly below 1 with a tanh; for comparison, our choice.
+
+    Unlike static it keeps the order of values beyond 1, unlike dynamic it leaves the rest of the picture alone.
+    """
+    size, room = x0.abs(), 1 - knee
+    bent = knee + room * torch.tanh((size - knee) / room)
+    return torch.where(size <= knee, x0, x0.sign() * bent), x0.new_ones(len(x0))
+
+
+THRESHOLDS: dict[str, Callable[..., Thresholded]] = {
+    "none": none,
+    "static": static,
+    "dynamic": dynamic,
+    "channelwise": channelwise,
+    "squash": squash,
+}
 
 
 def quantile(values: Float[Tensor, "b n"], q: float) -> Float[Tensor, " b"]:

@@ -13,7 +13,7 @@ from app import handlers, views
 from app.layout import LAUNCH, build
 from app.models import Model
 from imagen_core import png
-from imagen_core.settings import CHOICES, DEFAULTS
+from imagen_core.settings import DEFAULTS, SIDE_BY_SIDE
 from imagen_core.types import UserError
 
 CONTROLS = {
@@ -43,13 +43,13 @@ def controls(**changes: object) -> list[object]:
 def test_generate_streams_all_rules_and_ends_with_a_picture(model: Model) -> None:
     updates = list(handlers.generate(model, *controls(count=2)))
     viewers = [update[0] for update in updates if isinstance(update[0], str)]
-    assert "step 3" in viewers[-1].lower() and all(f"threshold {rule}" in viewers[-1] for rule in CHOICES["threshold"])
+    assert "step 3" in viewers[-1].lower() and all(f"threshold {rule}" in viewers[-1] for rule in SIDE_BY_SIDE)
     _, gallery, finished, *buttons = updates[-1]
     assert [Path(file).is_file() for file, _ in gallery] == [True, True] and finished.request.seeds == (7, 8)
     assert all(button.interactive for button in buttons)
     asked, _ = png.read_settings(Path(gallery[1][0]).read_bytes())
     assert asked == finished.request
-    assert set(finished.images) == set(CHOICES["threshold"])
+    assert set(finished.images) == set(SIDE_BY_SIDE)
 
 
 def test_page_and_engine_agree(model: Model) -> None:

@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from imagen_core.guidance import GUIDANCE, is_off, w_from_ho
 from imagen_core.saturation import histogram, measure
-from imagen_core.thresholding import THRESHOLDS, dynamic, none, quantile, static
+from imagen_core.thresholding import THRESHOLDS, channelwise, dynamic, none, quantile, squash, static
 from imagen_core.types import Level
 
 HERE = Level(0.5, 0.3)
@@ -103,6 +103,36 @@ def test_dynamic_agrees_with_diffusers() -> None:
     x = images(2.5)
     peer = DDPMScheduler(thresholding=True, dynamic_thresholding_ratio=0.995, sample_max_value=1e6)
     assert_close(dynamic(x, percentile=99.5)[0], peer._threshold_sample(x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("cap", [1.0, 1.5, 3.0])
+def test_a_cap_is_that_of_diffusers_and_1_makes_it_static(cap: float) -> None:
+    from diffusers import DDPMScheduler
+
+    x = 2 * torch.randn(3, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    peer = DDPMScheduler(thresholding=True, dynamic_thresholding_ratio=0.95, sample_max_value=cap)
+    ours, s = dynamic(x, percentile=95.0, cap=cap)
+    assert_close(ours, peer._threshold_sample(x), rtol=1e-4, atol=1e-5)
+    assert float(s.max()) <= cap
+    if cap == 1:
+        assert torch.equal(ours, static(x)[0])
+
+
+def test_channelwise_is_dynamic_of_each_channel() -> None:
+    x = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * torch.tensor([3, 1, 0.2])[:, None, None]
+    ours, s = channelwise(x, percentile=98.0)
+    each = [dynamic(x[:, c : c + 1], percentile=98.0) for c in range(3)]
+    assert_close(ours, torch.cat([x0 for x0, _ in each], 1))
+    assert_close(s, torch.stack([s for _, s in each]).amax(0))
+
+
+def test_squash_bends_and_keeps_the_order() -> None:
+    x = torch.linspace(-2, 2, 3 * 8 * 8, dtype=torch.float64).reshape(1, 3, 8, 8)
+    ours, s = squash(x, knee=0.8)
+    assert float(ours.abs().max()) <= 1 and bool((s == 1).all())
+    inside = x.abs() <= 0.8
+    assert torch.equal(ours[inside], x[inside])
+    assert bool((ours.flatten().diff() > 0).all())
 
 
 def test_an_overshooting_estimate_saturates_least_under_dynamic() -> None:
