@@ -91,7 +91,7 @@ def run_stage(
         Conditioning(text, low_res, config.aug_level),
         spec,
         guidance=config.guidance_rule,
-        guidance_options={"w": config.guidance, **config.options_of(GUIDANCE[config.guidance_rule])},
+        guidance_options=config.options_of(GUIDANCE[config.guidance_rule]),
         threshold=config.threshold,
         threshold_options=config.options_of(THRESHOLDS[config.threshold]),
     )

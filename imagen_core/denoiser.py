@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .guidance import GUIDANCE, is_off
+from .guidance import GUIDANCE, RENOISE_UNCOND, is_off
 from .parameterization import PREDICTIONS
 from .thresholding import THRESHOLDS
 from .types import Conditioning, Denoise, Denoised, Level, Network, StageSpec, TextEmbedding
@@ -20,17 +20,18 @@ def build_denoiser(
     conditioning: Conditioning,
     spec: StageSpec,
     *,
-    guidance: str = "cfg",
+    guidance: str,
     guidance_options: dict[str, Any],
-    threshold: str = "dynamic",
+    threshold: str,
     threshold_options: dict[str, Any],
 ) -> Denoise:
     """A denoiser for one run of one stage: what depends on the text alone is computed here, once.
 
     ``guidance_options`` holds ``w`` and whatever else the rule takes. At w = 1 the unconditional network is never
-    called; otherwise both estimates come from one batch of twice the size.
+    called, unless the rule re-noises from it; otherwise both estimates come from one batch of twice the size.
     """
-    guided = not is_off(guidance_options["w"])
+    renoise_uncond = guidance in RENOISE_UNCOND
+    guided = renoise_uncond or not is_off(guidance_options["w"])
     text = _join(conditioning.text, conditioning.text.null()) if guided else conditioning.text
     context = network.prepare(text)
     to_x0 = PREDICTIONS[spec.prediction].to_x0
@@ -45,16 +46,17 @@ def build_denoiser(
         nonlocal memory
         both = torch.cat([z, z]) if guided else z
         rows = len(both)
-        told = z.new_full((rows,), level.log_snr)
+        log_snr = z.new_full((rows,), level.log_snr)
         aug = None if conditioning.aug_level is None else z.new_full((rows,), conditioning.aug_level)
-        x0 = to_x0(network(both, told, context, low_res, aug).float(), both, level.alpha, level.sigma)
+        x0 = to_x0(network(both, log_snr, context, low_res, aug).float(), both, level.alpha, level.sigma)
         if guided:
             cond, uncond = x0.chunk(2)
             raw, memory = guide(cond, uncond, level=level, memory=memory)
         else:
             cond, uncond, raw = x0, None, x0
         x0_hat, s = limit(raw)
-        return Denoised(x0_hat, x0_hat, raw, cond, uncond, s)
+        x0_renoise = uncond if renoise_uncond and uncond is not None else x0_hat
+        return Denoised(x0_hat, x0_renoise, raw, cond, uncond, s)
 
     return denoise
 

@@ -46,7 +46,47 @@ def rescale(
     return guided * (phi * ratio + 1 - phi).reshape(-1, 1, 1, 1), memory
 
 
-GUIDANCE: dict[str, Callable[..., tuple[Tensor, Any]]] = {"cfg": cfg, "interval": interval, "rescale": rescale}
+def apg(
+    cond: Image,
+    uncond: Image,
+    *,
+    level: Level,
+    memory: Tensor | None = None,
+    w: float = 5.0,
+    momentum: float = -0.5,
+    radius: float = 0.1,
+    parallel: float = 0.0,
+) -> tuple[Image, Tensor]:
+    """Adaptive projected guidance on x0: ``cond + (w - 1) (d_orthogonal + parallel d_parallel)``.
+
+    The difference ``d = cond - uncond`` gets a (reverse) ``momentum``, at most ``radius`` of length, and only
+    ``parallel`` times its part along cond, the part that saturates (Sadat et al. 2024, arXiv 2410.02416, alg. 1).
+    Lengths are root mean squares, so that radius means the same at any size; 0.1 is our choice.
+    """
+    memory = cond - uncond if memory is None else cond - uncond + momentum * memory
+    size = memory.square().mean((1, 2, 3), keepdim=True).sqrt()
+    d = memory * (radius / size.clamp_min(1e-8)).clamp_max(1.0)
+    share = (d * cond).sum((1, 2, 3), keepdim=True) / cond.square().sum((1, 2, 3), keepdim=True).clamp_min(1e-8)
+    return cond + (w - 1) * (d + (parallel - 1) * share * cond), memory
+
+
+def cfgpp(cond: Image, uncond: Image, *, level: Level, memory: Any = None, w: float = 0.6) -> tuple[Image, Any]:
+    """CFG++: ``uncond + w (cond - uncond)`` with w in [0, 1], their lambda (Chung et al. 2024, arXiv 2406.08070).
+
+    The step then re-noises from the *unconditional* estimate (Denoised.x0_renoise), which keeps z on its manifold.
+    """
+    return cfg(cond, uncond, level=level, w=w)[0], memory
+
+
+GUIDANCE: dict[str, Callable[..., tuple[Tensor, Any]]] = {
+    "cfg": cfg,
+    "interval": interval,
+    "rescale": rescale,
+    "apg": apg,
+    "cfgpp": cfgpp,
+}
+# Rules that re-noise from the unconditional estimate, which they therefore need at any w.
+RENOISE_UNCOND = frozenset({"cfgpp"})
 
 
 def w_from_ho(w_prime: float) -> float:

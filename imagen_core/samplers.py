@@ -140,6 +140,10 @@ SAMPLERS: dict[str, Step] = {
 }
 
 
+# Samplers that honour Denoised.x0_renoise.
+RENOISERS = frozenset({"ddim", "dpmpp_2m"})
+
+
 def sample(
     step: Step,
     denoise: Denoise,

@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from .augmentation import aug_sigma, aug_snr
-from .guidance import GUIDANCE, w_from_ho
-from .samplers import SAMPLERS
+from .guidance import GUIDANCE, RENOISE_UNCOND, w_from_ho
+from .samplers import RENOISERS, SAMPLERS
 from .schedules import SPACINGS
 from .thresholding import THRESHOLDS
 from .types import UserError
@@ -35,6 +35,9 @@ RANGES: dict[str, tuple[float, float]] = {
     "gamma": (0.0, 1.0),
     "eta": (0.0, 1.0),
     "phi": (0.0, 1.0),
+    "momentum": (-1.0, 1.0),
+    "radius": (0.0, 10.0),
+    "parallel": (0.0, 1.0),
     "cap": (1.0, math.inf),
     "knee": (0.0, 0.99),
     "low": (-20.0, 20.0),
@@ -102,6 +105,9 @@ class StageConfig:
         _check_number("steps", self.steps, whole=True)
         _check_number("guidance", self.guidance)
         _check_number("percentile", self.percentile)
+        if self.guidance_rule in RENOISE_UNCOND and not (self.guidance <= 1 and self.sampler in RENOISERS):
+            samplers = " or ".join(sorted(RENOISERS))
+            raise UserError(f"guidance_rule: {self.guidance_rule} takes a guidance between 0 and 1, and {samplers}")
         if self.size == DEFAULT_SIZES[0]:
             if self.aug_level is not None:
                 raise UserError("aug_level: the base stage has none; it belongs to the super-resolution stages")

@@ -44,6 +44,21 @@ def test_interval_guides_only_inside() -> None:
     assert_close(outside, cond)
 
 
+def test_apg_is_cfg_where_nothing_is_taken_away() -> None:
+    cond, uncond = torch.randn(2, 2, 3, 8, 8, generator=torch.Generator().manual_seed(2))
+    plain = {"momentum": 0.0, "radius": 1e6}
+    made, _ = GUIDANCE["apg"](cond, uncond, level=HERE, w=4.0, parallel=1.0, **plain)
+    assert_close(made, GUIDANCE["cfg"](cond, uncond, level=HERE, w=4.0)[0])
+    # Without the parallel part, what is added is orthogonal to the conditional estimate and no longer than radius.
+    made, memory = GUIDANCE["apg"](cond, uncond, level=HERE, w=2.0, parallel=0.0, radius=0.3, momentum=0.0)
+    added = made - cond
+    assert_close((added * cond).mean((1, 2, 3)), torch.zeros(2), atol=1e-6, rtol=0)
+    assert float(added.square().mean((1, 2, 3)).sqrt().max()) <= 0.3 + 1e-6
+    # Momentum: the difference of this step plus -0.5 times the memory.
+    _, again = GUIDANCE["apg"](cond, uncond, level=HERE, w=2.0, memory=memory, momentum=-0.5)
+    assert_close(again, 0.5 * (cond - uncond))
+
+
 def test_rescale_gives_the_conditional_spread_at_phi_one() -> None:
     cond, uncond = images(seed=1), images(seed=2)
     guided, _ = GUIDANCE["rescale"](cond, uncond, level=HERE, w=8.0, phi=1.0)

@@ -224,10 +224,11 @@ SPEC = StageSpec("base64", 64, None, "cosine", "v")
 TEXT = TextEmbedding(torch.ones(2, 3, 4), torch.ones(2, 3, dtype=torch.bool))
 
 
-def denoiser(network: Counting, w: float, threshold: str = "none"):
+def denoiser(network: Counting, w: float, threshold: str = "none", guidance: str = "cfg"):
     return build_denoiser(
-        network, Conditioning(TEXT), SPEC, guidance_options={"w": w}, threshold=threshold, threshold_options={}
-    )
+        network, Conditioning(TEXT), SPEC, guidance=guidance, guidance_options={"w": w}, threshold=threshold,
+        threshold_options={},
+    )  # fmt: skip
 
 
 def test_weight_one_skips_the_unconditional_network() -> None:
@@ -254,3 +255,26 @@ def test_threshold_comes_last_and_keeps_the_raw_estimate() -> None:
     out = denoiser(Counting(), 4.0, "static")(z, level)
     assert float(out.x0_raw.abs().max()) > 1
     assert_close(out.x0_hat, out.x0_raw.clamp(-1, 1))
+
+
+def test_cfgpp_renoises_from_the_unconditional_estimate() -> None:
+    """One DDIM step of CFG++ in its own words: alpha_s (u + lambda (c - u)) + sigma_s eps_u."""
+    z, now, next = torch.randn(2, 3, 8, 8), Level(0.5, 0.0), Level(0.4, 0.8)
+    denoise = denoiser(Counting(), 0.6, guidance="cfgpp")
+    made, out = SAMPLERS["ddim"](denoise, z, now, next, lambda: z, None)
+    eps_uncond = (z - now.alpha * out.x0_uncond) / now.sigma
+    assert_close(made, next.alpha * (out.x0_uncond + 0.6 * (out.x0_cond - out.x0_uncond)) + next.sigma * eps_uncond)
+    network = Counting()
+    denoiser(network, 1.0, guidance="cfgpp")(z, now)
+    assert network.rows == 4
+
+
+def test_cfgpp_of_second_order_is_its_ddim_where_the_estimate_does_not_change() -> None:
+    z, path = torch.randn(2, 3, 8, 8), [Level(0.5, value) for value in (0.0, 0.5, 1.0)]
+    x0, uncond = torch.randn(2, 2, 3, 8, 8)
+    fixed = Denoised(x0, uncond, x0, x0, uncond, torch.ones(2))
+    first, _ = SAMPLERS["ddim"](lambda z, level: fixed, z, path[0], path[1], lambda: z, None)
+    past = StepRecord("test", 0, path[0], path[1], z, fixed)
+    a, b = (SAMPLERS[name](lambda z, level: fixed, first, path[1], path[2], lambda: z, past)[0]
+            for name in ("ddim", "dpmpp_2m"))  # fmt: skip
+    assert_close(a, b)

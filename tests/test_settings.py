@@ -74,6 +74,31 @@ def test_a_wrong_stage_cannot_be_made(field: str, wrong: object) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_cfgpp_takes_a_weight_up_to_1_and_a_sampler_that_renoises() -> None:
+    assert replace(DEFAULTS[64], guidance_rule="cfgpp", guidance=0.6, sampler="ddim").guidance == 0.6
+    for change in ({"guidance": 5.0}, {"guidance": 0.6, "sampler": "heun"}):
+        with pytest.raises(UserError, match="^guidance_rule: cfgpp"):
+            replace(DEFAULTS[64], guidance_rule="cfgpp", **change)
+
+
+def test_an_interval_has_two_ends() -> None:
+    with pytest.raises(UserError, match="^low: "):
+        replace(DEFAULTS[64], guidance_rule="interval", options={"low": 3.0, "high": 1.0})
+
+
+def test_half_a_character_is_no_prompt() -> None:
+    with pytest.raises(UserError, match="^prompt: "):
+        request("a red ball \ud83d")
+
+
+def test_one_aug_level_and_one_convention_for_all() -> None:
+    made = request("x", size=1024, aug_level=0.3, convention="ho", guidance=4)
+    assert [stage.aug_level for stage in made.stages] == [None, 0.3, 0.3] and made.stages[0].guidance == 5
+    for wrong in ({"aug_level": 1.5}, {"convention": "mine"}, {"convention": ["ho"]}, {"size": 64.0}):
+        with pytest.raises(UserError):
+            request("x", **wrong)
+
+
 def test_the_base_has_no_aug_level() -> None:
     with pytest.raises(UserError, match="^aug_level: "):
         replace(DEFAULTS[64], aug_level=0.1)
