@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -126,6 +127,33 @@ def test_what_is_no_trace_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.npz").write_bytes(content)
     with pytest.raises(UserError, match=r"^trace: .*not a readable trace"):
         trace.load(tmp_path / "x.npz")
+
+
+def test_a_damaged_trace_is_read_or_refused(tiny: Cascade, tmp_path: Path) -> None:
+    recorder = trace.Recorder(BASE, tiny.digest)
+    for _ in recorder.watch(generate(BASE, tiny)):
+        pass
+    path = tmp_path / "run.npz"
+    trace.save(recorder.trace(), path)
+    whole = path.read_bytes()
+    random = np.random.default_rng(0)
+    for place in [*range(60), *random.integers(0, len(whole), 150), *range(len(whole) - 400, len(whole), 5)]:
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        with contextlib.suppress(UserError):
+            trace.load(path)
+
+
+def test_arrays_that_do_not_fit_together_are_refused(tiny: Cascade, tmp_path: Path) -> None:
+    recorder = trace.Recorder(BASE, tiny.digest)
+    for _ in recorder.watch(generate(BASE, tiny)):
+        pass
+    made = recorder.trace()
+    arrays = made.stages["base64"].arrays
+    for wrong in ({"z": arrays["z"][..., :8]}, {"s": arrays["s"][:, :0]}, {"x0_raw": arrays["x0_raw"][:, :, :2]}):
+        broken = replace(made.stages["base64"], arrays={**arrays, **wrong})
+        trace.save(replace(made, stages={"base64": broken}), tmp_path / "x.npz")
+        with pytest.raises(UserError, match="^trace: "):
+            trace.load(tmp_path / "x.npz")
 
 
 def test_a_pickle_in_a_trace_is_not_opened(tmp_path: Path) -> None:

@@ -73,6 +73,10 @@ def test_large_weights_are_sharded(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ),
         ("cascade.json", lambda p: edit(p, lambda d: d.update(stages=["../../etc"])), "lies outside its folder"),
         ("cascade.json", lambda p: edit(p, lambda d: d.update(stages=[])), "names no stage"),
+        ("cascade.json", lambda p: p.write_text("[" * 200_000), "not a cascade's description"),
+        ("cascade.json", lambda p: edit(p, lambda d: d.update(digests=[[1, 2]])), "not a cascade's description"),
+        ("cascade.json", lambda p: edit(p, lambda d: d["text_encoder"].update(name="t5")), "text encoder 't5'"),
+        ("cascade.json", lambda p: edit(p, lambda d: d.update(stages=["a\0b"])), "lies outside its folder"),
     ],
 )
 def test_damage_is_refused(folder: Path, file: str, damage: Callable[[Path], object], says: str) -> None:
@@ -96,6 +100,15 @@ def redigest(folder: Path) -> None:
         (lambda d: d["unet"].update(channels=[10**9, 32]), "channels must be multiples"),
         (lambda d: d["unet"].update(surprise=1), "does not describe a stage"),
         (lambda d: d["stage"].update(schedule="sine"), "unknown schedule"),
+        (lambda d: d["stage"].update(schedule=["cosine"]), "does not describe a stage"),
+        (lambda d: d["stage"].update(name="other"), "do not belong together"),
+        (lambda d: d["unet"].update(channels=[32.0, 32]), "channels must be multiples"),
+        (lambda d: d["unet"].update(embed="x"), "between 1 and 4096"),
+        (lambda d: d["unet"].update(fold=0), "between 1 and 4096"),
+        (lambda d: d["unet"].update(fold=3), "do not belong together"),
+        (lambda d: d["unet"].update(low_res=True), "do not belong together"),
+        (lambda d: d["unet"].update(text_width=64), "do not belong together"),
+        (lambda d: d.update(training="abc"), "does not describe a stage"),
         (lambda d: d.pop("stage"), "does not describe a stage"),
     ],
 )
