@@ -81,7 +81,7 @@ def build(model: Model) -> gr.Blocks:
                 prompt = gr.Textbox(
                     EXAMPLES[0], label="Prompt", lines=2, max_lines=4, elem_id="prompt", max_length=settings.MAX_PROMPT
                 )
-                words = gr.HTML(elem_id="words")
+                words = gr.HTML(elem_id="words", padding=False)
                 gr.Examples([[example] for example in EXAMPLES], [prompt], label="Examples")
                 w = _slider(
                     "guidance",
@@ -100,7 +100,7 @@ def build(model: Model) -> gr.Blocks:
                 )
                 percentile = _slider("percentile", base.percentile, "Percentile", "of |x̂0|, sets dynamic's s", step=0.1)
                 with gr.Row():
-                    seed = gr.Number(7, label="Seed", precision=0, elem_id="seed", scale=3, min_width=120)
+                    seed = gr.Number(1, label="Seed", precision=0, elem_id="seed", scale=3, min_width=120)
                     dice = gr.Button("New seed", elem_id="dice", scale=2, min_width=110)
                 with gr.Row():
                     go = gr.Button("Generate", variant="primary", elem_id="generate", scale=3)
@@ -127,7 +127,7 @@ def build(model: Model) -> gr.Blocks:
                 preview = gr.HTML(elem_id="preview")
                 gallery = gr.Gallery(
                     label="Pictures to keep (PNG, every setting inside)", format="png", columns=2, object_fit="contain",
-                    height=420, interactive=False, elem_id="gallery", buttons=["download", "fullscreen"],
+                    height="auto", interactive=False, elem_id="gallery", buttons=["download", "fullscreen"],
                 )  # fmt: skip
 
         controls = [prompt, w, rule, percentile, seed, convention, count, steps, *choices]

@@ -120,6 +120,15 @@ def test_dynamic_agrees_with_diffusers() -> None:
     assert_close(dynamic(x, percentile=99.5)[0], peer._threshold_sample(x), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("above", range(8))
+def test_s_is_the_quantile_however_few_values_exceed_1(above: int) -> None:
+    """Counting and ranking agree at every number of values beyond 1 around the percentile's place."""
+    x = torch.full((1, 3, 10, 10), 0.5)
+    x.view(-1)[:above] = 2.0
+    expected = torch.quantile(x.abs().flatten(1), 0.985, dim=1).clamp_min(1)
+    assert_close(dynamic(x, percentile=98.5)[1], expected, rtol=1e-4, atol=0)
+
+
 @pytest.mark.parametrize("cap", [1.0, 1.5, 3.0])
 def test_a_cap_is_that_of_diffusers_and_1_makes_it_static(cap: float) -> None:
     from diffusers import DDPMScheduler
