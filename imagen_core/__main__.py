@@ -12,6 +12,9 @@ from . import cli
 from .settings import SIDE_BY_SIDE
 from .types import UserError
 
+# More than this is a long wait for pictures too small to see.
+MOST_CELLS = 25
+
 
 def _sample(args: Any) -> dict[str, Any]:
     from . import png, trace
@@ -46,19 +49,23 @@ def _compare(args: Any) -> dict[str, Any]:
     from .cascade import StageResult, check, compare
     from .checkpoints import load_cascade
     from .saturation import measure
-    from .settings import CONVENTIONS, with_stage
+    from .settings import CONVENTIONS
 
+    cli.refuse_set(args.set, {"guidance": "--guidances", "threshold": "--rules"})
     request = cli.request_from(args)
     cli.check_output(args.out, ".png")
-    rules = args.rules.split(",")
-    weights = [(w, CONVENTIONS[args.guidance_convention](w)) for w in cli.numbers(args.guidances, "--guidances")]
-    cells = [(w, rule, with_stage(request, 64, threshold=rule, guidance=real)) for w, real in weights for rule in rules]
+    rules = [rule.strip() for rule in args.rules.split(",")]
+    weights = cli.numbers(args.guidances, "--guidances")
+    if len(rules) * len(weights) > MOST_CELLS or len(set(rules)) < len(rules) or len(set(weights)) < len(weights):
+        raise UserError(f"--rules and --guidances: must be different, and make at most {MOST_CELLS} cells")
+    convention = CONVENTIONS[args.guidance_convention]
+    cells = [(w, rule, cli.with_rule(request, rule, convention(w))) for w in weights for rule in rules]
     cascade = load_cascade(args.model)
     check(request, cascade)
     events = cli.with_progress(compare([cell for _, _, cell in cells], cascade), sum(s.steps for s in request.stages))
     images = [result.image[0] for result in [row for row in events if isinstance(row[0], StageResult)][-1]]
     labels = [f"w = {w:g}, {rule}" for w, rule, _ in cells]
-    png.save_grid(images, labels, len(rules), args.out, request)
+    png.save_grid(images, labels, len(rules), args.out, request, cells="; ".join(labels))
     burnt = [round(float(measure(image[None]).clipped), 4) for image in images]
     found = [{"guidance": w, "rule": rule, "clipped": share} for (w, rule, _), share in zip(cells, burnt)]
     return {"file": str(args.out), "cells": found}
@@ -124,7 +131,9 @@ def _parser() -> cli.Parser:
     compare = verb("compare", _compare, "one prompt and seed under several rules and weights, as a grid")
     cli.add_run_arguments(compare, without=("guidance", "threshold", "count"))
     compare.add_argument("--rules", default=",".join(SIDE_BY_SIDE), help="columns (default %(default)s)")
-    compare.add_argument("--guidances", default="1,5,10", help="rows, the paper's w (default %(default)s)")
+    compare.add_argument(
+        "--guidances", default="1,5,10", help="rows, each read like --guidance of sample (default %(default)s)"
+    )
     compare.add_argument("--out", type=Path, required=True, help="PNG to write")
     add_train_arguments(verb("train", _train, "train or resume one of the three models"))
     add_render_arguments(verb("render", _render, "render captioned scenes to a folder"))
@@ -140,6 +149,7 @@ def main(arguments: list[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
     try:
         result = args.handler(args)
+        print(json.dumps(result) if args.json else "\n".join(_lines(result)), flush=True)
     except UserError as error:
         print(f"imagen_core {args.verb}: {error}", file=sys.stderr)
         return 2
@@ -149,7 +159,6 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"imagen_core {args.verb}: interrupted", file=sys.stderr)
         return 130
-    print(json.dumps(result) if args.json else "\n".join(_lines(result)))
     return 0
 
 

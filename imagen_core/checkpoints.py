@@ -129,6 +129,8 @@ def locate(name: str) -> Path:
         UserError: there is no cascade.
     """
     folder = MODELS.get(name, Path(name))
+    if not name or len(name) > 1000:
+        raise UserError("model: must be tabletop or a cascade's folder")
     if not (folder / "cascade.json").is_file():
         raise UserError(f"model: {folder} holds no cascade.json")
     return folder

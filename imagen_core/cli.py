@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
@@ -18,7 +19,7 @@ class Parser(argparse.ArgumentParser):
     """Errors are one line on standard error and exit code 2."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {' '.join(message.split())}\n")
+        self.exit(2, f"{self.prog}: {' '.join(message.split()):.300}\n")
 
 
 def add_model_argument(parser: argparse.ArgumentParser) -> None:
@@ -76,13 +77,15 @@ def add_run_arguments(parser: argparse.ArgumentParser, without: tuple[str, ...] 
 
 def _range(name: str) -> str:
     low, high = RANGES[name]
+    if math.isinf(high):
+        return f"{low:g} or more"
     return f"{low:g} to {high:.10g}"
 
 
 def _rule_options() -> str:
     """The hyper-parameters that have no option of their own: "gamma of ancestral (0 to 1, default 0.3), …"."""
     found = {
-        f"{name} of {rule} ({_range(name)}, default {default:g})": None
+        f"{name} of {rule} ({_range(name)}, default {'none' if math.isinf(default) else f'{default:g}'})": None
         for choices in CHOICES.values()
         for rule, function in choices.items()
         for name, default in settings.hyper_parameters(function).items()
@@ -110,8 +113,9 @@ def _set(request: Request, text: str) -> Request:
     place, equals, value = text.partition("=")
     stage_name, dot, name = place.partition(".")
     names = {stage.name: stage for stage in request.stages}
-    if not equals or not dot or stage_name not in names:
-        raise UserError(f"--set: must be STAGE.FIELD=VALUE with STAGE one of {', '.join(names)}, got {text!r:.60}")
+    if not equals or not dot or not name or stage_name not in names:
+        stages = f"one of {', '.join(names)} at this --size"
+        raise UserError(f"--set: must be STAGE.FIELD=VALUE with STAGE {stages}, got {text!r:.60}")
     stage = names[stage_name]
     name = name.replace("-", "_")
     if name in {field.name for field in fields(StageConfig)} - {"size", "options"}:
@@ -119,6 +123,23 @@ def _set(request: Request, text: str) -> Request:
     else:
         change = {"options": {**stage.options, name: _number(name, value)}}
     return settings.with_stage(request, stage.size, **change)
+
+
+def refuse_set(texts: Iterable[str], instead: dict[str, str]) -> None:
+    """Refuse --set for settings of the base stage that a verb takes another way."""
+    for text in texts:
+        field = text.partition("=")[0].replace("-", "_")
+        for name, option in instead.items():
+            if field == f"base64.{name}":
+                raise UserError(f"--set: {name} is what {option} is for")
+
+
+def with_rule(request: Request, threshold: str, w: float) -> Request:
+    """The same request with another threshold and weight on its base, and those of its options that the rule takes."""
+    options = request.stages[0].options
+    plain = settings.with_stage(request, 64, threshold=threshold, guidance=w, options={})
+    taken = plain.stages[0].allowed_options()
+    return settings.with_stage(plain, 64, options={k: v for k, v in options.items() if k in taken})
 
 
 def _number(name: str, text: str) -> int | float:

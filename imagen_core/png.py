@@ -69,10 +69,11 @@ def save_grid(
     columns: int,
     file: Path,
     request: Request | None = None,
+    **facts: str,
 ) -> None:
     """Pictures of one size in rows of ``columns``, each under its label; small ones enlarged without smoothing.
 
-    ``request`` is what the cells have in common: the grid carries it like a picture.
+    ``request`` is what the cells have in common, ``facts`` what differs: the grid carries them like a picture.
     """
     side = images[0].shape[-1]
     zoom, band = max(1, 256 // side), 18
@@ -89,4 +90,6 @@ def save_grid(
     info = PngImagePlugin.PngInfo()
     if request is not None:
         info.add_itxt(CHUNK, to_json(request))
+    for name, value in facts.items():
+        info.add_itxt(f"{CHUNK}_{name}", value)
     sheet.save(file, format="PNG", pnginfo=info)

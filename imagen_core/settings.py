@@ -117,7 +117,7 @@ class StageConfig:
         for name, value in self.options.items():
             if name not in allowed:
                 raise UserError(
-                    f"{name:.40}: not an option of {self._rules()}; those are {', '.join(allowed) or 'none'}"
+                    f"{name:.40}: not an option of {self._rules()}; it has {', '.join(allowed) or 'no options'}"
                 )
             _check_number(name, value)
         chosen = {**allowed, **self.options}

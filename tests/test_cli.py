@@ -65,6 +65,9 @@ def test_bad_input_is_one_line_and_exit_2(run, capsys, tmp_path: Path, field: st
         ["render", "--out", "nowhere/deeper"],
         ["train", "--stage", "sr512", "--run", "r"],
         ["train", "--stage", "base", "--run", "r", "--steps", "0"],
+        ["compare", "ball", "--out", "c.png", "--set", "base64.guidance=9"],
+        ["compare", "ball", "--out", "c.png", "--rules", "none,none"],
+        ["compare", "ball", "--out", "c.png", "--guidances", ",".join(["1"] * 200)],
         ["fly"],
     ],
 )
@@ -135,6 +138,20 @@ def test_compare_makes_a_grid(run, capsys, tmp_path: Path) -> None:
         (9, "dynamic"),
     ]
     assert Image.open(tmp_path / "c.png").width == 2 * 256
+
+
+def test_a_rules_option_goes_to_the_rules_that_take_it(run, tmp_path: Path) -> None:
+    chosen = ["--steps", "2", "--rules", "none, dynamic", "--guidances", "9", "--set", "base64.cap=2"]
+    assert run("compare", "a ball", *chosen, "--out", "c.png") == 0
+    with Image.open(tmp_path / "c.png") as grid:
+        assert grid.info["imagen_lab_cells"] == "w = 9, none; w = 9, dynamic"
+
+
+def test_an_output_that_cannot_be_written_is_one_line(run, capsys, tmp_path: Path) -> None:
+    (tmp_path / "folder.png").mkdir()
+    for out in ("folder.png", "x" * 300 + ".png", "/proc/x.png"):
+        assert run("sample", "a ball", "--out", out) == 2
+        assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_render_writes_captions(run, tmp_path: Path) -> None:
