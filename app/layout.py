@@ -95,7 +95,7 @@ def build(model: Model) -> gr.Blocks:
                     list(CHOICES["threshold"]),
                     value=base.threshold,
                     label="Threshold rule to keep",
-                    info="all are shown side by side; this one is upscaled",
+                    info="shown beside the paper's three; this one is upscaled",
                     elem_id="rule",
                 )
                 percentile = _slider("percentile", base.percentile, "Percentile", "of |x̂0|, sets dynamic's s", step=0.1)

@@ -155,6 +155,8 @@ def _load_stage(folder: Path, name: str, digests: dict[str, str], encoder: TextE
             network = UNet(sizes)
         fits = spec.name == name and sizes.text_width == encoder.width and spec.size % sizes.multiple == 0
         fits &= sizes.low_res == (spec.low_res_size is not None)
+        # from_low_res guesses v, and nothing else.
+        fits &= spec.prediction == "v" or not sizes.low_res
     except UserError:
         raise
     except (KeyError, TypeError, ValueError, RuntimeError, ZeroDivisionError, RecursionError) as error:

@@ -82,6 +82,8 @@ def test_upscale_needs_a_base_and_gives_the_size(model: Model) -> None:
     finished = list(handlers.generate(model, *controls()))[-1][2]
     with pytest.raises(gr.Error, match="aug_level"):
         list(handlers.upscale(model, 256, finished, "dynamic", 1.5, 0.1))
+    with pytest.raises(gr.Error, match="press Generate for 'squash'"):
+        list(handlers.upscale(model, 256, finished, "squash", 0.1, 0.1))
     updates = list(handlers.upscale(model, 256, finished, "static", 0.2, 0.1))
     file = updates[-1][1][0][0]
     assert Image.open(file).size == (256, 256)

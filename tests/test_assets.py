@@ -18,7 +18,8 @@ from imagen_core.tabletop.render import render
 from imagen_core.tabletop.scenes import sample_scene
 from imagen_core.tabletop.vocabulary import WORLD_VERSION
 from imagen_core.training.data import FRESH_SEEDS
-from imagen_core.unet import gflop
+from imagen_core.training.loop import STAGES
+from imagen_core.unet import CONFIGS
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +40,9 @@ def test_all_stages_are_there_and_fit_a_space(shipped: Cascade) -> None:
     assert all(stage.training["world_version"] == WORLD_VERSION for stage in shipped.stages)
 
 
-def test_cost_is_within_the_design(shipped: Cascade) -> None:
-    for stage, most in zip(shipped.stages, (2, 8, 40)):
-        assert gflop(unet_of(stage).config, stage.spec.size) <= most
+def test_the_networks_are_those_that_training_makes(shipped: Cascade) -> None:
+    assert {stage.spec.name: unet_of(stage).config for stage in shipped.stages} == CONFIGS
+    assert [stage.spec for stage in shipped.stages] == list(STAGES.values())
 
 
 @pytest.mark.parametrize(("colour", "hue"), [("red", 0.0), ("green", 0.38), ("blue", 0.62), ("yellow", 0.15)])

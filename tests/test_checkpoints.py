@@ -119,6 +119,13 @@ def test_a_config_that_lies_is_refused(folder: Path, change: Callable[[dict], No
         load_cascade(folder)
 
 
+def test_a_super_resolution_stage_predicts_v(folder: Path) -> None:
+    edit(folder / "sr256/config.json", lambda d: d["stage"].update(prediction="eps"))
+    redigest(folder)
+    with pytest.raises(UserError, match="do not belong together"):
+        load_cascade(folder)
+
+
 def test_weights_that_are_not_safetensors_are_never_unpickled(folder: Path) -> None:
     torch.save({"stem.weight": torch.zeros(1)}, folder / "base64/model.safetensors")
     redigest(folder)

@@ -90,40 +90,8 @@ def test_gamma_spans_ddpms_two_variances() -> None:
         assert_close((with_noise - without).mean().item(), math.sqrt(variance), rtol=1e-5, atol=0)
 
 
-def test_dpmpp_2m_agrees_with_diffusers() -> None:
-    """The whole run, on the same levels with the same network, to 1e-4 relative."""
-    from diffusers import DPMSolverMultistepScheduler
-
-    peer = DPMSolverMultistepScheduler(
-        algorithm_type="dpmsolver++", solver_order=2, prediction_type="sample", lower_order_final=False,
-        final_sigmas_type="zero", beta_schedule="squaredcos_cap_v2",
-    )  # fmt: skip
-    peer.set_timesteps(20)
-    # diffusers keeps sigma / alpha of its own steps.
-    path = tuple(Level(0.5, -2 * math.log(float(s)) if s > 0 else math.inf) for s in peer.sigmas)
-    z = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(3))
-    ours, theirs = run("dpmpp_2m", z, path, (0, 1)), z
-    for timestep, level in zip(peer.timesteps, path):
-        theirs = peer.step(gaussian(theirs, level).x0_hat, timestep, theirs).prev_sample
-    assert_close(ours[-1].out.x0_hat, theirs, rtol=1e-4, atol=1e-4)
-
-
-def test_ddim_agrees_with_diffusers() -> None:
-    from diffusers import DDIMScheduler
-
-    peer = DDIMScheduler(prediction_type="sample", clip_sample=False, set_alpha_to_one=True, steps_offset=0)
-    peer.set_timesteps(20)
-    bars = [float(peer.alphas_cumprod[t]) for t in peer.timesteps]
-    path = (*(Level(0.5, math.log(a / (1 - a))) for a in bars), Level(0.0, math.inf))
-    z = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(3))
-    ours, theirs = run("ddim", z, path, (0, 1)), z
-    for timestep, level in zip(peer.timesteps, path):
-        theirs = peer.step(gaussian(theirs, level).x0_hat, timestep, theirs).prev_sample
-    assert_close(ours[-1].out.x0_hat, theirs, rtol=1e-4, atol=1e-4)
-
-
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
-def test_ddim_is_stochastic_as_in_diffusers(eta: float) -> None:
+def test_ddim_agrees_with_diffusers(eta: float) -> None:
     from diffusers import DDIMScheduler
 
     peer = DDIMScheduler(prediction_type="sample", clip_sample=False, set_alpha_to_one=True, steps_offset=0)
@@ -139,17 +107,20 @@ def test_ddim_is_stochastic_as_in_diffusers(eta: float) -> None:
     assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
-def test_dpmpp_2m_sde_agrees_with_diffusers() -> None:
+@pytest.mark.parametrize(("name", "algorithm"), [("dpmpp_2m", "dpmsolver++"), ("dpmpp_2m_sde", "sde-dpmsolver++")])
+def test_dpmpp_2m_agrees_with_diffusers(name: str, algorithm: str) -> None:
+    """The whole run, on the same levels with the same network and noise, to 1e-4 relative."""
     from diffusers import DPMSolverMultistepScheduler
 
     peer = DPMSolverMultistepScheduler(
-        algorithm_type="sde-dpmsolver++", solver_order=2, prediction_type="sample", lower_order_final=False,
+        algorithm_type=algorithm, solver_order=2, prediction_type="sample", lower_order_final=False,
         final_sigmas_type="zero", beta_schedule="squaredcos_cap_v2",
     )  # fmt: skip
     peer.set_timesteps(20)
+    # diffusers keeps sigma / alpha of its own steps.
     path = tuple(Level(0.5, -2 * math.log(float(s)) if s > 0 else math.inf) for s in peer.sigmas)
     z = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(3))
-    ours, theirs = run("dpmpp_2m_sde", z, path, (0, 1)), z
+    ours, theirs = run(name, z, path, (0, 1)), z
     noise = noise_source((0, 1), "test", (3, 8, 8))
     for timestep, level in zip(peer.timesteps, path):
         x0 = gaussian(theirs, level).x0_hat
