@@ -119,9 +119,7 @@ def upscale(
         if finished is None:
             raise UserError("upscale: press Generate first; there is no 64 × 64 picture yet")
         if rule not in finished.images:
-            raise UserError(
-                f"threshold: the run had {', '.join(finished.images)}; press Generate for {rule!r:.60}"
-            )
+            raise UserError(f"threshold: the run had {', '.join(finished.images)}; press Generate for {rule!r:.60}")
         cascade = model.get()
         levels = zip(DEFAULT_SIZES[1:], (aug256, aug1024))
         later = tuple(replace(DEFAULTS[s], aug_level=level) for s, level in levels if s <= size)
