@@ -32,14 +32,18 @@ def measure(x0: Float[Tensor, "b 3 h w"]) -> Saturation:
     size = x0.abs()
     shown = (x0.clamp(-1, 1) + 1) / 2
     most, least = shown.amax(1), shown.amin(1)
-    luma = (shown * shown.new_tensor([0.2126, 0.7152, 0.0722]).reshape(1, 3, 1, 1)).sum(1)
     return Saturation(
         outside=(size > 1).float().mean((1, 2, 3)),
         clipped=(size > 0.99).float().mean((1, 2, 3)),
         largest=size.amax((1, 2, 3)),
         colourfulness=((most - least) / most.clamp_min(1e-6)).mean((1, 2)),
-        contrast=luma.std((1, 2)),
+        contrast=luma(shown).std((1, 2)),
     )
+
+
+def luma(shown: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b h w"]:
+    """Rec. 709 luma in [0, 1] of pictures in [0, 1]."""
+    return (shown * shown.new_tensor([0.2126, 0.7152, 0.0722]).reshape(1, 3, 1, 1)).sum(1)
 
 
 def histogram(x0: Float[Tensor, "3 h w"], bins: int = 64) -> tuple[Tensor, float]:

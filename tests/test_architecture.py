@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = (
     {"types"},
     {"schedules", "parameterization", "guidance", "thresholding", "saturation", "layers"},
-    {"augmentation", "samplers", "denoiser", "unet", "text"},
+    {"augmentation", "fidelity", "samplers", "denoiser", "unet", "text"},
     {"settings", "checkpoints"},
     {"cascade", "png"},
     {"trace", "bench", "tabletop"},
@@ -21,7 +21,7 @@ LAYERS = (
     {"__main__"},
 )
 # What the page may use: values, the whole way, and statistics; never the arithmetic between them.
-FOR_THE_PAGE = {"settings", "cascade", "checkpoints", "png", "trace", "saturation", "types", "tabletop"}
+FOR_THE_PAGE = {"settings", "cascade", "checkpoints", "png", "trace", "saturation", "fidelity", "types", "tabletop"}
 FILES = sorted((ROOT / "imagen_core").rglob("*.py"))
 
 
