@@ -15,13 +15,13 @@ LAYERS = (
     {"augmentation", "samplers", "denoiser", "unet", "text"},
     {"settings", "checkpoints"},
     {"cascade", "png"},
-    {"trace", "bench", "tabletop"},
+    {"trace", "recording", "bench", "tabletop"},
     {"training", "evaluation"},
     {"cli"},
     {"__main__"},
 )
 # What the page may use: values, the whole way, and statistics; never the arithmetic between them.
-FOR_THE_PAGE = {"settings", "cascade", "checkpoints", "png", "trace", "saturation", "types", "tabletop"}
+FOR_THE_PAGE = {"settings", "cascade", "checkpoints", "png", "trace", "recording", "saturation", "types", "tabletop"}
 FILES = sorted((ROOT / "imagen_core").rglob("*.py"))
 
 
