@@ -11,12 +11,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from imagen_core import recording
 from imagen_core.recording import Frame
 
 Frames = Mapping[str, Sequence[Frame]]
-# The engine's numbers by their column's name; ranges and meaning are in saturation.py.
-COLUMNS = ("step", "t", "log_snr", "rule", *recording.NUMBERS)
 FRAME_MS, LAST_MS = 120, 1500
 BAND, GAP = 22, 8
 # An animation's panels are this many pixels wide, or the picture's own size if that is more.
@@ -24,7 +21,7 @@ PANEL = 256
 
 
 def rows(frames: Frames) -> list[dict[str, Any]]:
-    """The statistics of each step under each rule, one row each, steps in order."""
+    """The engine's numbers of each step under each rule, one row each, steps in order; see recording.Frame."""
     steps = zip(*frames.values())
     return [
         {"step": frame.index + 1, "t": frame.level.t, "log_snr": frame.level.log_snr, "rule": rule, **frame.numbers}
@@ -36,9 +33,10 @@ def rows(frames: Frames) -> list[dict[str, Any]]:
 def to_csv(frames: Frames) -> str:
     """The statistics as comma-separated text with a header line."""
     file = io.StringIO()
-    writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+    found = rows(frames)
+    writer = csv.DictWriter(file, list(found[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows(frames))
+    writer.writerows(found)
     return file.getvalue()
 
 

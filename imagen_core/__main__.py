@@ -1,4 +1,4 @@
-"""``python -m imagen_core VERB``: sample, compare, train, render, info, bench. ``VERB --help`` says more."""
+"""``python -m imagen_core VERB``: sample, compare, record, train, render, info, bench. ``VERB --help`` says more."""
 
 from __future__ import annotations
 
@@ -71,6 +71,18 @@ def _compare(args: Any) -> dict[str, Any]:
     return {"file": str(args.out), "cells": found}
 
 
+def _record(args: Any) -> dict[str, Any]:
+    from . import recording
+    from .checkpoints import load_cascade
+
+    cascade = load_cascade(args.model)
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out: {str(args.out)!r:.80} cannot be made ({error.strerror})") from error
+    return {"files": [str(path) for path in recording.record_shipped(cascade, args.out)]}
+
+
 def _info(args: Any) -> dict[str, Any]:
     from .checkpoints import load_cascade, unet_of
     from .unet import gflop
@@ -112,6 +124,7 @@ def _render(args: Any) -> dict[str, Any]:
 
 
 def _parser() -> cli.Parser:
+    from .recording import FOLDER as RECORDINGS
     from .tabletop.cli import add_arguments as add_render_arguments
     from .training.cli import add_arguments as add_train_arguments
 
@@ -135,6 +148,9 @@ def _parser() -> cli.Parser:
         "--guidances", default="1,5,10", help="rows, each read like --guidance of sample (default %(default)s)"
     )
     compare.add_argument("--out", type=Path, required=True, help="PNG to write")
+    record = verb("record", _record, "make the recorded runs that the page opens with again, after the weights changed")
+    record.add_argument("--out", type=Path, default=RECORDINGS, help="folder to write to (default %(default)s)")
+    cli.add_model_argument(record)
     add_train_arguments(verb("train", _train, "train or resume one of the three models"))
     add_render_arguments(verb("render", _render, "render captioned scenes to a folder"))
     cli.add_model_argument(verb("info", _info, "what a model is made of"))

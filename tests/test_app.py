@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import gradio as gr
@@ -9,7 +10,7 @@ import pytest
 from gradio_client import Client
 from PIL import Image
 
-from app import handlers, views
+from app import handlers, see, views
 from app.layout import LAUNCH, build
 from app.models import Model
 from imagen_core import png
@@ -41,9 +42,10 @@ def controls(**changes: object) -> list[object]:
 
 
 def test_generate_streams_all_rules_and_ends_with_a_picture(model: Model) -> None:
-    updates = list(handlers.generate(model, *controls(count=2)))
-    viewers = [update[0] for update in updates if isinstance(update[0], str)]
-    assert "step 3" in viewers[-1].lower() and all(f"threshold {rule}" in viewers[-1] for rule in SIDE_BY_SIDE)
+    updates = list(see.generate(model, *controls(count=2)))
+    shown = [json.loads(update[0]) for update in updates if isinstance(update[0], str)]
+    assert {view["kind"] for view in shown[:-1]} <= {"waiting", "live"} and shown[-1]["kind"] == "recording"
+    assert len(shown[-1]["steps"]) == 3 and [track["label"] for track in shown[-1]["tracks"]] == list(SIDE_BY_SIDE)
     _, gallery, finished, *buttons = updates[-1]
     assert [Path(file).is_file() for file, _ in gallery] == [True, True] and finished.request.seeds == (7, 8)
     assert all(button.interactive for button in buttons)
@@ -56,8 +58,8 @@ def test_page_and_engine_agree(model: Model) -> None:
     """The picture on the page is the picture that the command line makes."""
     from imagen_core.cascade import StageResult, generate
 
-    finished = list(handlers.generate(model, *controls()))[-1][2]
-    asked = handlers.build_request(*controls())
+    finished = list(see.generate(model, *controls()))[-1][2]
+    asked = see.build_request(*controls())
     image = next(e.image for e in generate(asked, model.get()) if isinstance(e, StageResult))
     assert (finished.images["dynamic"] == image).all()
 
@@ -72,19 +74,19 @@ def test_page_and_engine_agree(model: Model) -> None:
 )  # fmt: skip
 def test_bad_controls_are_one_line(model: Model, field: str, wrong: object) -> None:
     with pytest.raises(gr.Error) as caught:
-        list(handlers.generate(model, *controls(**{field: wrong})))
+        list(see.generate(model, *controls(**{field: wrong})))
     assert "\n" not in caught.value.message and not caught.value.print_exception
 
 
 def test_upscale_needs_a_base_and_gives_the_size(model: Model) -> None:
     with pytest.raises(gr.Error, match="press Generate first"):
-        list(handlers.upscale(model, 256, None, "dynamic", 0.1, 0.1))
-    finished = list(handlers.generate(model, *controls()))[-1][2]
+        list(see.upscale(model, 256, None, "dynamic", 0.1, 0.1))
+    finished = list(see.generate(model, *controls()))[-1][2]
     with pytest.raises(gr.Error, match="aug_level"):
-        list(handlers.upscale(model, 256, finished, "dynamic", 1.5, 0.1))
+        list(see.upscale(model, 256, finished, "dynamic", 1.5, 0.1))
     with pytest.raises(gr.Error, match="press Generate for 'squash'"):
-        list(handlers.upscale(model, 256, finished, "squash", 0.1, 0.1))
-    updates = list(handlers.upscale(model, 256, finished, "static", 0.2, 0.1))
+        list(see.upscale(model, 256, finished, "squash", 0.1, 0.1))
+    updates = list(see.upscale(model, 256, finished, "static", 0.2, 0.1))
     file = updates[-1][1][0][0]
     assert Image.open(file).size == (256, 256)
     asked, _ = png.read_settings(Path(file).read_bytes())
@@ -96,7 +98,7 @@ def test_a_missing_or_broken_model_is_one_line(tmp_path: Path) -> None:
         Model("tabletop").use(str(tmp_path))
     (tmp_path / "cascade.json").write_text("{}")
     with pytest.raises(gr.Error, match="not a cascade's description"):
-        list(handlers.generate(Model(str(tmp_path)), *controls()))
+        list(see.generate(Model(str(tmp_path)), *controls()))
 
 
 def test_unknown_words_are_pointed_out_and_escaped() -> None:
@@ -107,16 +109,16 @@ def test_unknown_words_are_pointed_out_and_escaped() -> None:
 
 
 def test_the_builder_makes_prompts_the_model_knows() -> None:
-    built = handlers.compose("large", "shiny", "orange", "cube", "behind", "", "cone", "on sand", "at night")
+    built = see.compose("large", "shiny", "orange", "cube", "behind", "", "cone", "on sand", "at night")
     assert built == "a large shiny orange cube behind a cone on sand at night"
-    assert handlers.compose("", "", "orange", "cube", "behind", "", "", "", "") == "an orange cube"
+    assert see.compose("", "", "orange", "cube", "behind", "", "", "", "") == "an orange cube"
     assert views.words_note(built) == ""
 
 
 def test_aug_note_says_what_a_level_does() -> None:
-    assert "untouched" in handlers.aug_note(256, 0.0)
-    assert f"{DEFAULTS[256].aug_sigma:.3f}" in handlers.aug_note(256, DEFAULTS[256].aug_level)
-    assert handlers.aug_note(256, 7) == ""
+    assert "untouched" in see.aug_note(256, 0.0)
+    assert f"{DEFAULTS[256].aug_sigma:.3f}" in see.aug_note(256, DEFAULTS[256].aug_level)
+    assert see.aug_note(256, 7) == ""
 
 
 @pytest.fixture(scope="module")

@@ -15,13 +15,15 @@ LAYERS = (
     {"augmentation", "fidelity", "samplers", "denoiser", "unet", "text"},
     {"settings", "checkpoints"},
     {"cascade", "png"},
-    {"trace", "bench", "tabletop"},
+    {"trace", "recording", "bench", "tabletop"},
     {"training", "evaluation"},
     {"cli"},
     {"__main__"},
 )
 # What the page may use: values, the whole way, and statistics; never the arithmetic between them.
-FOR_THE_PAGE = {"settings", "cascade", "checkpoints", "png", "trace", "saturation", "fidelity", "types", "tabletop"}
+FOR_THE_PAGE = {
+    "settings", "cascade", "checkpoints", "png", "trace", "recording", "saturation", "fidelity", "types", "tabletop",
+}  # fmt: skip
 FILES = sorted((ROOT / "imagen_core").rglob("*.py"))
 
 

@@ -1,0 +1,68 @@
+"""The player as a component: what Python hands to ``player.js``, and nothing else knows how they meet."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from imagen_core import recording
+from imagen_core.recording import Frame
+from imagen_core.settings import Request
+
+SCRIPT = Path(__file__).with_name("player.js").read_text(encoding="utf-8")
+STYLE = Path(__file__).with_name("player.css")
+
+
+def component(value: str | None = None, *, elem_id: str, **kwargs: Any) -> gr.HTML:
+    """A player; its value is what :func:`recorded`, :func:`live` or :func:`waiting` return.
+
+    The template never changes, so that a new value leaves what the player has drawn, and the focus, alone.
+    """
+    return gr.HTML(
+        value or waiting(""),
+        html_template='<div class="player-place"></div>',
+        js_on_load="ImagenPlayer.mount(element, () => props.value, (changed) => watch('value', changed));",
+        head=f"<script>{SCRIPT}</script>",
+        apply_default_css=False,
+        elem_id=elem_id,
+        **kwargs,
+    )
+
+
+def recorded(run: recording.Recording) -> str:
+    """A whole recording, to be played."""
+    return recording.to_json(run)
+
+
+def live(requests: Mapping[str, Request], frames: Mapping[str, Sequence[Frame]], note: str = "") -> str:
+    """What a run at work shows: the newest step's pictures, and the numbers of all steps so far."""
+    first = next(iter(requests.values()))
+    size = int(next(iter(frames.values()))[0].raw.shape[-1])
+    config = next(stage for stage in first.stages if stage.size == size)
+    tracks = [
+        {
+            "label": label,
+            "rule": next(stage for stage in requests[label].stages if stage.size == size).threshold,
+            "w": config.guidance,
+            "pixels": base64.b64encode(track[-1].pixels.tobytes()).decode(),
+            "numbers": {name: [float(f"{f.numbers[name]:.6g}") for f in track] for name in track[0].numbers},
+        }
+        for label, track in frames.items()
+    ]
+    request = {"prompt": first.prompt, "seed": first.seed}
+    return _safe({"kind": "live", "size": size, "planned": config.steps, "note": note, "request": request,
+                  "tracks": tracks})  # fmt: skip
+
+
+def waiting(note: str) -> str:
+    """Nothing to play yet, and why, in plain text."""
+    return _safe({"kind": "waiting", "note": note})
+
+
+def _safe(value: dict[str, Any]) -> str:
+    return json.dumps(value).replace("<", "\\u003c")

@@ -1,0 +1,248 @@
+"""Recordings: what the player shows of runs side by side, small enough to send to a browser; format 1.
+
+A recording is a header (JSON: the request, and for each track its rule and the engine's numbers at each step) and
+compressed arrays [steps, 3, h, w] of the first picture:
+
+``<track>/raw``    the guided x0_hat before thresholding, float16 bit patterns.
+``<track>/kept``   the same after thresholding, only for rules that the player cannot apply itself.
+``<track>/cond``   the conditional estimate, and ``<track>/delta`` conditional minus unconditional, to be looked at:
+                   int8 in units of ``scales[name] / 127``. No delta at w = 1.
+
+Each array is stored as differences from step to step modulo its word, float16 as a plane of low and a plane of high
+bytes, then zlib: an estimate hardly moves near the end, so this is a fifth smaller than the values themselves.
+There is no z: a recording is for looking, a trace (trace.py) for going on from.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import os
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from . import settings
+from .cascade import compare
+from .checkpoints import Cascade
+from .saturation import measure
+from .settings import SIDE_BY_SIDE, Request, StageConfig
+from .trace import BROKEN
+from .types import Level, StepRecord, UserError
+
+FORMAT = 1
+# More steps than anybody scrubs through; longer runs keep this many, evenly spread.
+MOST_STEPS = 64
+# The rules whose arithmetic the player knows; of all others it is sent what they kept.
+PLAYED = SIDE_BY_SIDE
+FOLDER = Path(__file__).parents[1] / "assets" / "recordings"
+_SPHERE = "a large red sphere to the left of a small blue cube on grass at sunset"
+# The recorded runs that the page opens with: what each one shows, and what was asked.
+SHIPPED: dict[str, tuple[str, Request]] = {
+    "strong": ("Strong guidance", settings.request(_SPHERE, seed=1, guidance=12.0)),
+    "paper": ("The paper's weight", settings.request(_SPHERE, seed=1, guidance=5.0)),
+    "off": ("No guidance", settings.request(_SPHERE, seed=1, guidance=1.0)),
+    "night": ("In the dark", settings.request("a big shiny purple sphere on marble at night", seed=7, guidance=10.0)),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One step of a run's first picture, slim enough to keep: float16 [3, h, w] and the engine's numbers.
+
+    ``numbers``: s; outside and largest of x0_raw; clipped, colourfulness and contrast of x0_hat (saturation.py).
+    """
+
+    index: int
+    level: Level
+    raw: np.ndarray
+    kept: np.ndarray
+    cond: np.ndarray
+    uncond: np.ndarray | None
+    numbers: dict[str, float]
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """The kept estimate as shown, uint8 [h, w, 3]."""
+        shown = (np.clip(self.kept.astype(np.float32), -1, 1) + 1) * 127.5
+        return np.round(shown).astype(np.uint8).transpose(1, 2, 0)
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """A header that is JSON, and the compressed arrays by name."""
+
+    header: dict[str, Any]
+    blobs: dict[str, bytes]
+
+
+def frame(record: StepRecord) -> Frame:
+    """What a recording needs of one step."""
+    out = record.out
+    raw, kept = measure(out.x0_raw[:1]), measure(out.x0_hat[:1])
+    numbers = {
+        "s": float(out.s[0]),
+        "outside": float(raw.outside),
+        "largest": float(raw.largest),
+        "clipped": float(kept.clipped),
+        "colourfulness": float(kept.colourfulness),
+        "contrast": float(kept.contrast),
+    }
+    uncond = None if out.x0_uncond is None else _half(out.x0_uncond)
+    return Frame(record.index, record.now, _half(out.x0_raw), _half(out.x0_hat), _half(out.x0_cond), uncond, numbers)
+
+
+def make(
+    requests: Mapping[str, Request], frames: Mapping[str, Sequence[Frame]], *, weights: str, title: str = ""
+) -> Recording:
+    """A recording of runs in lockstep, one track a label; where they were stopped apart, up to the shortest.
+
+    Raises:
+        UserError: nothing was recorded yet.
+    """
+    steps = min((len(track) for track in frames.values()), default=0)
+    if not steps:
+        raise UserError("recording: there is no step to show yet")
+    kept = np.unique(np.linspace(0, steps - 1, min(steps, MOST_STEPS)).round().astype(int))
+    first = next(iter(requests.values()))
+    size = int(next(iter(frames.values()))[0].raw.shape[-1])
+    tracks, blobs = [], {}
+    for label, request in requests.items():
+        config = next(stage for stage in request.stages if stage.size == size)
+        track, arrays = _track(label, config, [frames[label][i] for i in kept])
+        tracks.append(track)
+        blobs |= {f"{label}/{name}": data for name, data in arrays.items()}
+    levels = [next(iter(frames.values()))[i].level for i in kept]
+    header = {
+        "format": FORMAT,
+        "title": title,
+        "weights": weights,
+        "size": size,
+        "planned": next(stage.steps for stage in first.stages if stage.size == size),
+        "steps": [{"step": int(i) + 1, "t": _short(x.t), "log_snr": _short(x.log_snr)} for i, x in zip(kept, levels)],
+        "request": json.loads(settings.to_json(first)),
+        "tracks": tracks,
+    }
+    return Recording(header, blobs)
+
+
+def _track(label: str, config: StageConfig, frames: list[Frame]) -> tuple[dict[str, Any], dict[str, bytes]]:
+    arrays = {"raw": _pack_half([f.raw for f in frames])}
+    if config.threshold not in PLAYED:
+        arrays["kept"] = _pack_half([f.kept for f in frames])
+    cond = np.stack([f.cond for f in frames]).astype(np.float32)
+    parts = {"cond": cond}
+    uncond = [f.uncond for f in frames if f.uncond is not None]
+    if len(uncond) == len(frames):
+        parts["delta"] = cond - np.stack(uncond).astype(np.float32)
+    scales = {}
+    for name, values in parts.items():
+        scales[name] = max(float(np.abs(values).max()), 1e-3)
+        steps = np.round(values * (127 / scales[name])).astype(np.int8).view(np.uint8)
+        arrays[name] = zlib.compress(_differences(steps).tobytes())
+    cap = config.options.get("cap", math.inf)
+    track = {
+        "label": label,
+        "rule": config.threshold,
+        "percentile": config.percentile,
+        "cap": cap if math.isfinite(cap) else None,
+        "w": config.guidance,
+        "guidance_rule": config.guidance_rule,
+        "scales": {name: _short(scale) for name, scale in scales.items()},
+        "numbers": {name: [_short(f.numbers[name]) for f in frames] for name in frames[0].numbers},
+    }
+    return track, arrays
+
+
+def record(request: Request, cascade: Cascade, rules: Sequence[str] = SIDE_BY_SIDE, *, title: str = "") -> Recording:
+    """Run a base request under several rules from the same noise, and keep what the player shows of it."""
+    requests = {rule: settings.with_stage(request, 64, threshold=rule) for rule in rules}
+    frames: dict[str, list[Frame]] = {rule: [] for rule in rules}
+    for row in compare(list(requests.values()), cascade):
+        for rule, event in zip(rules, row):
+            if isinstance(event, StepRecord):
+                frames[rule].append(frame(event))
+    return make(requests, frames, weights=cascade.digest, title=title)
+
+
+def record_shipped(cascade: Cascade, folder: Path) -> Iterator[Path]:
+    """Make every recorded run of SHIPPED again in ``folder``; yields each file as it is written."""
+    for name, (title, request) in SHIPPED.items():
+        path = folder / f"{name}.npz"
+        save(record(request, cascade, title=title), path)
+        yield path
+
+
+def unpack(recording: Recording, name: str) -> np.ndarray:
+    """One array of a recording as it was, float32 [steps, 3, h, w]: what the player decodes, for whoever has Python."""
+    shape = (len(recording.header["steps"]), 3, recording.header["size"], recording.header["size"])
+    label, _, kind = name.rpartition("/")
+    data = np.frombuffer(zlib.decompress(recording.blobs[name]), np.uint8)
+    if kind in ("raw", "kept"):
+        words = np.ascontiguousarray(data.reshape(2, -1).T).view("<u2").reshape(shape)
+        return np.cumsum(words, axis=0, dtype=np.uint16).view(np.float16).astype(np.float32)
+    track = next(track for track in recording.header["tracks"] if track["label"] == label)
+    steps = np.cumsum(data.reshape(shape), axis=0, dtype=np.uint8).view(np.int8)
+    return steps.astype(np.float32) * (track["scales"][kind] / 127)
+
+
+def to_json(recording: Recording) -> str:
+    """A recording as the player takes it: the header with the arrays inside, safe within any HTML."""
+    blobs = {name: base64.b64encode(data).decode() for name, data in recording.blobs.items()}
+    return json.dumps({"kind": "recording", **recording.header, "blobs": blobs}).replace("<", "\\u003c")
+
+
+def save(recording: Recording, path: Path) -> None:
+    """Write a recording whole or not at all."""
+    arrays = {name: np.frombuffer(data, np.uint8) for name, data in recording.blobs.items()}
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with aside.open("wb") as file:
+            np.savez(file, header=np.array(json.dumps(recording.header)), **arrays)  # type: ignore[arg-type]
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def load(path: Path) -> Recording:
+    """Read a recording that :func:`save` wrote; nothing is unpickled.
+
+    Raises:
+        UserError: not a recording of this format.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            header = json.loads(str(file["header"]))
+            if not isinstance(header, dict) or header.get("format") != FORMAT or "tracks" not in header:
+                raise UserError(f"recording: {path} is not of format {FORMAT}")
+            return Recording(header, {name: file[name].tobytes() for name in file.files if name != "header"})
+    except UserError:
+        raise
+    except BROKEN as error:
+        raise UserError(f"recording: {path} is not a readable recording") from error
+
+
+def _half(image: Tensor) -> np.ndarray:
+    return image[0].half().cpu().numpy()
+
+
+def _short(value: float) -> float | None:
+    """Six digits; JSON has no infinity."""
+    return float(f"{value:.6g}") if math.isfinite(value) else None
+
+
+def _differences(words: np.ndarray) -> np.ndarray:
+    changes = words.copy()
+    changes[1:] -= words[:-1]
+    return changes
+
+
+def _pack_half(steps: list[np.ndarray]) -> bytes:
+    words = _differences(np.stack(steps).view("<u2"))
+    return zlib.compress(np.ascontiguousarray(words.reshape(-1).view(np.uint8).reshape(-1, 2).T).tobytes())
