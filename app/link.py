@@ -30,13 +30,15 @@ OPTIONS = {
 
 
 def flat(request: Request) -> dict[str, Any]:
-    """Every setting of a run by its flat name; settings that are None are left out."""
+    """Every setting of a run by its flat name; what follows from the others is left out."""
     values: dict[str, Any] = {name: getattr(request, name) for name in RUN_FIELDS}
     values["size"] = request.stages[-1].size
     for stage in request.stages:
         prefix = _prefix(stage)
         own = {name: getattr(stage, name) for name in STAGE_FIELDS}
-        values |= {prefix + name: value for name, value in {**own, **stage.options}.items() if value is not None}
+        # None and an empty list stand for what follows from the other settings.
+        given = {name: value for name, value in {**own, **stage.options}.items() if value is not None and value != ()}
+        values |= {prefix + name: value for name, value in given.items()}
     return values
 
 

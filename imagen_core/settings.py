@@ -197,6 +197,14 @@ class Request:
         return tuple((self.seed + i) % 2**31 for i in range(self.count))
 
 
+def with_rule(stage: StageConfig, **changes: Any) -> StageConfig:
+    """The stage with some settings replaced; options that its rules then no longer take are dropped."""
+    options = changes.pop("options", stage.options)
+    plain = replace(stage, **changes, options={})
+    taken = plain.allowed_options()
+    return replace(plain, options={name: value for name, value in options.items() if name in taken})
+
+
 def request(
     prompt: str,
     *,
