@@ -12,7 +12,7 @@ from typing import Any
 import gradio as gr
 
 from imagen_core.cascade import StageResult, check, generate, sweep
-from imagen_core.fidelity import Fidelity, fidelity
+from imagen_core.saturation import consistency, sharpness
 from imagen_core.settings import CHOICES, DEFAULT_SIZES, DEFAULTS, Request, StageConfig, with_stage
 from imagen_core.types import UserError
 
@@ -33,8 +33,22 @@ CHOICE_NOW = ("Drawn anew from the settings on See it", NOW)
 KEPT = "as kept"
 SCORES = (
     "Consistency is the PSNR between the result, shrunk again, and the picture it was made from: higher keeps closer. "
-    "Sharpness is its gradient as a multiple of plain enlargement's; grain counts too, so look before you believe it."
+    "Sharpness is the root mean square difference of neighbouring pixels; grain raises it too, so look before you "
+    "believe it."
 )
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How well an upscaled picture keeps to its input (PSNR in dB), and how sharp it is (saturation.py)."""
+
+    consistency: float
+    sharpness: float
+
+
+def scores_of(image: Any, small: Any) -> Scores:
+    """The scores of the first picture of ``image`` [b, 3, h, w], made from the clean ``small`` [b, 3, s, s]."""
+    return Scores(float(consistency(image, small)[0]), float(sharpness(image)[0]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +115,7 @@ def upscale(
         for event in model.in_turn(generate(request, cascade, image=start.image), request):
             config = configs[event.stage]
             if isinstance(event, StageResult):
-                made += [received(event.low_res, config), result(event.image, fidelity(event.image, small), config)]
+                made += [received(event.low_res, config), result(event.image, scores_of(event.image, small), config)]
                 small = event.image
                 yield views.message(f"{event.size} × {event.size} in {event.seconds:.1f} s"), _strip(made), gr.skip()
             elif time.monotonic() - shown > STATUS_SECONDS:
@@ -123,10 +137,10 @@ def received(low_res: Any, config: StageConfig) -> str:
     return tiles.tile(low_res[0], f"What SR {config.size} receives", level_facts(config), noisy=True)
 
 
-def result(image: Any, scores: Fidelity, config: StageConfig, badges: Sequence[str] = ()) -> str:
+def result(image: Any, scores: Scores, config: StageConfig, badges: Sequence[str] = ()) -> str:
     """The tile of a super-resolution stage's result."""
     title = f"{config.size} × {config.size}, aug_level {config.aug_level:g}"
-    facts = f"consistency {float(scores.consistency[0]):.1f} dB · sharpness × {float(scores.sharpness[0]):.2f}"
+    facts = f"consistency {scores.consistency:.1f} dB · sharpness {scores.sharpness:.4f}"
     return tiles.tile(image[0], title, facts, badges=badges)
 
 
@@ -182,7 +196,7 @@ def swept(
                 shown = time.monotonic()
                 note = f"{len(wanted)} levels in step: {row[0].index + 1} of {planned}"
                 yield views.message(note), gr.skip(), gr.skip(), gr.skip()
-        scores = [fidelity(event.image, small) for event in results]
+        scores = [scores_of(event.image, small) for event in results]
         best = badges(wanted, scores)
         configs = [variant.stages[-1] for variant in variants]
         pictures = [result(e.image, s, c, b) for e, s, c, b in zip(results, scores, configs, best)]
@@ -205,10 +219,10 @@ def _captioned(image: Any, request: Request, weights: str) -> list[tuple[str, st
     return [(path, f"aug_level {level:g}, {caption}") for path, caption in files(image, request, weights)]
 
 
-def badges(levels: Sequence[float], scores: Sequence[Fidelity]) -> list[list[str]]:
+def badges(levels: Sequence[float], scores: Sequence[Scores]) -> list[list[str]]:
     """For each level, what it is best at."""
-    faithful = max(range(len(levels)), key=lambda i: float(scores[i].consistency[0]))
-    sharp = max(range(len(levels)), key=lambda i: float(scores[i].sharpness[0]))
+    faithful = max(range(len(levels)), key=lambda i: scores[i].consistency)
+    sharp = max(range(len(levels)), key=lambda i: scores[i].sharpness)
     return [["most faithful"] * (i == faithful) + ["sharpest"] * (i == sharp) for i in range(len(levels))]
 
 

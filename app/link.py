@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from imagen_core import settings
-from imagen_core.settings import CHOICES, DEFAULTS, OWN_FIELD, Request, StageConfig
+from imagen_core.settings import CHOICES, DEFAULTS, OWN_FIELD, RULES, Request, StageConfig
 from imagen_core.types import UserError
 
 # All settings of three stages take about 700 characters, and a prompt of 500 at most 6000 once it is quoted.
@@ -22,8 +22,8 @@ RUN_FIELDS = ("prompt", "seed", "count")
 STAGE_FIELDS = tuple(f.name for f in fields(StageConfig) if f.name not in {"size", "options"})
 OPTIONS = {
     name
-    for choices in CHOICES.values()
-    for rule in choices.values()
+    for functions in RULES.values()
+    for rule in functions.values()
     for name in settings.hyper_parameters(rule)
     if name not in OWN_FIELD
 }

@@ -11,18 +11,19 @@ ROOT = Path(__file__).parents[1]
 # Each module may import from the layers above its own, and from its own.
 LAYERS = (
     {"types"},
-    {"schedules", "parameterization", "guidance", "thresholding", "saturation", "layers"},
-    {"augmentation", "fidelity", "samplers", "denoiser", "unet", "text"},
+    {"schedules", "parameterization", "guidance", "w_schedules", "thresholding", "augmentation", "layers"},
+    {"saturation", "samplers", "denoiser", "unet", "classifier", "text"},
     {"settings", "checkpoints"},
     {"cascade", "png"},
     {"trace", "recording", "bench", "tabletop"},
+    {"branch"},
     {"training", "evaluation"},
     {"cli"},
     {"__main__"},
 )
 # What the page may use: values, the whole way, and statistics; never the arithmetic between them.
 FOR_THE_PAGE = {
-    "settings", "cascade", "checkpoints", "png", "trace", "recording", "saturation", "fidelity", "types", "tabletop",
+    "settings", "cascade", "checkpoints", "png", "trace", "recording", "saturation", "types", "tabletop",
 }  # fmt: skip
 FILES = sorted((ROOT / "imagen_core").rglob("*.py"))
 

@@ -131,16 +131,20 @@ class Pictures:
             for kind in ("images", "tokens", "lengths")
         )
 
+    def images(self, indices: Tensor) -> Float[Tensor, "b 3 h w"]:
+        """Pictures ``indices`` [b], float32 in [-1, 1]."""
+        places = [divmod(int(i), SHARD) for i in indices]
+        return torch.from_numpy(np.stack([self._images[shard][i] for shard, i in places])).float() / 127.5 - 1
+
     def batch(self, indices: Tensor, captions: Tensor, *, device: str | torch.device = "cpu") -> Batch:
         """Pictures ``indices`` [b] with caption number ``captions`` [b] each."""
         places = [(*divmod(int(i), SHARD), int(c)) for i, c in zip(indices, captions)]
-        images = torch.from_numpy(np.stack([self._images[shard][i] for shard, i, _ in places]))
         lengths = torch.tensor([int(self._lengths[shard][i, c]) for shard, i, c in places])
         longest = int(lengths.max())
         tokens = torch.from_numpy(np.stack([self._tokens[shard][i, c, :longest] for shard, i, c in places]))
         mask = torch.arange(longest) < lengths[:, None]
         text = TextEmbedding(tokens.float().to(device), mask.to(device))
-        return Batch(images.to(device).float() / 127.5 - 1, text)
+        return Batch(self.images(indices).to(device), text)
 
 
 def _path(folder: Path, kind: str, number: int) -> Path:
