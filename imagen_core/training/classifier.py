@@ -14,9 +14,10 @@ from tqdm import tqdm
 
 from ..classifier import Classifier, ClassifierConfig
 from ..schedules import SCHEDULES, alpha_sigma
+from ..tabletop.render import render
 from ..tabletop.scenes import CAMERA_DISTANCE, Scene, Thing, sample_scene
 from ..tabletop.vocabulary import COLOURS, SHAPES, plural
-from .data import Pictures
+from .data import FRESH_SEEDS, Images
 
 STEPS, BATCH, RATE = 3000, 64, 1e-3
 
@@ -32,9 +33,9 @@ def main_thing(scene: Scene) -> Thing:
     return max(scene.things, key=lambda thing: thing.radius * thing.height / (thing.z + CAMERA_DISTANCE) ** 2)
 
 
-def labels(pictures: int) -> dict[str, Int[Tensor, " n"]]:
-    """Each picture's classes: a picture's number is its scene's seed."""
-    things = [main_thing(sample_scene(seed)) for seed in range(pictures)]
+def labels_of(scenes: list[Scene]) -> dict[str, Int[Tensor, " n"]]:
+    """The classes of each scene's main thing."""
+    things = [main_thing(scene) for scene in scenes]
     return {
         "colour": torch.tensor([list(COLOURS).index(thing.colour) for thing in things]),
         "shape": torch.tensor([list(SHAPES).index(thing.shape) for thing in things]),
@@ -52,6 +53,27 @@ def loss(
     return torch.stack([F.cross_entropy(logits[name].float(), truth[name]) for name in logits]).mean()
 
 
+# Enough scenes for an accuracy within a percent or two, few enough to render in a quarter of a minute.
+FRESH = 400
+
+
+def accuracy(network: Classifier) -> dict[str, dict[str, float]]:
+    """Share of fresh scenes whose main thing is recognised, for each attribute, at several log_snr."""
+    scenes = [sample_scene(seed) for seed in range(FRESH_SEEDS, FRESH_SEEDS + FRESH)]
+    x = torch.stack([render(scene, 64) for scene in scenes])
+    truth, noise = labels_of(scenes), torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    found = {}
+    for log_snr in (-6.0, -4.0, -2.0, 0.0, 2.0, 6.0):
+        level = x.new_full((len(x),), log_snr)
+        alpha, sigma = (a[:, None, None, None] for a in alpha_sigma(level))
+        with torch.no_grad():
+            logits = network(alpha * x + sigma * noise, level)
+        found[f"log_snr {log_snr:g}"] = {
+            name: round(float((logits[name].argmax(1) == truth[name]).float().mean()), 3) for name in truth
+        }
+    return found
+
+
 def train(data: Path, run: Path, *, pictures: int, steps: int = STEPS) -> Classifier:
     """Train on the base's rendered pictures; the loss of every 50th step goes to ``run``/log.jsonl."""
     torch.manual_seed(0)
@@ -59,13 +81,15 @@ def train(data: Path, run: Path, *, pictures: int, steps: int = STEPS) -> Classi
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps, pct_start=0.1)
-    source, truth, random = Pictures(data, 64, pictures), labels(pictures), torch.Generator().manual_seed(0)
+    # A training picture's number is its scene's seed.
+    images, truth = Images(data, 64, pictures), labels_of([sample_scene(seed) for seed in range(pictures)])
+    random = torch.Generator().manual_seed(0)
     run.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     with (run / "log.jsonl").open("a") as log:
         for step in tqdm(range(steps), desc="classifier", unit="step", mininterval=5.0):
             rows = torch.randint(pictures, (BATCH,), generator=random)
-            x = source.images(rows)
+            x = images[rows]
             with torch.autocast("cpu", torch.bfloat16):
                 error = loss(network, x, {name: values[rows] for name, values in truth.items()}, random)
             optimizer.zero_grad(set_to_none=True)

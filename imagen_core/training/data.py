@@ -119,6 +119,19 @@ def encode_shards(root: Path, size: int, pictures: int, encoder: TextEncoder) ->
         _save(_path(folder, "lengths", number), lengths.reshape(SHARD, CAPTIONS))
 
 
+class Images:
+    """The first ``pictures`` pictures of a size, without their captions."""
+
+    def __init__(self, root: Path, size: int, pictures: int) -> None:
+        numbers = range(-(-pictures // SHARD))
+        self._shards = [np.load(_path(folder_for(root, size), "images", n), mmap_mode="r") for n in numbers]
+
+    def __getitem__(self, indices: Tensor) -> Float[Tensor, "b 3 h w"]:
+        """Pictures ``indices`` [b], float32 in [-1, 1]."""
+        places = [divmod(int(i), SHARD) for i in indices]
+        return torch.from_numpy(np.stack([self._shards[shard][i] for shard, i in places])).float() / 127.5 - 1
+
+
 class Pictures:
     """The first ``pictures`` pictures of a size; batches are a pure function of the step that asks."""
 
@@ -126,15 +139,10 @@ class Pictures:
         folder = folder_for(root, size)
         numbers = range(-(-pictures // SHARD))
         self.pictures = pictures
-        self._images, self._tokens, self._lengths = (
-            [np.load(_path(folder, kind, n), mmap_mode="r") for n in numbers]
-            for kind in ("images", "tokens", "lengths")
+        self._images = Images(root, size, pictures)
+        self._tokens, self._lengths = (
+            [np.load(_path(folder, kind, n), mmap_mode="r") for n in numbers] for kind in ("tokens", "lengths")
         )
-
-    def images(self, indices: Tensor) -> Float[Tensor, "b 3 h w"]:
-        """Pictures ``indices`` [b], float32 in [-1, 1]."""
-        places = [divmod(int(i), SHARD) for i in indices]
-        return torch.from_numpy(np.stack([self._images[shard][i] for shard, i in places])).float() / 127.5 - 1
 
     def batch(self, indices: Tensor, captions: Tensor, *, device: str | torch.device = "cpu") -> Batch:
         """Pictures ``indices`` [b] with caption number ``captions`` [b] each."""
@@ -144,7 +152,7 @@ class Pictures:
         tokens = torch.from_numpy(np.stack([self._tokens[shard][i, c, :longest] for shard, i, c in places]))
         mask = torch.arange(longest) < lengths[:, None]
         text = TextEmbedding(tokens.float().to(device), mask.to(device))
-        return Batch(self.images(indices).to(device), text)
+        return Batch(self._images[indices].to(device), text)
 
 
 def _path(folder: Path, kind: str, number: int) -> Path:
