@@ -56,9 +56,8 @@ def build(model: Model) -> gr.Blocks:
     """The whole page over one model: what stands above the tabs, the tabs, and the API."""
     with gr.Blocks(title="Imagen Lab", analytics_enabled=False, delete_cache=(3600, 3600)) as demo:
         status = gr.HTML(_head("starting …"))
-        with gr.Tabs():
-            with gr.Tab("See it", id="see"):
-                see.build(model, demo)
+        with gr.Tabs(), gr.Tab("See it", id="see"):
+            see.build(model, demo)
         demo.load(partial(_status, model), None, status, show_progress="hidden", api_visibility="private")
         gr.api(_sample_api(model), api_name="sample", concurrency_id="engine", concurrency_limit=1)
         gr.api(handlers.describe, api_name="describe", queue=False)

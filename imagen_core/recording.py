@@ -73,6 +73,11 @@ class Frame:
         shown = (np.clip(self.kept.astype(np.float32), -1, 1) + 1) * 127.5
         return np.round(shown).astype(np.uint8).transpose(1, 2, 0)
 
+    def histogram(self, most: float, bins: int = 64) -> list[int]:
+        """Counts of the raw estimate's values over [-most, most] in equal bins."""
+        counts: list[int] = np.histogram(self.raw.astype(np.float32), bins, (-most, most))[0].tolist()
+        return counts
+
 
 @dataclass(frozen=True, eq=False)
 class Recording:
