@@ -95,7 +95,7 @@ def generate(model: Model, *controls: Any) -> Iterator[tuple[Any, ...]]:
         cascade = model.get()
         chosen = request.stages[0].threshold
         rules = tuple(dict.fromkeys((*SIDE_BY_SIDE, chosen)))
-        requests = {rule: settings.with_stage(request, 64, threshold=rule) for rule in rules}
+        requests = recording.under(request, rules)
         run = Run(request, cascade.digest, requests, {rule: [] for rule in rules})
         yield update(run=run)
         shown = 0.0
