@@ -52,15 +52,19 @@ def slider(name: str, value: float, label: str, info: str, *, step: float, elem_
     return gr.Slider(low, high, value=value, step=step, label=label, info=info, interactive=True, elem_id=elem_id)
 
 
-def files(images: Any, request: Request, weights: str) -> list[tuple[str, str]]:
-    """Pictures as PNG files with their settings inside, each with a caption, for a gallery."""
+def folder() -> Path:
+    """A new folder for files that the page is about to copy; old ones are removed."""
     for old in Path(PICTURES.name).iterdir():
         if time.time() - old.stat().st_mtime > KEEP_SECONDS:
             shutil.rmtree(old, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(dir=PICTURES.name))
-    made = []
+    return Path(tempfile.mkdtemp(dir=PICTURES.name))
+
+
+def files(images: Any, request: Request, weights: str) -> list[tuple[str, str]]:
+    """Pictures as PNG files with their settings inside, each with a caption, for a gallery."""
+    place, made = folder(), []
     for index, (seed, image) in enumerate(zip(request.seeds, images)):
-        path = folder / f"imagen-{image.shape[-1]}-seed{seed}.png"
+        path = place / f"imagen-{image.shape[-1]}-seed{seed}.png"
         png.save(image, path, request, weights=weights, index=str(index))
         made.append((str(path), f"seed {seed}, {image.shape[-1]} × {image.shape[-1]}"))
     return made

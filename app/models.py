@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TypeVar
 
+from imagen_core.cascade import generate
 from imagen_core.checkpoints import Cascade, load_cascade, locate
-from imagen_core.types import UserError
+from imagen_core.settings import Request, request
+from imagen_core.types import StepRecord, UserError
 
+from .pace import Pace
+
+# The pace of a model that needs longer than this for a few steps is learnt from its first run instead.
+MEASURE_SECONDS = 4.0
 T = TypeVar("T")
 
 
@@ -34,6 +42,7 @@ class Model:
         self._thread: threading.Thread | None = None
         self._cascade: Cascade | None = None
         self._error: Exception | None = None
+        self.pace = Pace()
 
     def start(self) -> None:
         """Begin to load, unless that was done before."""
@@ -49,17 +58,33 @@ class Model:
             self._cascade = cascade
         except Exception as error:
             self._error = error
+        else:
+            self._measure(cascade)
 
-    def in_turn(self, events: Iterator[T]) -> Iterator[T]:
-        """A run's events, each computed while no other run computes.
+    def _measure(self, cascade: Cascade) -> None:
+        """Two steps of each stage: the first run is then warm, and its time can be told beforehand."""
+        small = request("a red ball", size=cascade.sizes[-1])
+        asked = replace(small, stages=tuple(replace(stage, steps=2) for stage in small.stages))
+        began = time.monotonic()
+        for _ in self.in_turn(generate(asked, cascade), asked):
+            if time.monotonic() - began > MEASURE_SECONDS:
+                return
+
+    def in_turn(self, events: Iterator[T], *requests: Request) -> Iterator[T]:
+        """A run's events, each computed while no other run computes; ``requests``, if given, are what it runs.
 
         The queue already lets one run in at a time, but forgets a cancelled one before its last step has ended.
         """
         while True:
             with self._busy:
+                began = time.perf_counter()
                 event = next(events, None)
+                seconds = time.perf_counter() - began
             if event is None:
                 return
+            first = event[0] if isinstance(event, tuple) else event
+            if isinstance(first, StepRecord):
+                self.pace.note(first, seconds, requests)
             yield event
 
     @property

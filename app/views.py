@@ -194,3 +194,9 @@ def preview(images, caption: str) -> str:
     return (
         f'<figure class="lab-preview"><img src="{data_uri(images)}" alt="{alt}"><figcaption>{alt}</figcaption></figure>'
     )
+
+
+def note(text: str, *, wrong: bool = False) -> str:
+    """A quiet line of plain text; a wrong one says what to change."""
+    kind = "lab-note lab-wrong" if wrong else "lab-note"
+    return f'<p class="{kind}" role="status">{html.escape(text)}</p>'

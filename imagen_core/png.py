@@ -63,6 +63,20 @@ def read_settings(data: bytes) -> tuple[Request, tuple[str, ...]]:
     return from_json(text)
 
 
+def read_fact(data: bytes, name: str) -> str | None:
+    """One of the facts that :func:`save` wrote beside the settings; None where there is none.
+
+    Raises:
+        UserError: not a PNG.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
+            text = picture.info.get(f"{CHUNK}_{name}")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UserError("picture: not a readable PNG file") from error
+    return str(text) if isinstance(text, str) else None
+
+
 def save_grid(
     images: Sequence[Float[Tensor, "3 h w"]],
     labels: Sequence[str],

@@ -22,7 +22,9 @@ LAYERS = (
     {"__main__"},
 )
 # What the page may use: values, the whole way, and statistics; never the arithmetic between them.
-FOR_THE_PAGE = {"settings", "cascade", "checkpoints", "png", "trace", "recording", "saturation", "types", "tabletop"}
+FOR_THE_PAGE = {
+    "settings", "cascade", "checkpoints", "png", "trace", "recording", "saturation", "types", "tabletop",
+}  # fmt: skip
 FILES = sorted((ROOT / "imagen_core").rglob("*.py"))
 
 

@@ -1,0 +1,330 @@
+"""The tab Cascade: 64 → 256 → 1024, what each super-resolution stage really receives, and sweeps of aug_level."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import gradio as gr
+
+from imagen_core.cascade import StageResult, check, generate, sweep
+from imagen_core.saturation import consistency, sharpness
+from imagen_core.settings import CHOICES, DEFAULT_SIZES, DEFAULTS, Request, StageConfig, with_stage
+from imagen_core.types import UserError
+
+from . import grid, session, tiles, views
+from .handlers import ENGINE, QUIET, files, refuse, slider
+from .models import Model
+from .pace import about
+from .session import Runs
+
+LATER = DEFAULT_SIZES[1:]
+# More would not fit beside each other, and at 1024 × 1024 each is a picture of 2 MB.
+MOST_LEVELS = 6
+LEVELS = "0, 0.1, 0.2, 0.3"
+STATUS_SECONDS = 0.4
+# The key of a base picture that is drawn from the settings on See it, beside those of the session.
+NOW = "now"
+CHOICE_NOW = ("Drawn anew from the settings on See it", NOW)
+KEPT = "as kept"
+SCORES = (
+    "Consistency is the PSNR between the result, shrunk again, and the picture it was made from: higher keeps closer. "
+    "Sharpness is the root mean square difference of neighbouring pixels; grain raises it too, so look before you "
+    "believe it."
+)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How well an upscaled picture keeps to its input (PSNR in dB), and how sharp it is (saturation.py)."""
+
+    consistency: float
+    sharpness: float
+
+
+def scores_of(image: Any, small: Any) -> Scores:
+    """The scores of the first picture of ``image`` [b, 3, h, w], made from the clean ``small`` [b, 3, s, s]."""
+    return Scores(float(consistency(image, small)[0]), float(sharpness(image)[0]))
+
+
+@dataclass(frozen=True, eq=False)
+class Base:
+    """A base picture [1, 3, 64, 64] and a request for the whole cascade that makes it first."""
+
+    request: Request
+    image: Any
+
+    def up_to(self, size: int) -> Request:
+        """The request as far as the stage of ``size``."""
+        return replace(self.request, stages=tuple(stage for stage in self.request.stages if stage.size <= size))
+
+
+Status = Iterator[tuple[Any, ...]]
+
+
+def base(
+    model: Model, build_request: Callable[..., Request], runs: Runs, key: Any, rule: Any, augs: Sequence[Any],
+    controls: tuple[Any, ...],
+) -> Generator[str, None, Base]:  # fmt: skip
+    """The chosen base picture, drawn first if it is not one of the session's; yields what is being done."""
+    now = build_request(*controls)
+    later = tuple(replace(stage, aug_level=level) for stage, level in zip(stages_of(now), augs))
+    cascade = model.get()
+    later = tuple(stage for stage in later if stage.size in cascade.sizes)
+    if key != NOW:
+        picture = session.picture(runs, key, None if rule == KEPT else rule)
+        return Base(replace(picture.request, stages=(*picture.request.stages, *later)), picture.image)
+    first = replace(now, count=1, stages=now.stages[:1])
+    if rule != KEPT:
+        first = grid.vary(first, {"threshold": rule})
+    check(first, cascade)
+    yield "Drawing the 64 × 64 picture …"
+    image = None
+    for event in model.in_turn(generate(first, cascade), first):
+        if isinstance(event, StageResult):
+            image = event.image
+    return Base(replace(first, stages=(*first.stages, *later)), image)
+
+
+def stages_of(request: Request) -> tuple[StageConfig, ...]:
+    """The super-resolution stages as the request sets them, or by default."""
+    own = {stage.size: stage for stage in request.stages}
+    return tuple(own.get(size, DEFAULTS[size]) for size in LATER)
+
+
+def upscale(
+    model: Model, build_request: Callable[..., Request], size: int, runs: Runs, key: Any, rule: Any, aug256: Any,
+    aug1024: Any, *controls: Any,
+) -> Status:  # fmt: skip
+    """Carry a base picture on to ``size``; yields (status, tiles, gallery)."""
+    try:
+        if not model.ready:
+            yield views.message("Loading the model …"), gr.skip(), gr.skip()
+        for step in (steps := _Steps(base(model, build_request, runs, key, rule, (aug256, aug1024), controls))):
+            yield views.message(step), gr.skip(), gr.skip()
+        start: Base = steps.result
+        request, cascade = start.up_to(size), model.get()
+        check(request, cascade)
+        made = [tiles.tile(start.image[0], "64 × 64", grid.sentence(grid.facts(start.image)))]
+        small, shown = start.image, 0.0
+        configs = {stage.name: stage for stage in request.stages}
+        for event in model.in_turn(generate(request, cascade, image=start.image), request):
+            config = configs[event.stage]
+            if isinstance(event, StageResult):
+                made += [received(event.low_res, config), result(event.image, scores_of(event.image, small), config)]
+                small = event.image
+                yield views.message(f"{event.size} × {event.size} in {event.seconds:.1f} s"), _strip(made), gr.skip()
+            elif time.monotonic() - shown > STATUS_SECONDS:
+                shown = time.monotonic()
+                yield views.message(f"SR {config.size}: step {event.index + 1} of {config.steps}"), gr.skip(), gr.skip()
+        # Updates that come fast are merged by the browser, so the last one must be complete.
+        done = f"{size} × {size} is ready, aug_level {configs[f'sr{size}'].aug_level:g}."
+        yield views.message(done), _strip(made), files(small, request, cascade.digest)
+    except UserError as error:
+        raise refuse(error) from None
+
+
+def _strip(made: list[str]) -> str:
+    return tiles.row(made, 5 if len(made) > 3 else 3)
+
+
+def received(low_res: Any, config: StageConfig) -> str:
+    """The tile of what a super-resolution stage is conditioned on."""
+    return tiles.tile(low_res[0], f"What SR {config.size} receives", level_facts(config), noisy=True)
+
+
+def result(image: Any, scores: Scores, config: StageConfig, badges: Sequence[str] = ()) -> str:
+    """The tile of a super-resolution stage's result."""
+    title = f"{config.size} × {config.size}, aug_level {config.aug_level:g}"
+    facts = f"consistency {scores.consistency:.1f} dB · sharpness {scores.sharpness:.4f}"
+    return tiles.tile(image[0], title, facts, badges=badges)
+
+
+def level_facts(config: StageConfig) -> str:
+    """What an aug_level does: the noise's σ and the signal-to-noise ratio."""
+    ratio = "∞ (untouched)" if math.isinf(config.aug_snr) else f"{config.aug_snr:.3g}"
+    return f"aug_level {config.aug_level or 0:g} · σ = {config.aug_sigma:.3f} · SNR = {ratio}"
+
+
+def levels_in(text: Any) -> list[float]:
+    """The levels of a sweep from comma-separated text.
+
+    Raises:
+        UserError: none, too many, one twice, or one out of range.
+    """
+    levels = grid.values("aug_level", text)
+    if len(levels) > MOST_LEVELS:
+        raise UserError(f"aug_levels: at most {MOST_LEVELS}, got {len(levels)}")
+    for level in levels:
+        replace(DEFAULTS[LATER[0]], aug_level=level)
+    return levels
+
+
+def swept(
+    model: Model, build_request: Callable[..., Request], size: Any, levels: Any, runs: Runs, key: Any, rule: Any,
+    aug256: Any, aug1024: Any, *controls: Any,
+) -> Status:  # fmt: skip
+    """One stage at several aug_levels from the same noise; yields (status, tiles, gallery, levels to pick from)."""
+    try:
+        if size not in LATER:
+            raise UserError(f"size: must be one of {', '.join(map(str, LATER))}, got {size!r:.60}")
+        wanted = levels_in(levels)
+        if not model.ready:
+            yield views.message("Loading the model …"), gr.skip(), gr.skip(), gr.skip()
+        for step in (steps := _Steps(base(model, build_request, runs, key, rule, (aug256, aug1024), controls))):
+            yield views.message(step), gr.skip(), gr.skip(), gr.skip()
+        start: Base = steps.result
+        request, cascade = start.up_to(size), model.get()
+        check(request, cascade)
+        small = start.image
+        below = start.up_to(request.stages[-2].size)
+        if len(below.stages) > 1:
+            yield views.message("The stage before it …"), gr.skip(), gr.skip(), gr.skip()
+            for event in model.in_turn(generate(below, cascade, image=small), below):
+                if isinstance(event, StageResult):
+                    small = event.image
+        variants = [with_stage(request, size, aug_level=level) for level in wanted]
+        shown, planned = 0.0, request.stages[-1].steps
+        for row in model.in_turn(sweep(request, cascade, wanted, image=small), *variants):
+            if isinstance(row[0], StageResult):
+                results = row
+            elif time.monotonic() - shown > STATUS_SECONDS:
+                shown = time.monotonic()
+                note = f"{len(wanted)} levels in step: {row[0].index + 1} of {planned}"
+                yield views.message(note), gr.skip(), gr.skip(), gr.skip()
+        scores = [scores_of(event.image, small) for event in results]
+        best = badges(wanted, scores)
+        configs = [variant.stages[-1] for variant in variants]
+        pictures = [result(e.image, s, c, b) for e, s, c, b in zip(results, scores, configs, best)]
+        inputs = [received(event.low_res, config) for event, config in zip(results, configs)]
+        columns = len(wanted) if len(wanted) <= 4 else 3
+        kept = [item for e, v in zip(results, variants) for item in _captioned(e.image, v, cascade.digest)]
+        choices = [(" · ".join([f"{level:g}", *badge]), f"{size}:{level}") for level, badge in zip(wanted, best)]
+        yield (
+            views.message(f"{len(wanted)} levels from the same noise. {SCORES}"),
+            tiles.row(pictures, columns) + tiles.row(inputs, columns),
+            kept,
+            gr.Radio(choices, label=f"Take a level for SR {size}", visible=True, value=None),
+        )
+    except UserError as error:
+        raise refuse(error) from None
+
+
+def _captioned(image: Any, request: Request, weights: str) -> list[tuple[str, str]]:
+    level = request.stages[-1].aug_level
+    return [(path, f"aug_level {level:g}, {caption}") for path, caption in files(image, request, weights)]
+
+
+def badges(levels: Sequence[float], scores: Sequence[Scores]) -> list[list[str]]:
+    """For each level, what it is best at."""
+    faithful = max(range(len(levels)), key=lambda i: scores[i].consistency)
+    sharp = max(range(len(levels)), key=lambda i: scores[i].sharpness)
+    return [["most faithful"] * (i == faithful) + ["sharpest"] * (i == sharp) for i in range(len(levels))]
+
+
+def take(picked: Any) -> tuple[Any, Any]:
+    """A level picked from a sweep, put on the slider of its stage: updates of (SR 256, SR 1024)."""
+    size, colon, text = str(picked).partition(":")
+    try:
+        level = levels_in(text)[0] if colon and size in map(str, LATER) else None
+    except UserError:
+        level = None
+    return tuple(gr.Slider(value=level) if level is not None and size == str(s) else gr.skip() for s in LATER)  # type: ignore[return-value]
+
+
+def estimate(
+    model: Model, build_request: Callable[..., Request], size: Any, levels: Any, *controls: Any
+) -> str:
+    """How long upscaling and the sweep will take."""
+    try:
+        now = build_request(*controls)
+        wanted = levels_in(levels)
+    except UserError as error:
+        return views.note(str(error), wrong=True)
+    whole = replace(now, count=1, stages=(now.stages[0], *stages_of(now)))
+    cuts = {s: replace(whole, stages=tuple(c for c in whole.stages if c.size <= s)) for s in DEFAULT_SIZES}
+    up = [f"to {s}: {about(model.pace.seconds([cuts[s]], above=DEFAULT_SIZES[0]))}" for s in LATER]
+    before = max(s for s in DEFAULT_SIZES if s < size) if size in LATER else DEFAULT_SIZES[0]
+    each = model.pace.seconds([cuts[size]] * len(wanted), above=before) if size in LATER else None
+    return views.note(f"Upscaling {', '.join(up)}. Sweep of {len(wanted)} levels at {size}: {about(each)}.")
+
+
+class _Steps:
+    """Iterates over a generator and keeps what it returns."""
+
+    def __init__(self, generator: Generator[str, None, Any]) -> None:
+        self._generator = generator
+        self.result: Any = None
+
+    def __iter__(self) -> Iterator[str]:
+        self.result = yield from self._generator
+
+
+def aug_note(size: int, level: Any) -> str:
+    """What the level on a slider does, as a quiet line."""
+    try:
+        return views.note(level_facts(replace(DEFAULTS[size], aug_level=level)))
+    except UserError as error:
+        return views.note(str(error), wrong=True)
+
+
+def build(
+    model: Model, build_request: Callable[..., Request], controls: list[Any], runs: gr.State
+) -> tuple[Any, ...]:
+    """Lay the tab out and wire it; returns the picture list, the sliders, and what keeps the estimate right."""
+    gr.HTML(
+        '<p class="lab-lead">Each super-resolution stage is given the picture before it, enlarged and <b>noised on '
+        "purpose</b>: trained so, it forgives that picture's flaws. Too little noise keeps them, too much loses the scene.</p>"
+    )
+    with gr.Row(equal_height=True):
+        key = gr.Dropdown([CHOICE_NOW], value=NOW, label="Base picture", interactive=True, scale=4, min_width=260,
+                          elem_id="cascade-base")  # fmt: skip
+        rule = gr.Dropdown([KEPT, *CHOICES["threshold"]], value=KEPT, label="Under the rule", interactive=True, scale=1,
+                           min_width=150, elem_id="cascade-rule")  # fmt: skip
+    with gr.Row():
+        augs, notes = [], []
+        for size in LATER:
+            with gr.Column(min_width=260):
+                level = DEFAULTS[size].aug_level or 0.0
+                augs.append(slider("aug_level", level, f"aug_level of SR {size}", "the paper's best lie at 0.1 to 0.3",
+                                   step=0.01, elem_id=f"cascade-aug-{size}"))  # fmt: skip
+                notes.append(gr.HTML(aug_note(size, level)))
+    with gr.Row():
+        ups = [
+            gr.Button(f"Upscale to {size}", variant="primary", elem_id=f"cascade-up-{size}", scale=2) for size in LATER
+        ]
+        stop = gr.Button("Stop", variant="stop", elem_id="cascade-stop", scale=1, min_width=80)
+    with gr.Row(equal_height=True):
+        at = gr.Radio(list(LATER), value=LATER[0], label="Sweep the stage", interactive=True, scale=1, min_width=180,
+                      elem_id="sweep-size")  # fmt: skip
+        levels = gr.Textbox(LEVELS, label="aug_levels", info=f"up to {MOST_LEVELS}, each from 0 to 1", interactive=True,
+                            scale=3, min_width=180, max_length=100, elem_id="sweep-levels")  # fmt: skip
+        go = gr.Button("Sweep from the same noise", elem_id="sweep-go", scale=2, min_width=180)
+    cost = gr.HTML(elem_id="cascade-cost")
+    status = gr.HTML(elem_id="cascade-status")
+    pick = gr.Radio([], label="Take a level", visible=False, interactive=True, elem_id="sweep-pick")
+    shown = tiles.component(elem_id="cascade-tiles")
+    gallery = gr.Gallery(label="Pictures to keep (PNG, every setting inside)", format="png", columns=4,
+                         object_fit="contain", height="auto", interactive=False, elem_id="cascade-gallery",
+                         buttons=["download", "fullscreen"])  # fmt: skip
+
+    engine = {**ENGINE, "show_progress_on": cost}
+    inputs = [runs, key, rule, *augs, *controls]
+    working = [
+        button.click(partial(upscale, model, build_request, size), inputs, [status, shown, gallery], **engine)
+        for button, size in zip(ups, LATER)
+    ]
+    working.append(
+        go.click(partial(swept, model, build_request), [at, levels, *inputs], [status, shown, gallery, pick], **engine)
+    )
+    stop.click(None, None, None, cancels=working, api_visibility="private")
+    pick.input(take, pick, augs, **QUIET)
+    for size, level, note in zip(LATER, augs, notes):
+        level.change(partial(aug_note, size), level, note, **QUIET)
+    cheap = (partial(estimate, model, build_request), [at, levels, *controls], cost)
+    gr.on([at.change, levels.change], *cheap, **QUIET)
+    return key, augs, cheap

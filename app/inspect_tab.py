@@ -1,0 +1,207 @@
+"""The tab Inspect: a run's numbers and files, what reproduces it, and the settings inside a PNG that was made here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from imagen_core import png, recording, settings, trace
+from imagen_core.cascade import compare
+from imagen_core.recording import Frame
+from imagen_core.settings import SIDE_BY_SIDE, Request
+from imagen_core.types import StepRecord, UserError
+
+from . import exports, figures, link, reproduce, session, tiles, views
+from .handlers import ENGINE, QUIET, folder, refuse
+from .models import Model
+from .pace import about
+from .session import Runs
+
+# A PNG of 1024 × 1024 takes 2 MB; one of 4096 × 4096, the largest that is read, could take 50.
+MAX_PNG = 8_000_000
+STATUS_SECONDS = 0.4
+# The key of the settings that stand on See it now, beside the session's runs.
+NOW = "now"
+CONTROLS_NOW = ("The settings on See it, as they are now", NOW)
+
+
+def requests_of(request: Request) -> dict[str, Request]:
+    """The base run of a request's first picture under the paper's rules and its own."""
+    base = request.stages[0]
+    rules = dict.fromkeys((*SIDE_BY_SIDE, base.threshold))
+    return {
+        rule: Request(request.prompt, request.seed, stages=(settings.with_rule(base, threshold=rule),))
+        for rule in rules
+    }
+
+
+def asked(build_request: Callable[..., Request], runs: Runs, key: Any, controls: tuple[Any, ...]) -> Request:
+    """The request of a chosen picture, or of the controls; raises UserError as they do."""
+    return build_request(*controls) if key == NOW else session.picture(runs, key).request
+
+
+def look(model: Model, build_request: Callable[..., Request], runs: Runs, key: Any, *controls: Any) -> Iterator[tuple[Any, ...]]:
+    """Run the chosen settings again, which gives the same values, and make everything that can be taken away.
+
+    Yields (status, table, figures, files).
+    """
+    try:
+        request = asked(build_request, runs, key, controls)
+        if not model.ready:
+            yield views.message("Loading the model …"), gr.skip(), gr.skip(), gr.skip()
+        cascade = model.get()
+        requests = requests_of(request)
+        frames: dict[str, list[Frame]] = {rule: [] for rule in requests}
+        kept = request.stages[0].threshold
+        recorder = trace.Recorder(requests[kept], cascade.digest)
+        steps, shown = request.stages[0].steps, 0.0
+        for row in model.in_turn(compare(list(requests.values()), cascade), *requests.values()):
+            for rule, event in zip(requests, row):
+                if isinstance(event, StepRecord):
+                    frames[rule].append(recording.frame(event))
+            list(recorder.watch([row[list(requests).index(kept)]]))
+            if time.monotonic() - shown > STATUS_SECONDS:
+                shown = time.monotonic()
+                yield views.message(f"Step {len(frames[kept])} of {steps} …"), gr.skip(), gr.skip(), gr.skip()
+        caption = f"{steps} steps under {len(requests)} rules, first picture, seed {request.seed}"
+        table = tiles.table([_short(row) for row in exports.rows(frames)], caption)
+        yield views.message("Writing the files …"), table, gr.skip(), gr.skip()
+        made = take_away(frames, requests[kept], recorder.trace())
+        pictures = [str(path) for path in made if path.suffix == ".png"]
+        yield views.message(f"{len(made)} files below, all of this run."), table, pictures, [str(path) for path in made]
+    except UserError as error:
+        raise refuse(error) from None
+
+
+def _short(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name != "t"}
+
+
+def take_away(frames: exports.Frames, request: Request, recorded: trace.Trace) -> list[Path]:
+    """Everything a run can be taken home as: two figures as PNG and SVG, WebP, GIF, CSV and NPZ."""
+    place = folder()
+    made = figures.save(figures.film_strip(frames, request), place, "film-strip")
+    made += figures.save(figures.saturation_report(frames, request), place, "saturation")
+    made += exports.animate(frames, place)
+    numbers, steps = place / "steps.csv", place / "run.npz"
+    numbers.write_text(exports.to_csv(frames), newline="")
+    trace.save(recorded, steps)
+    return [*made, numbers, steps]
+
+
+def recipe(model: Model, build_request: Callable[..., Request], runs: Runs, key: Any, *controls: Any) -> tuple[str, str, str]:
+    """What reproduces the chosen run: (link's query, command line, Python)."""
+    try:
+        request = asked(build_request, runs, key, controls)
+    except UserError as error:
+        return str(error), "", ""
+    return link.to_query(request), reproduce.command_line(request, model.name), reproduce.snippet(request, model.name)
+
+
+def cost(model: Model, build_request: Callable[..., Request], runs: Runs, key: Any, *controls: Any) -> str:
+    """How long looking will take."""
+    try:
+        requests = requests_of(asked(build_request, runs, key, controls))
+    except UserError as error:
+        return views.note(str(error), wrong=True)
+    seconds = model.pace.seconds(list(requests.values()))
+    return views.note(f"The run is repeated from its settings, with the same values as before: {about(seconds)}.")
+
+
+def dropped(model: Model, path: Any) -> tuple[str, Any, Any]:
+    """The settings inside a PNG: (what they are, the request, the Apply button)."""
+    if path is None:
+        return "", None, gr.Button(interactive=False)
+    try:
+        file = Path(path)
+        if file.stat().st_size > MAX_PNG:
+            raise UserError(f"picture: must be at most {MAX_PNG // 1_000_000} MB")
+        data = file.read_bytes()
+        request, warnings = png.read_settings(data)
+    except UserError as error:
+        gr.Warning(str(error), title="Not this picture")
+        return views.note(str(error), wrong=True), None, gr.Button(interactive=False)
+    lines = list(warnings)
+    if model.ready and png.read_fact(data, "weights") != model.get().digest:
+        lines.append("made with other weights: the same settings draw another picture here")
+    rows = [{"setting": name, "value": value} for name, value in link.flat(request).items()]
+    notes = "".join(views.note(line, wrong=True) for line in lines)
+    return notes + tiles.table(rows, "The settings inside", wide=("value",)), request, gr.Button(interactive=True)
+
+
+def api_help(names: dict[str, Callable[..., Any]]) -> str:
+    """The API's functions and their first lines, as HTML."""
+    items = "".join(
+        f"<li><code>/{views.html.escape(name)}</code> {views.html.escape((fn.__doc__ or '').strip().splitlines()[0])}</li>"
+        for name, fn in names.items()
+    )
+    return f'<ul class="lab-list">{items}</ul>'
+
+
+CLIENT = """from gradio_client import Client
+
+client = Client("http://127.0.0.1:7860")
+picture, facts = client.predict("a red ball on grass", 1, 256, api_name="/sample")
+job = client.submit("a red ball on grass", api_name="/sweep_augmentation")
+job.cancel()                     # stops within a step
+client.view_api()                # every function, argument, range and default
+"""
+
+
+def build(
+    model: Model, build_request: Callable[..., Request], controls: list[Any], runs: gr.State,
+    functions: dict[str, Callable[..., Any]],
+) -> tuple[Any, ...]:  # fmt: skip
+    """Lay the tab out and wire it; returns the run list, Apply and the dropped request, and what refreshes."""
+    found = gr.State(None, time_to_live=3600)
+    with gr.Row():
+        with gr.Column(scale=3, min_width=320):
+            gr.HTML('<h2 class="lab-h2">A run</h2>')
+            key = gr.Dropdown([CONTROLS_NOW], value=NOW, label="Run of this session", interactive=True,
+                              elem_id="inspect-run")  # fmt: skip
+            with gr.Row():
+                go = gr.Button("Numbers and files", variant="primary", elem_id="inspect-go", scale=3)
+                stop = gr.Button("Stop", variant="stop", elem_id="inspect-stop", scale=1, min_width=80)
+            price = gr.HTML(elem_id="inspect-cost")
+            status = gr.HTML(elem_id="inspect-status")
+            files = gr.File(label="Files", file_count="multiple", interactive=False, elem_id="inspect-files")
+        with gr.Column(scale=5, min_width=320):
+            gr.HTML('<h2 class="lab-h2">A picture made here</h2>')
+            upload = gr.File(label="Drop a PNG to see its settings", file_types=[".png"], type="filepath", height=140,
+                             elem_id="inspect-png")  # fmt: skip
+            inside = gr.HTML(elem_id="inspect-inside")
+            apply = gr.Button("Apply these settings to all tabs", interactive=False, elem_id="inspect-apply")
+    table = gr.HTML(elem_id="inspect-table")
+    strips = gr.Gallery(label="Film strip and saturation report", format="png", columns=1, object_fit="contain",
+                        height="auto", interactive=False, elem_id="inspect-figures",
+                        buttons=["download", "fullscreen"])  # fmt: skip
+    gr.HTML('<h2 class="lab-h2">The same run again</h2>')
+    address = gr.Textbox(label="Link with every setting", interactive=False, buttons=["copy"], lines=2, max_lines=6,
+                         elem_id="inspect-link")  # fmt: skip
+    command = gr.Textbox(label="Command line", interactive=False, buttons=["copy"], lines=2, max_lines=6,
+                         elem_id="inspect-command")  # fmt: skip
+    code = gr.Code(label="Python", language="python", interactive=False, elem_id="inspect-python")
+    with gr.Accordion("From a program: the API", open=False):
+        gr.HTML(api_help(functions))
+        gr.Code(CLIENT, language="python", label="gradio_client", interactive=False)
+
+    inputs = [runs, key, *controls]
+    looking = go.click(partial(look, model, build_request), inputs, [status, table, strips, files],
+                       **{**ENGINE, "show_progress_on": price})  # fmt: skip
+    stop.click(None, None, None, cancels=[looking], api_visibility="private")
+    upload.change(partial(dropped, model), upload, [inside, found, apply], **QUIET)
+
+    def refresh(trigger: Callable[..., Any]) -> None:
+        """Bring recipe and price up to date at an event."""
+        trigger(partial(recipe, model, build_request), inputs, [address, command, code], **QUIET).then(
+            None, address, address, js="q => q.startsWith('?') ? location.origin + location.pathname + q : q",
+            queue=False, show_progress="hidden", api_visibility="private",
+        ).then(partial(cost, model, build_request), inputs, price, **QUIET)  # fmt: skip
+
+    refresh(key.change)
+    return key, apply, found, refresh

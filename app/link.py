@@ -1,0 +1,120 @@
+"""Settings by flat names, as the command line writes them: in a link's query, on the controls, and back to a Request.
+
+The base stage's settings stand bare (``guidance=10``), the later stages' behind their name (``sr256.aug_level=0.2``);
+options of a rule are named like settings (``gamma=0.3``). All checking is done by settings.py.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, fields
+from typing import Any
+from urllib.parse import urlencode
+
+from imagen_core import settings
+from imagen_core.settings import CHOICES, DEFAULTS, OWN_FIELD, RULES, Request, StageConfig
+from imagen_core.types import UserError
+
+# All settings of three stages take about 700 characters, and a prompt of 500 at most 6000 once it is quoted.
+MAX_QUERY = 8000
+RUN_FIELDS = ("prompt", "seed", "count")
+STAGE_FIELDS = tuple(f.name for f in fields(StageConfig) if f.name not in {"size", "options"})
+OPTIONS = {
+    name
+    for functions in RULES.values()
+    for rule in functions.values()
+    for name in settings.hyper_parameters(rule)
+    if name not in OWN_FIELD
+}
+
+
+def flat(request: Request) -> dict[str, Any]:
+    """Every setting of a run by its flat name; what follows from the others is left out."""
+    values: dict[str, Any] = {name: getattr(request, name) for name in RUN_FIELDS}
+    values["size"] = request.stages[-1].size
+    for stage in request.stages:
+        prefix = _prefix(stage)
+        own = {name: getattr(stage, name) for name in STAGE_FIELDS}
+        # None and an empty list stand for what follows from the other settings.
+        given = {name: value for name, value in {**own, **stage.options}.items() if value is not None and value != ()}
+        values |= {prefix + name: value for name, value in given.items()}
+    return values
+
+
+def unflat(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> tuple[Request, tuple[str, ...]]:
+    """A request from flat settings that anybody may have written, and warnings about what was ignored.
+
+    What ``values`` lacks comes from ``defaults``, of which ``prompt`` must be one, and then from the engine.
+
+    Raises:
+        UserError: a value is out of range or of the wrong kind; the message names it.
+    """
+    given = {**defaults, **values}
+    start = settings.request("any", size=given.pop("size", 64))
+    stages = {stage.name: asdict(stage) for stage in start.stages}
+    first = start.stages[0].name
+    data: dict[str, Any] = {"format": given.pop("format", settings.FORMAT), "stages": list(stages.values())}
+    warnings = []
+    for key, value in given.items():
+        stage, _, name = key.rpartition(".")
+        if name in OPTIONS and (stage or first) in stages:
+            stages[stage or first]["options"][name] = value
+        elif name in STAGE_FIELDS and (stage or first) in stages:
+            stages[stage or first][name] = value
+        elif key in RUN_FIELDS:
+            data[key] = value
+        else:
+            warnings.append(f"{key[:40]}: unknown setting, ignored")
+    try:
+        text = json.dumps(data)
+    except (TypeError, ValueError):
+        raise UserError("settings: must be text and numbers") from None
+    request, more = settings.from_json(text)
+    return request, (*warnings, *more)
+
+
+def to_query(request: Request) -> str:
+    """The query of a link that restores every setting: ``?format=1&prompt=…``."""
+    pairs = {"format": settings.FORMAT, **flat(request)}
+    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in pairs.items()}
+    return "?" + urlencode(texts)
+
+
+def from_query(
+    pairs: Iterable[tuple[str, str]], defaults: Mapping[str, Any]
+) -> tuple[Request, tuple[str, ...]] | None:
+    """The request a link's query asks for, and warnings; None where it asks for nothing.
+
+    Raises:
+        UserError: it is too long, or a value is out of range or of the wrong kind.
+    """
+    # Names with two underscores are gradio's own, such as __theme.
+    given = [(str(key), str(value)) for key, value in pairs if not str(key).startswith("__")]
+    if not given:
+        return None
+    if sum(len(key) + len(value) for key, value in given) > MAX_QUERY:
+        raise UserError(f"link: its query must have at most {MAX_QUERY} characters")
+    return unflat({key.replace("-", "_"): read(key, value) for key, value in given}, defaults)
+
+
+def read(key: str, text: str) -> Any:
+    """A setting's value from its text: a number where it is one, else the text, which the engine then judges."""
+    name = key.rpartition(".")[2].replace("-", "_")
+    if name == "prompt" or name in CHOICES:
+        return text
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def changed(request: Request) -> dict[str, Any]:
+    """The flat settings in which a run differs from the defaults, without prompt, seed, count and size."""
+    plain = flat(Request(request.prompt, stages=tuple(DEFAULTS[stage.size] for stage in request.stages)))
+    own = {*RUN_FIELDS, "size"}
+    return {key: value for key, value in flat(request).items() if key not in own and plain.get(key) != value}
+
+
+def _prefix(stage: StageConfig) -> str:
+    return "" if stage.size == settings.DEFAULT_SIZES[0] else f"{stage.name}."

@@ -1,0 +1,62 @@
+"""What to type to get a run's pictures again: the command line, and a few lines of Python."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import Any
+
+from imagen_core.settings import CHOICES, DEFAULT_SIZES, Request
+
+from . import link
+
+# Settings of the base stage that have an option of their own on the command line.
+BARE = {"guidance", "percentile", "steps", *CHOICES}
+BASE = f"base{DEFAULT_SIZES[0]}"
+
+
+def command_line(request: Request, model: str, out: str = "imagen.png") -> str:
+    """The command that makes the run's pictures; settings at their defaults are left out."""
+    options = ["--seed", str(request.seed), "--size", str(request.stages[-1].size)]
+    if request.count > 1:
+        options += ["--count", str(request.count)]
+    for key, value in link.changed(request).items():
+        text = value if isinstance(value, str) else json.dumps(value)
+        if key in BARE:
+            options += [f"--{key.replace('_', '-')}", text]
+        else:
+            options += ["--set", f"{key if '.' in key else f'{BASE}.{key}'}={text}"]
+    if model != "tabletop":
+        options += ["--model", model]
+    words = [*options, "--out", out]
+    # Behind "--" nothing is taken for an option, whatever the prompt begins with.
+    words = [*words, "--", request.prompt] if request.prompt.startswith("-") else [request.prompt, *words]
+    return "python -m imagen_core sample " + " ".join(_quote(word) for word in words)
+
+
+def snippet(request: Request, model: str, out: str = "imagen-{seed}.png") -> str:
+    """Python that makes the run's pictures with the engine, every setting spelt out."""
+    stages = "".join(f"        {stage!r},\n" for stage in request.stages)
+    fields = "".join(f"    {name}={getattr(request, name)!r},\n" for name in link.RUN_FIELDS)
+    return (
+        "from imagen_core import png\n"
+        "from imagen_core.cascade import StageResult, generate\n"
+        "from imagen_core.checkpoints import load_cascade\n"
+        "from imagen_core.settings import Request, StageConfig\n\n"
+        f"request = Request(\n{fields}    stages=(\n{stages}    ),\n)\n"
+        f"cascade = load_cascade({model!r})\n"
+        "results = [event for event in generate(request, cascade) if isinstance(event, StageResult)]\n"
+        "for seed, image in zip(request.seeds, results[-1].image):\n"
+        f"    png.save(image, f{out!r}, request, weights=cascade.digest)\n"
+    )
+
+
+def facts(request: Request) -> dict[str, Any]:
+    """The run's settings as plain JSON values, for an API's answer."""
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in link.flat(request).items()}
+
+
+def _quote(word: str) -> str:
+    # Double quotes are understood by cmd.exe too, as long as nothing inside them is special anywhere.
+    plain = word.isprintable() and not set(word) & set('"\\$`!%^&|<>\'')
+    return f'"{word}"' if plain and " " in word else shlex.quote(word)

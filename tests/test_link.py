@@ -1,0 +1,133 @@
+"""Links, command lines and snippets: they restore every setting, and hostile ones are refused in one line."""
+
+from __future__ import annotations
+
+import shlex
+from urllib.parse import parse_qsl
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app import link, reproduce
+from imagen_core import cli
+from imagen_core.settings import CHOICES, DEFAULT_SIZES, RANGES, Request, request, with_stage
+from imagen_core.types import UserError
+
+DEFAULTS = {"prompt": "a red ball"}
+UNUSUAL = with_stage(
+    with_stage(
+        request(
+            'a "ball" & <b>cube</b>, 50% + é\nat night', seed=9, count=3, size=1024, guidance=12.5, threshold="static",
+            steps=7, sampler="ancestral", options={"gamma": 0.7},
+        ),
+        256, aug_level=0.25, sampler="ddim", steps=5, options={"eta": 0.5},
+    ),
+    1024, threshold="squash", options={"knee": 0.6},
+)  # fmt: skip
+
+
+def restored(asked: Request) -> Request:
+    found = link.from_query(parse_qsl(link.to_query(asked)[1:], keep_blank_values=True), DEFAULTS)
+    assert found is not None and found[1] == ()
+    return found[0]
+
+
+def test_a_link_restores_every_setting() -> None:
+    assert restored(UNUSUAL) == UNUSUAL
+
+
+@given(
+    prompt=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=80).filter(str.strip),
+    seed=st.integers(0, 2**31 - 1),
+    size=st.sampled_from(DEFAULT_SIZES),
+    guidance=st.floats(0, 30),
+    percentile=st.floats(50, 100),
+    threshold=st.sampled_from(list(CHOICES["threshold"])),
+)
+def test_any_link_comes_back(prompt: str, seed: int, size: int, **base: object) -> None:
+    asked = request(prompt, seed=seed, size=size, **base)
+    assert restored(asked) == asked
+
+
+def test_a_short_link_takes_the_rest_from_the_defaults() -> None:
+    found = link.from_query([("guidance", "10"), ("sr256.aug-level", "0.3"), ("size", "256")], DEFAULTS)
+    assert found is not None
+    assert (found[0].prompt, found[0].stages[0].guidance, found[0].stages[1].aug_level) == ("a red ball", 10, 0.3)
+
+
+def test_no_link_and_gradios_own_names_ask_for_nothing() -> None:
+    assert link.from_query([], DEFAULTS) is None
+    assert link.from_query([("__theme", "dark")], DEFAULTS) is None
+
+
+@pytest.mark.parametrize("key", ["foo", "sr512.steps", "sr256.steps", "base64.steps.x", "stages", "<b>", "options", "sr256.size"])  # fmt: skip
+def test_unknown_keys_warn(key: str) -> None:
+    found = link.from_query([("seed", "4"), (key, "3")], DEFAULTS)
+    assert found is not None and found[0].seed == 4 and len(found[1]) == 1 and found[1][0].startswith(key[:40])
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "field"),
+    [
+        ("guidance", "1e999", "guidance"), ("guidance", "NaN", "guidance"), ("guidance", "true", "guidance"),
+        ("guidance", "[1]", "guidance"), ("guidance", "<script>", "guidance"), ("seed", "1.5", "seed"),
+        ("seed", "9" * 5000, "seed"), ("count", "1000", "count"), ("threshold", "__class__", "threshold"),
+        ("sampler", "euler", "sampler"), ("size", "65", "size"), ("size", "[" * 3000, "size"), ("prompt", "", "prompt"),
+        ("prompt", "x" * 501, "prompt"), ("prompt", "x" * 9000, "link"), ("format", "2", "settings"),
+        ("gamma", "0.5", "gamma"), ("sr256.aug_level", "-1", "aug_level"), ("aug_level", "0.1", "aug_level"),
+        ("percentile", '{"a": 1}', "percentile"),
+    ],
+)  # fmt: skip
+def test_hostile_values_are_refused_in_one_line(key: str, value: str, field: str) -> None:
+    with pytest.raises(UserError, match=f"^{field}: ") as caught:
+        link.from_query([("size", "256"), (key, value)], DEFAULTS)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
+
+
+def parsed(line: str) -> Request:
+    words = shlex.split(line)
+    assert words[:4] == ["python", "-m", "imagen_core", "sample"]
+    parser = cli.Parser()
+    cli.add_run_arguments(parser)
+    parser.add_argument("--out")
+    return cli.request_from(parser.parse_args(words[4:]))
+
+
+@pytest.mark.parametrize("asked", [UNUSUAL, request("--help me"), request("a red ball", guidance=10.0), request("$(x) `y`!")])  # fmt: skip
+def test_the_command_line_asks_for_the_same_run(asked: Request) -> None:
+    assert parsed(reproduce.command_line(asked, "tabletop")) == asked
+
+
+def test_every_number_and_choice_survives_link_and_command_line() -> None:
+    """Each setting of each stage, moved off its default by itself, as they come from the engine's own tables."""
+    for size, stage in ((64, "base64"), (256, "sr256")):
+        for name in link.STAGE_FIELDS:
+            if name in CHOICES:
+                values: list[object] = [v for v in CHOICES[name] if v not in {"cfgpp", "classifier"}]
+            elif name in RANGES and not (name == "aug_level" and size == 64):
+                values = [RANGES[name][0], RANGES[name][1]]
+            else:
+                continue
+            for value in values:
+                asked = with_stage(request("a ball", size=256), size, **{name: value})
+                assert restored(asked) == asked, (stage, name, value)
+                assert parsed(reproduce.command_line(asked, "tabletop")) == asked, (stage, name, value)
+
+
+def test_the_snippet_draws_the_same_picture(tiny_folder, tiny, tmp_path) -> None:
+    import torch
+
+    from imagen_core import png
+    from imagen_core.cascade import StageResult, generate
+
+    asked = with_stage(request("a 'red' {ball}", seed=3, size=256, steps=2), 256, steps=1)
+    code = reproduce.snippet(asked, str(tiny_folder), str(tmp_path / "imagen-{seed}.png"))
+    exec(compile(code, "snippet", "exec"), {})
+    made = (tmp_path / "imagen-3.png").read_bytes()
+    assert png.read_settings(made)[0] == asked
+    image = [e.image for e in generate(asked, tiny) if isinstance(e, StageResult)][-1][0]
+    from PIL import Image
+
+    with Image.open(tmp_path / "imagen-3.png") as picture:
+        assert (torch.tensor(list(picture.tobytes())) == torch.from_numpy(png.to_bytes(image).transpose(1, 2, 0).copy()).flatten()).all()  # fmt: skip
