@@ -44,19 +44,21 @@ def live(requests: Mapping[str, Request], frames: Mapping[str, Sequence[Frame]],
     first = next(iter(requests.values()))
     size = int(next(iter(frames.values()))[0].raw.shape[-1])
     config = next(stage for stage in first.stages if stage.size == size)
+    largest = max(1.0, *(track[-1].numbers["largest"] for track in frames.values()))
     tracks = [
         {
             "label": label,
             "rule": next(stage for stage in requests[label].stages if stage.size == size).threshold,
             "w": config.guidance,
             "pixels": base64.b64encode(track[-1].pixels.tobytes()).decode(),
+            "histogram": track[-1].histogram(largest),
             "numbers": {name: [float(f"{f.numbers[name]:.6g}") for f in track] for name in track[0].numbers},
         }
         for label, track in frames.items()
     ]
     request = {"prompt": first.prompt, "seed": first.seed}
     return _safe({"kind": "live", "size": size, "planned": config.steps, "note": note, "request": request,
-                  "tracks": tracks})  # fmt: skip
+                  "largest": largest, "tracks": tracks})  # fmt: skip
 
 
 def waiting(note: str) -> str:

@@ -123,8 +123,7 @@ def generate(model: Model, *controls: Any) -> Iterator[tuple[Any, ...]]:
         cascade = model.get()
         chosen = request.stages[0].threshold
         rules = tuple(dict.fromkeys((*SIDE_BY_SIDE, chosen)))
-        base = request.stages[0]
-        requests = {rule: replace(request, stages=(settings.with_rule(base, threshold=rule),)) for rule in rules}
+        requests = recording.under(request, rules)
         run = Run(request, cascade.digest, requests, {rule: [] for rule in rules})
         yield update(run=run)
         shown = 0.0

@@ -21,7 +21,7 @@ import math
 import os
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from . import settings
 from .cascade import compare
 from .checkpoints import Cascade
 from .saturation import measure
-from .settings import SIDE_BY_SIDE, Request, StageConfig
+from .settings import SIDE_BY_SIDE, Request, StageConfig, with_rule
 from .trace import BROKEN
 from .types import Level, StepRecord, UserError
 
@@ -72,6 +72,11 @@ class Frame:
         """The kept estimate as shown, uint8 [h, w, 3]."""
         shown = (np.clip(self.kept.astype(np.float32), -1, 1) + 1) * 127.5
         return np.round(shown).astype(np.uint8).transpose(1, 2, 0)
+
+    def histogram(self, most: float, bins: int = 64) -> list[int]:
+        """Counts of the raw estimate's values over [-most, most] in equal bins."""
+        counts: list[int] = np.histogram(self.raw.astype(np.float32), bins, (-most, most))[0].tolist()
+        return counts
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,6 +158,7 @@ def _track(label: str, config: StageConfig, frames: list[Frame]) -> tuple[dict[s
         "percentile": config.percentile,
         "cap": cap if math.isfinite(cap) else None,
         "w": config.guidance,
+        "w_schedule": config.w_schedule,
         "guidance_rule": config.guidance_rule,
         "scales": {name: _short(scale) for name, scale in scales.items()},
         "numbers": {name: [_short(f.numbers[name]) for f in frames] for name in frames[0].numbers},
@@ -160,9 +166,15 @@ def _track(label: str, config: StageConfig, frames: list[Frame]) -> tuple[dict[s
     return track, arrays
 
 
+def under(request: Request, rules: Sequence[str]) -> dict[str, Request]:
+    """The same base run under each of several threshold rules, with those of its options that the rule takes."""
+    base, later = request.stages[0], request.stages[1:]
+    return {rule: replace(request, stages=(with_rule(base, threshold=rule), *later)) for rule in rules}
+
+
 def record(request: Request, cascade: Cascade, rules: Sequence[str] = SIDE_BY_SIDE, *, title: str = "") -> Recording:
     """Run a base request under several rules from the same noise, and keep what the player shows of it."""
-    requests = {rule: settings.with_stage(request, 64, threshold=rule) for rule in rules}
+    requests = under(request, rules)
     frames: dict[str, list[Frame]] = {rule: [] for rule in rules}
     for row in compare(list(requests.values()), cascade):
         for rule, event in zip(rules, row):
