@@ -18,7 +18,7 @@ from imagen_core.recording import Frame
 from imagen_core.settings import SIDE_BY_SIDE, Request
 from imagen_core.types import StepRecord, UserError
 
-from . import exports, figures, link, reproduce, session, tiles, views
+from . import exports, link, reproduce, session, tiles, views
 from .handlers import QUIET, engine, folder, refuse, warn
 from .models import Model
 from .pace import about
@@ -83,6 +83,9 @@ def _short(row: dict[str, Any]) -> dict[str, Any]:
 
 def take_away(frames: exports.Frames, request: Request, recorded: trace.Trace) -> list[Path]:
     """Everything a run can be taken home as: two figures as PNG and SVG, WebP, GIF, CSV and NPZ."""
+    # Here, so that the page answers before matplotlib is there.
+    from . import figures
+
     place = folder()
     made = figures.save(figures.film_strip(frames, request), place, "film-strip")
     made += figures.save(figures.saturation_report(frames, request), place, "saturation")
