@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -17,10 +18,10 @@ from imagen_core.settings import CHOICES, DEFAULT_SIZES, DEFAULTS, Request, Stag
 from imagen_core.types import UserError
 
 from . import grid, session, tiles, views
-from .handlers import ENGINE, QUIET, files, refuse, slider
+from .handlers import QUIET, engine, files, refuse, slider
 from .models import Model
 from .pace import about
-from .session import Runs
+from .session import Build, Runs
 
 LATER = DEFAULT_SIZES[1:]
 # More would not fit beside each other, and at 1024 × 1024 each is a picture of 2 MB.
@@ -67,7 +68,7 @@ Status = Iterator[tuple[Any, ...]]
 
 
 def base(
-    model: Model, build_request: Callable[..., Request], runs: Runs, key: Any, rule: Any, augs: Sequence[Any],
+    model: Model, build_request: Build, runs: Runs, key: Any, rule: Any, augs: Sequence[Any],
     controls: tuple[Any, ...],
 ) -> Generator[str, None, Base]:  # fmt: skip
     """The chosen base picture, drawn first if it is not one of the session's; yields what is being done."""
@@ -97,10 +98,10 @@ def stages_of(request: Request) -> tuple[StageConfig, ...]:
 
 
 def upscale(
-    model: Model, build_request: Callable[..., Request], size: int, runs: Runs, key: Any, rule: Any, aug256: Any,
+    model: Model, build_request: Build, size: int, runs: Runs, key: Any, rule: Any, aug256: Any,
     aug1024: Any, *controls: Any,
 ) -> Status:  # fmt: skip
-    """Carry a base picture on to ``size``; yields (status, tiles, gallery)."""
+    """Carry a base picture on to ``size``; yields (status, tiles, files)."""
     try:
         if not model.ready:
             yield views.message("Loading the model …"), gr.skip(), gr.skip()
@@ -123,7 +124,7 @@ def upscale(
                 yield views.message(f"SR {config.size}: step {event.index + 1} of {config.steps}"), gr.skip(), gr.skip()
         # Updates that come fast are merged by the browser, so the last one must be complete.
         done = f"{size} × {size} is ready, aug_level {configs[f'sr{size}'].aug_level:g}."
-        yield views.message(done), _strip(made), files(small, request, cascade.digest)
+        yield views.message(done), _strip(made), _kept([(small, request)], cascade.digest)
     except UserError as error:
         raise refuse(error) from None
 
@@ -165,10 +166,10 @@ def levels_in(text: Any) -> list[float]:
 
 
 def swept(
-    model: Model, build_request: Callable[..., Request], size: Any, levels: Any, runs: Runs, key: Any, rule: Any,
+    model: Model, build_request: Build, size: Any, levels: Any, runs: Runs, key: Any, rule: Any,
     aug256: Any, aug1024: Any, *controls: Any,
 ) -> Status:  # fmt: skip
-    """One stage at several aug_levels from the same noise; yields (status, tiles, gallery, levels to pick from)."""
+    """One stage at several aug_levels from the same noise; yields (status, tiles, files, levels to pick from)."""
     try:
         if size not in LATER:
             raise UserError(f"size: must be one of {', '.join(map(str, LATER))}, got {size!r:.60}")
@@ -191,7 +192,7 @@ def swept(
         shown, planned = 0.0, request.stages[-1].steps
         for row in model.in_turn(sweep(request, cascade, wanted, image=small), *variants):
             if isinstance(row[0], StageResult):
-                results = row
+                results = [event for event in row if isinstance(event, StageResult)]
             elif time.monotonic() - shown > STATUS_SECONDS:
                 shown = time.monotonic()
                 note = f"{len(wanted)} levels in step: {row[0].index + 1} of {planned}"
@@ -202,7 +203,7 @@ def swept(
         pictures = [result(e.image, s, c, b) for e, s, c, b in zip(results, scores, configs, best)]
         inputs = [received(event.low_res, config) for event, config in zip(results, configs)]
         columns = len(wanted) if len(wanted) <= 4 else 3
-        kept = [item for e, v in zip(results, variants) for item in _captioned(e.image, v, cascade.digest)]
+        kept = _kept([(event.image, variant) for event, variant in zip(results, variants)], cascade.digest)
         choices = [(" · ".join([f"{level:g}", *badge]), f"{size}:{level}") for level, badge in zip(wanted, best)]
         yield (
             views.message(f"{len(wanted)} levels from the same noise. {SCORES}"),
@@ -214,9 +215,14 @@ def swept(
         raise refuse(error) from None
 
 
-def _captioned(image: Any, request: Request, weights: str) -> list[tuple[str, str]]:
-    level = request.stages[-1].aug_level
-    return [(path, f"aug_level {level:g}, {caption}") for path, caption in files(image, request, weights)]
+def _kept(made: Sequence[tuple[Any, Request]], weights: str) -> Any:
+    """Pictures as PNG files, named by their size, seed and aug_level."""
+    paths = []
+    for image, request in made:
+        path = Path(files(image, request, weights)[0][0])
+        level = f"{request.stages[-1].aug_level:g}"
+        paths.append(str(path.rename(path.with_stem(f"{path.stem}-aug{level}"))))
+    return gr.File(paths, visible=True)
 
 
 def badges(levels: Sequence[float], scores: Sequence[Scores]) -> list[list[str]]:
@@ -236,9 +242,7 @@ def take(picked: Any) -> tuple[Any, Any]:
     return tuple(gr.Slider(value=level) if level is not None and size == str(s) else gr.skip() for s in LATER)  # type: ignore[return-value]
 
 
-def estimate(
-    model: Model, build_request: Callable[..., Request], size: Any, levels: Any, *controls: Any
-) -> str:
+def estimate(model: Model, build_request: Build, size: Any, levels: Any, *controls: Any) -> str:
     """How long upscaling and the sweep will take."""
     try:
         now = build_request(*controls)
@@ -272,13 +276,12 @@ def aug_note(size: int, level: Any) -> str:
         return views.note(str(error), wrong=True)
 
 
-def build(
-    model: Model, build_request: Callable[..., Request], controls: list[Any], runs: gr.State
-) -> tuple[Any, ...]:
+def build(model: Model, build_request: Build, controls: list[Any], runs: gr.State) -> tuple[Any, ...]:
     """Lay the tab out and wire it; returns the picture list, the sliders, and what keeps the estimate right."""
     gr.HTML(
         '<p class="lab-lead">Each super-resolution stage is given the picture before it, enlarged and <b>noised on '
-        "purpose</b>: trained so, it forgives that picture's flaws. Too little noise keeps them, too much loses the scene.</p>"
+        "purpose</b>: trained so, it forgives that picture's flaws. Too little noise keeps them, too much loses the "
+        "scene.</p>"
     )
     with gr.Row(equal_height=True):
         key = gr.Dropdown([CHOICE_NOW], value=NOW, label="Base picture", interactive=True, scale=4, min_width=260,
@@ -298,33 +301,33 @@ def build(
             gr.Button(f"Upscale to {size}", variant="primary", elem_id=f"cascade-up-{size}", scale=2) for size in LATER
         ]
         stop = gr.Button("Stop", variant="stop", elem_id="cascade-stop", scale=1, min_width=80)
-    with gr.Row(equal_height=True):
+    with gr.Row():
         at = gr.Radio(list(LATER), value=LATER[0], label="Sweep the stage", interactive=True, scale=1, min_width=180,
                       elem_id="sweep-size")  # fmt: skip
         levels = gr.Textbox(LEVELS, label="aug_levels", info=f"up to {MOST_LEVELS}, each from 0 to 1", interactive=True,
                             scale=3, min_width=180, max_length=100, elem_id="sweep-levels")  # fmt: skip
-        go = gr.Button("Sweep from the same noise", elem_id="sweep-go", scale=2, min_width=180)
+        go = gr.Button("Sweep from the same noise", elem_id="sweep-go", scale=2, min_width=180, elem_classes="lab-end")
     cost = gr.HTML(elem_id="cascade-cost")
     status = gr.HTML(elem_id="cascade-status")
     pick = gr.Radio([], label="Take a level", visible=False, interactive=True, elem_id="sweep-pick")
     shown = tiles.component(elem_id="cascade-tiles")
-    gallery = gr.Gallery(label="Pictures to keep (PNG, every setting inside)", format="png", columns=4,
-                         object_fit="contain", height="auto", interactive=False, elem_id="cascade-gallery",
-                         buttons=["download", "fullscreen"])  # fmt: skip
+    kept = gr.File(label="Pictures to keep (PNG, every setting inside)", file_count="multiple", interactive=False,
+                   visible=False, elem_id="cascade-files")  # fmt: skip
 
-    engine = {**ENGINE, "show_progress_on": cost}
     inputs = [runs, key, rule, *augs, *controls]
-    working = [
-        button.click(partial(upscale, model, build_request, size), inputs, [status, shown, gallery], **engine)
+    working: list[Any] = [
+        button.click(partial(upscale, model, build_request, size), inputs, [status, shown, kept], **engine(cost))
         for button, size in zip(ups, LATER)
     ]
     working.append(
-        go.click(partial(swept, model, build_request), [at, levels, *inputs], [status, shown, gallery, pick], **engine)
+        go.click(
+            partial(swept, model, build_request), [at, levels, *inputs], [status, shown, kept, pick], **engine(cost)
+        )
     )
     stop.click(None, None, None, cancels=working, api_visibility="private")
     pick.input(take, pick, augs, **QUIET)
-    for size, level, note in zip(LATER, augs, notes):
-        level.change(partial(aug_note, size), level, note, **QUIET)
+    for size, aug, note in zip(LATER, augs, notes):
+        aug.change(partial(aug_note, size), aug, note, **QUIET)
     cheap = (partial(estimate, model, build_request), [at, levels, *controls], cost)
     gr.on([at.change, levels.change], *cheap, **QUIET)
     return key, augs, cheap

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -16,17 +16,17 @@ from imagen_core.settings import Request
 from imagen_core.types import UserError
 
 from . import grid, session, tiles, views
-from .handlers import ENGINE, QUIET, folder, refuse
+from .handlers import QUIET, engine, folder, refuse
 from .models import Model
 from .pace import about
-from .session import Runs
+from .session import Build, Runs
 
 # A status line more often than this would only make the browser busy.
 STATUS_SECONDS = 0.4
 
 
 def run(
-    model: Model, build_request: Callable[..., Request], row: Any, row_values: Any, column: Any, column_values: Any,
+    model: Model, build_request: Build, row: Any, row_values: Any, column: Any, column_values: Any,
     *controls: Any,
 ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
     """Draw every cell, one after the other; yields (status, tiles, cells, files)."""
@@ -51,7 +51,12 @@ def run(
                     shown = time.monotonic()
                     yield views.message(note), _rows(plan, made), plan, gr.skip()
         done = f"{len(made)} cells from the same noise, seed {plan.cells[0].request.seed}."
-        yield views.message(done), _rows(plan, made), plan, files(plan, pictures, found, cascade.digest)
+        yield (
+            views.message(done),
+            _rows(plan, made),
+            plan,
+            gr.File(files(plan, pictures, found, cascade.digest), visible=True),
+        )
     except UserError as error:
         raise refuse(error) from None
 
@@ -66,7 +71,9 @@ def files(plan: grid.Grid, pictures: list[Any], found: list[dict[str, float]], w
     place = folder()
     labels = [cell.label for cell in plan.cells]
     sheet, numbers = place / "grid.png", place / "grid.csv"
-    png.save_grid(pictures, labels, plan.columns, sheet, plan.cells[0].request, weights=weights, cells="; ".join(labels))
+    png.save_grid(
+        pictures, labels, plan.columns, sheet, plan.cells[0].request, weights=weights, cells="; ".join(labels)
+    )
     with numbers.open("w", newline="") as file:
         writer = csv.DictWriter(file, ["cell", *found[0]])
         writer.writeheader()
@@ -75,7 +82,7 @@ def files(plan: grid.Grid, pictures: list[Any], found: list[dict[str, float]], w
 
 
 def estimate(
-    model: Model, build_request: Callable[..., Request], row: Any, row_values: Any, column: Any, column_values: Any,
+    model: Model, build_request: Build, row: Any, row_values: Any, column: Any, column_values: Any,
     *controls: Any,
 ) -> str:  # fmt: skip
     """How many cells that makes and how long they take, or what is wrong, before anything is drawn."""
@@ -125,7 +132,7 @@ def pinned(runs: Runs, a: Any, b: Any) -> str:
     return tiles.table(rows, f"A is run {one.number}, B is run {other.number}", wide=("A", "B"))
 
 
-def build(model: Model, build_request: Callable[..., Request], controls: list[Any], runs: gr.State) -> tuple[Any, ...]:
+def build(model: Model, build_request: Build, controls: list[Any], runs: gr.State) -> tuple[Any, ...]:
     """Lay the tab out and wire it; returns the tiles, whose click opens a cell, the grid's state, and the pin lists."""
     plan = gr.State(None, time_to_live=3600)
     gr.HTML(
@@ -147,19 +154,22 @@ def build(model: Model, build_request: Callable[..., Request], controls: list[An
     cost = gr.HTML(elem_id="grid-cost")
     status = gr.HTML(elem_id="grid-status")
     shown = tiles.component(elem_id="grid")
-    made = gr.File(label="The grid as PNG, its numbers as CSV", file_count="multiple", interactive=False,
+    made = gr.File(label="The grid as PNG, its numbers as CSV", file_count="multiple", interactive=False, visible=False,
                    elem_id="grid-files")  # fmt: skip
     gr.HTML('<h2 class="lab-h2">Two runs of this session</h2>')
     with gr.Row():
         pins = [
             gr.Dropdown([], label=f"Run {letter}", interactive=True, elem_id=f"pin-{letter.lower()}") for letter in "AB"
         ]
-    table = gr.HTML(pinned((), None, None), elem_id="pinned")
+    table = gr.HTML(pinned((), None, None), elem_id="pinned", apply_default_css=False)
 
     grid_inputs = [item for side in sides for item in side]
     everything = [*grid_inputs, *controls]
     drawing = go.click(
-        partial(run, model, build_request), everything, [status, shown, plan, made], **{**ENGINE, "show_progress_on": cost}
+        partial(run, model, build_request),
+        everything,
+        [status, shown, plan, made],
+        **engine(cost),
     )
     stop.click(None, None, None, cancels=[drawing], api_visibility="private")
     cheap = partial(estimate, model, build_request)

@@ -1,24 +1,19 @@
-"""What the tabs share: how a handler refuses, writes pictures and names its events; and the API's functions."""
+"""What the tabs share: how a handler refuses, writes pictures and names its events."""
 
 from __future__ import annotations
 
+import html
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from imagen_core import png, settings
-from imagen_core.cascade import StageResult
-from imagen_core.cascade import generate as cascade_generate
+from imagen_core import png
 from imagen_core.settings import RANGES, Request
-from imagen_core.tabletop import vocabulary
 from imagen_core.types import UserError
-
-from .models import Model
 
 # A frame costs the browser 50 to 60 ms, so more than eight a second would only queue up.
 FRAME_SECONDS = 0.125
@@ -27,6 +22,8 @@ PICTURES = tempfile.TemporaryDirectory(prefix="imagen-lab-")
 KEEP_SECONDS = 3600
 # Events that answer at once, and those that take the engine.
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+# As QUIET, but through the queue: only what comes out of it wakes those who wait for a state's change.
+WAKING: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
 ENGINE: dict[str, Any] = {
     "show_progress": "hidden",
     "trigger_mode": "once",
@@ -36,9 +33,19 @@ ENGINE: dict[str, Any] = {
 }
 
 
+def engine(place: Any) -> dict[str, Any]:
+    """ENGINE for an event that tells its place in the queue, and its seconds, at ``place``."""
+    return {**ENGINE, "show_progress": "minimal", "show_progress_on": place}
+
+
 def refuse(error: UserError) -> gr.Error:
-    """A user's mistake as a message on the page: one line, no traceback."""
-    return gr.Error(str(error), print_exception=False, title="Please change this")
+    """A user's mistake as a message on the page: one line, no traceback; what the user typed stays text."""
+    return gr.Error(html.escape(str(error), quote=False), print_exception=False, title="Please change this")
+
+
+def warn(text: str, title: str) -> None:
+    """Tell what was ignored or not taken, without stopping; what the user typed stays text."""
+    gr.Warning(html.escape(text, quote=False), title=title)
 
 
 def whole(value: Any) -> Any:
@@ -68,46 +75,3 @@ def files(images: Any, request: Request, weights: str) -> list[tuple[str, str]]:
         png.save(image, path, request, weights=weights, index=str(index))
         made.append((str(path), f"seed {seed}, {image.shape[-1]} × {image.shape[-1]}"))
     return made
-
-
-def sample(
-    model: Model,
-    prompt: str,
-    seed: int,
-    size: int,
-    guidance: float,
-    threshold: str,
-    percentile: float,
-    aug_level: float,
-) -> Iterator[str]:
-    """Draw one picture of ``prompt``; ends with a PNG that carries its settings.
-
-    Until then yields an empty path after each step, so that a cancelled call stops there.
-    """
-    try:
-        request = settings.request(
-            prompt,
-            size=size,
-            seed=seed,
-            guidance=guidance,
-            threshold=threshold,
-            percentile=percentile,
-            aug_level=aug_level,
-        )
-        cascade = model.get()
-        for event in model.in_turn(cascade_generate(request, cascade)):
-            if isinstance(event, StageResult):
-                image = event.image
-            yield ""
-    except UserError as error:
-        raise refuse(error) from None
-    yield files(image, request, cascade.digest)[0][0]
-
-
-def describe(prompt: str) -> dict[str, Any]:
-    """Which words of ``prompt`` the shipped model never saw in training, and the concepts that it knows."""
-    if not isinstance(prompt, str):
-        raise refuse(UserError("prompt: must be text"))
-    concepts = ("SHAPES", "COLOURS", "SIZES", "MATERIALS", "FLOORS", "LIGHTS")
-    known = {name.lower(): {k: list(v) for k, v in getattr(vocabulary, name).items()} for name in concepts}
-    return {"unknown": list(vocabulary.unknown_words(prompt[: settings.MAX_PROMPT])), "known": known}

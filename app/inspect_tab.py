@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,10 @@ from imagen_core.settings import SIDE_BY_SIDE, Request
 from imagen_core.types import StepRecord, UserError
 
 from . import exports, figures, link, reproduce, session, tiles, views
-from .handlers import ENGINE, QUIET, folder, refuse
+from .handlers import QUIET, engine, folder, refuse, warn
 from .models import Model
 from .pace import about
-from .session import Runs
+from .session import Build, Runs
 
 # A PNG of 1024 × 1024 takes 2 MB; one of 4096 × 4096, the largest that is read, could take 50.
 MAX_PNG = 8_000_000
@@ -40,12 +42,12 @@ def requests_of(request: Request) -> dict[str, Request]:
     }
 
 
-def asked(build_request: Callable[..., Request], runs: Runs, key: Any, controls: tuple[Any, ...]) -> Request:
+def asked(build_request: Build, runs: Runs, key: Any, controls: tuple[Any, ...]) -> Request:
     """The request of a chosen picture, or of the controls; raises UserError as they do."""
     return build_request(*controls) if key == NOW else session.picture(runs, key).request
 
 
-def look(model: Model, build_request: Callable[..., Request], runs: Runs, key: Any, *controls: Any) -> Iterator[tuple[Any, ...]]:
+def look(model: Model, build_request: Build, runs: Runs, key: Any, *controls: Any) -> Iterator[tuple[Any, ...]]:
     """Run the chosen settings again, which gives the same values, and make everything that can be taken away.
 
     Yields (status, table, figures, files).
@@ -72,8 +74,9 @@ def look(model: Model, build_request: Callable[..., Request], runs: Runs, key: A
         table = tiles.table([_short(row) for row in exports.rows(frames)], caption)
         yield views.message("Writing the files …"), table, gr.skip(), gr.skip()
         made = take_away(frames, requests[kept], recorder.trace())
-        pictures = [str(path) for path in made if path.suffix == ".png"]
-        yield views.message(f"{len(made)} files below, all of this run."), table, pictures, [str(path) for path in made]
+        shown_figures = "".join(figure(path) for path in made if path.suffix == ".png")
+        paths = gr.File([str(path) for path in made], visible=True)
+        yield views.message(f"{len(made)} files, all of this run."), table, shown_figures, paths
     except UserError as error:
         raise refuse(error) from None
 
@@ -94,7 +97,14 @@ def take_away(frames: exports.Frames, request: Request, recorded: trace.Trace) -
     return [*made, numbers, steps]
 
 
-def recipe(model: Model, build_request: Callable[..., Request], runs: Runs, key: Any, *controls: Any) -> tuple[str, str, str]:
+def figure(path: Path) -> str:
+    """A figure's PNG in HTML, described by its name."""
+    data = base64.b64encode(path.read_bytes()).decode()
+    name = path.stem.replace("-", " ")
+    return f'<img class="lab-figure" alt="{escape(name)} of this run" src="data:image/png;base64,{data}">'
+
+
+def recipe(model: Model, build_request: Build, runs: Runs, key: Any, *controls: Any) -> tuple[str, str, str]:
     """What reproduces the chosen run: (link's query, command line, Python)."""
     try:
         request = asked(build_request, runs, key, controls)
@@ -103,7 +113,7 @@ def recipe(model: Model, build_request: Callable[..., Request], runs: Runs, key:
     return link.to_query(request), reproduce.command_line(request, model.name), reproduce.snippet(request, model.name)
 
 
-def cost(model: Model, build_request: Callable[..., Request], runs: Runs, key: Any, *controls: Any) -> str:
+def cost(model: Model, build_request: Build, runs: Runs, key: Any, *controls: Any) -> str:
     """How long looking will take."""
     try:
         requests = requests_of(asked(build_request, runs, key, controls))
@@ -124,7 +134,7 @@ def dropped(model: Model, path: Any) -> tuple[str, Any, Any]:
         data = file.read_bytes()
         request, warnings = png.read_settings(data)
     except UserError as error:
-        gr.Warning(str(error), title="Not this picture")
+        warn(str(error), "Not this picture")
         return views.note(str(error), wrong=True), None, gr.Button(interactive=False)
     lines = list(warnings)
     if model.ready and png.read_fact(data, "weights") != model.get().digest:
@@ -136,10 +146,8 @@ def dropped(model: Model, path: Any) -> tuple[str, Any, Any]:
 
 def api_help(names: dict[str, Callable[..., Any]]) -> str:
     """The API's functions and their first lines, as HTML."""
-    items = "".join(
-        f"<li><code>/{views.html.escape(name)}</code> {views.html.escape((fn.__doc__ or '').strip().splitlines()[0])}</li>"
-        for name, fn in names.items()
-    )
+    lines = {name: (function.__doc__ or "").strip().splitlines()[0] for name, function in names.items()}
+    items = "".join(f"<li><code>/{escape(name)}</code> {escape(line)}</li>" for name, line in lines.items())
     return f'<ul class="lab-list">{items}</ul>'
 
 
@@ -154,7 +162,7 @@ client.view_api()                # every function, argument, range and default
 
 
 def build(
-    model: Model, build_request: Callable[..., Request], controls: list[Any], runs: gr.State,
+    model: Model, build_request: Build, controls: list[Any], runs: gr.State,
     functions: dict[str, Callable[..., Any]],
 ) -> tuple[Any, ...]:  # fmt: skip
     """Lay the tab out and wire it; returns the run list, Apply and the dropped request, and what refreshes."""
@@ -169,17 +177,16 @@ def build(
                 stop = gr.Button("Stop", variant="stop", elem_id="inspect-stop", scale=1, min_width=80)
             price = gr.HTML(elem_id="inspect-cost")
             status = gr.HTML(elem_id="inspect-status")
-            files = gr.File(label="Files", file_count="multiple", interactive=False, elem_id="inspect-files")
+            files = gr.File(label="Files", file_count="multiple", interactive=False, visible=False,
+                            elem_id="inspect-files")  # fmt: skip
         with gr.Column(scale=5, min_width=320):
             gr.HTML('<h2 class="lab-h2">A picture made here</h2>')
             upload = gr.File(label="Drop a PNG to see its settings", file_types=[".png"], type="filepath", height=140,
                              elem_id="inspect-png")  # fmt: skip
-            inside = gr.HTML(elem_id="inspect-inside")
+            inside = gr.HTML(elem_id="inspect-inside", apply_default_css=False)
             apply = gr.Button("Apply these settings to all tabs", interactive=False, elem_id="inspect-apply")
-    table = gr.HTML(elem_id="inspect-table")
-    strips = gr.Gallery(label="Film strip and saturation report", format="png", columns=1, object_fit="contain",
-                        height="auto", interactive=False, elem_id="inspect-figures",
-                        buttons=["download", "fullscreen"])  # fmt: skip
+    table = gr.HTML(elem_id="inspect-table", apply_default_css=False)
+    strips = gr.HTML(elem_id="inspect-figures")
     gr.HTML('<h2 class="lab-h2">The same run again</h2>')
     address = gr.Textbox(label="Link with every setting", interactive=False, buttons=["copy"], lines=2, max_lines=6,
                          elem_id="inspect-link")  # fmt: skip
@@ -192,7 +199,7 @@ def build(
 
     inputs = [runs, key, *controls]
     looking = go.click(partial(look, model, build_request), inputs, [status, table, strips, files],
-                       **{**ENGINE, "show_progress_on": price})  # fmt: skip
+                       **engine(price))  # fmt: skip
     stop.click(None, None, None, cancels=[looking], api_visibility="private")
     upload.change(partial(dropped, model), upload, [inside, found, apply], **QUIET)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,10 @@ from typing import Any
 import gradio as gr
 
 from imagen_core import settings
-from imagen_core.settings import DEFAULTS
+from imagen_core.settings import Request
 
-from . import handlers, player, see, views
+from . import api, cascade_tab, compare_tab, handlers, inspect_tab, link, player, see, session, tiles, views
+from .handlers import QUIET, WAKING
 from .models import Model
 
 SYSTEM = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
@@ -42,13 +44,13 @@ THEME = gr.themes.Base(
 )
 LAUNCH: dict[str, Any] = {
     "theme": THEME,
-    "css_paths": [Path(__file__).with_name("style.css"), player.STYLE],
+    "css_paths": [Path(__file__).with_name("style.css"), player.STYLE, tiles.STYLE],
     "ssr_mode": False,
     "run_history": False,
     "share": False,
     "footer_links": [],
-    # The page takes no files; the route for them is gradio's.
-    "max_file_size": "100kb",
+    # The largest picture made here takes 3 MB.
+    "max_file_size": inspect_tab.MAX_PNG,
 }
 
 
@@ -56,12 +58,93 @@ def build(model: Model) -> gr.Blocks:
     """The whole page over one model: what stands above the tabs, the tabs, and the API."""
     with gr.Blocks(title="Imagen Lab", analytics_enabled=False, delete_cache=(3600, 3600)) as demo:
         status = gr.HTML(_head("starting …"))
-        with gr.Tabs(), gr.Tab("See it", id="see"):
-            see.build(model, demo)
+        runs = gr.State((), time_to_live=3600)
+        with gr.Tabs(selected="see", elem_id="tabs") as tabs:
+            with gr.Tab("See it", id="see"):
+                seen = see.build(model, demo)
+            controls = list(seen.controls.values())
+            with gr.Tab("Cascade", id="cascade") as cascade:
+                pictures, augs, price = cascade_tab.build(model, see.build_whole, controls, runs)
+            with gr.Tab("Compare", id="compare") as compare:
+                grid, plan, pins, cost = compare_tab.build(model, see.build_request, controls, runs)
+            with gr.Tab("Inspect", id="inspect") as inspect:
+                chosen, apply, found, refresh = inspect_tab.build(model, see.build_whole, controls, runs, api.PUBLIC)
+
+        seen.running.success(session.remember, [seen.run, runs], runs, **QUIET).then(
+            _lists, runs, [pictures, *pins, chosen], **QUIET
+        )
+        targets = [*controls, *seen.augs.values(), *augs]
+        names = list(seen.controls)
+
+        def follow(visit: gr.Request) -> list[Any]:
+            """Set the controls to what the page's address asks for."""
+            return _from_link(names, visit.query_params)
+
+        def open_cell(grid_plan: Any, event: gr.EventData) -> list[Any]:
+            """Run a cell of the grid on See it."""
+            return _open(names, grid_plan, getattr(event, "key", None))
+
+        apply.click(partial(_apply, names), found, [*targets, tabs], **QUIET)
+        grid.click(open_cell, plan, [*targets, tabs, seen.again], **WAKING)
+        cascade.select(*price, **QUIET)
+        compare.select(*cost, **QUIET)
+        refresh(inspect.select)
         demo.load(partial(_status, model), None, status, show_progress="hidden", api_visibility="private")
-        gr.api(_sample_api(model), api_name="sample", concurrency_id="engine", concurrency_limit=1)
-        gr.api(handlers.describe, api_name="describe", queue=False)
+        demo.load(follow, None, targets, **QUIET)
+        for name, function in api.functions(model).items():
+            queued = {"concurrency_id": "engine", "concurrency_limit": 1} if name != "describe" else {"queue": False}
+            gr.api(function, api_name=name, **queued)
     return demo.queue(max_size=32)
+
+
+def _lists(runs: session.Runs) -> tuple[Any, ...]:
+    """The session's runs in every list to choose from, the newest chosen; pin A stays behind at the one before."""
+    labels, pictures = session.labels(runs), session.pictures(runs)
+    newest, before = (str(run.number) for run in (runs[-1], runs[-2] if len(runs) > 1 else runs[-1]))
+    return (
+        gr.Dropdown([cascade_tab.CHOICE_NOW, *pictures], value=pictures[0][1]),
+        gr.Dropdown(labels, value=before),
+        gr.Dropdown(labels, value=newest),
+        gr.Dropdown([inspect_tab.CONTROLS_NOW, *pictures], value=pictures[0][1]),
+    )
+
+
+def _values(names: list[str], request: Request) -> list[Any]:
+    """What sets the controls to a request: See it's by name, then both tabs' aug_level sliders."""
+    levels = {stage.size: stage.aug_level for stage in (*request.stages, *cascade_tab.stages_of(request))}
+    sliders = [levels[size] for size in settings.DEFAULT_SIZES[1:]]
+    return [*see.controls_of(request, names), *sliders, *sliders]
+
+
+def _apply(names: list[str], request: Request | None) -> list[Any]:
+    """Set all tabs to the settings that were found in a picture, and show See it."""
+    if request is None:
+        raise handlers.refuse(settings.UserError("picture: drop a PNG that was made here first"))
+    gr.Info("All controls are set; press Generate to draw it again.", title="Settings restored")
+    return [*_values(names, request), gr.Tabs(selected="see")]
+
+
+def _open(names: list[str], plan: Any, key: Any) -> list[Any]:
+    """Set all tabs to a cell of the grid, show See it, and run it there."""
+    try:
+        request = compare_tab.cell(plan, key)
+    except settings.UserError as error:
+        raise handlers.refuse(error) from None
+    return [*_values(names, request), gr.Tabs(selected="see"), time.monotonic()]
+
+
+def _from_link(names: list[str], query: Any) -> list[Any]:
+    """Set the controls to what the page's address asks for; a bad address changes nothing and is told about."""
+    try:
+        asked = link.from_query(query.items(), {"prompt": see.EXAMPLES[0], "seed": 1})
+    except settings.UserError as error:
+        handlers.warn(str(error), "The link was not followed")
+        return [gr.skip()] * (len(names) + 4)
+    if asked is None:
+        return [gr.skip()] * (len(names) + 4)
+    for warning in asked[1]:
+        handlers.warn(warning, "In the link")
+    return _values(names, asked[0])
 
 
 def _head(state: str) -> str:
@@ -83,23 +166,3 @@ def _status(model: Model):
         yield _head(str(error))
         return
     yield _head(f"{cascade.name} · {' → '.join(map(str, cascade.sizes))} · ready")
-
-
-def _sample_api(model: Model):
-    """The API's ``sample``: a plain function with typed arguments, for gradio_client."""
-
-    # The annotation says what is yielded, which is what gradio reads from it.
-    def sample(  # type: ignore[misc]
-        prompt: str,
-        seed: int = 0,
-        size: int = 64,
-        guidance: float = DEFAULTS[64].guidance,
-        threshold: str = DEFAULTS[64].threshold,
-        percentile: float = DEFAULTS[64].percentile,
-        aug_level: float = DEFAULTS[256].aug_level or 0.0,
-    ) -> gr.FileData:
-        for path in handlers.sample(model, prompt, seed, size, guidance, threshold, percentile, aug_level):
-            yield gr.FileData(path=path) if path else None
-
-    sample.__doc__ = handlers.sample.__doc__
-    return sample

@@ -77,13 +77,10 @@ def unflat(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> tuple[Requ
 def to_query(request: Request) -> str:
     """The query of a link that restores every setting: ``?format=1&prompt=…``."""
     pairs = {"format": settings.FORMAT, **flat(request)}
-    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in pairs.items()}
-    return "?" + urlencode(texts)
+    return "?" + urlencode({key: write(value) for key, value in pairs.items()})
 
 
-def from_query(
-    pairs: Iterable[tuple[str, str]], defaults: Mapping[str, Any]
-) -> tuple[Request, tuple[str, ...]] | None:
+def from_query(pairs: Iterable[tuple[str, str]], defaults: Mapping[str, Any]) -> tuple[Request, tuple[str, ...]] | None:
     """The request a link's query asks for, and warnings; None where it asks for nothing.
 
     Raises:
@@ -107,6 +104,38 @@ def read(key: str, text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         return text
+
+
+def with_more(request: Request, text: Any) -> Request:
+    """The request for all stages, with further settings as ``name=value`` between spaces: ``gamma=0.3 sr256.steps=20``.
+
+    Raises:
+        UserError: no such setting, or a value out of range.
+    """
+    whole = {**flat(request), "size": settings.DEFAULT_SIZES[-1]}
+    if not isinstance(text, str) or len(text) > MAX_QUERY:
+        raise UserError(f"more settings: must be text of at most {MAX_QUERY} characters")
+    for part in text.split():
+        name, equals, value = part.partition("=")
+        key = name.replace("-", "_")
+        if not equals or key in {*RUN_FIELDS, "size", "format"}:
+            raise UserError(f"more settings: must be name=value, such as sr256.steps=20, got {part!r:.60}")
+        whole[key] = read(key, value)
+    found, warnings = unflat(whole, {})
+    if warnings:
+        raise UserError(f"more settings: {warnings[0].partition(':')[0]!r} is no setting of any stage")
+    return found
+
+
+def rest(request: Request, shown: Iterable[str]) -> str:
+    """The settings that differ from the defaults and are not among ``shown``, as :func:`with_more` reads them."""
+    hidden = {key: value for key, value in changed(request).items() if key not in set(shown)}
+    return " ".join(f"{key}={write(value)}" for key, value in hidden.items())
+
+
+def write(value: Any) -> str:
+    """A setting's value as text, which :func:`read` reads."""
+    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
 
 
 def changed(request: Request) -> dict[str, Any]:

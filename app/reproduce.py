@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import shlex
+from dataclasses import fields
 from typing import Any
 
-from imagen_core.settings import CHOICES, DEFAULT_SIZES, Request
+from imagen_core.settings import CHOICES, DEFAULT_SIZES, Request, StageConfig
 
 from . import link
 
@@ -21,7 +21,7 @@ def command_line(request: Request, model: str, out: str = "imagen.png") -> str:
     if request.count > 1:
         options += ["--count", str(request.count)]
     for key, value in link.changed(request).items():
-        text = value if isinstance(value, str) else json.dumps(value)
+        text = link.write(value)
         if key in BARE:
             options += [f"--{key.replace('_', '-')}", text]
         else:
@@ -35,8 +35,8 @@ def command_line(request: Request, model: str, out: str = "imagen.png") -> str:
 
 
 def snippet(request: Request, model: str, out: str = "imagen-{seed}.png") -> str:
-    """Python that makes the run's pictures with the engine, every setting spelt out."""
-    stages = "".join(f"        {stage!r},\n" for stage in request.stages)
+    """Python that makes the run's pictures with the engine, every setting that is not its default spelt out."""
+    stages = "".join(f"        {_code(stage)},\n" for stage in request.stages)
     fields = "".join(f"    {name}={getattr(request, name)!r},\n" for name in link.RUN_FIELDS)
     return (
         "from imagen_core import png\n"
@@ -56,7 +56,13 @@ def facts(request: Request) -> dict[str, Any]:
     return {key: list(value) if isinstance(value, tuple) else value for key, value in link.flat(request).items()}
 
 
+def _code(stage: StageConfig) -> str:
+    values = {f.name: (getattr(stage, f.name), f.default, f.default_factory) for f in fields(stage)}
+    own = {name: v for name, (v, plain, make) in values.items() if v != plain and not (make is dict and not v)}
+    return f"StageConfig({', '.join(f'{name}={value!r}' for name, value in own.items())})"
+
+
 def _quote(word: str) -> str:
     # Double quotes are understood by cmd.exe too, as long as nothing inside them is special anywhere.
-    plain = word.isprintable() and not set(word) & set('"\\$`!%^&|<>\'')
+    plain = word.isprintable() and not set(word) & set("\"\\$`!%^&|<>'")
     return f'"{word}"' if plain and " " in word else shlex.quote(word)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import random
 import time
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from imagen_core.tabletop import vocabulary
 from imagen_core.tabletop.vocabulary import with_article
 from imagen_core.types import StepRecord, UserError
 
-from . import player, views
+from . import link, player, views
 from .handlers import ENGINE, FRAME_SECONDS, QUIET, files, refuse, slider, whole
 from .models import Model
 
@@ -51,19 +52,32 @@ class Run:
 
 @dataclass(frozen=True)
 class See:
-    """The parts of the tab that other tabs talk to: the controls of a base run in build_request's order, …"""
+    """The parts of the tab that other tabs talk to.
 
-    controls: list[Any]
+    ``controls`` of a run by the name that build_request knows them by, in its order; ``run``, the latest run, and
+    ``running``, the event that made it; ``again``, a state that starts a run whenever it is given a new value.
+    """
+
+    controls: dict[str, Any]
     run: gr.State
     player: gr.HTML
+    running: Any
+    again: gr.State
+    augs: dict[int, gr.Slider]
 
 
-def build_request(
-    prompt: str, w: Any, rule: str, percentile: Any, seed: Any, convention: str, count: Any, steps: Any,
-    sampler: str, spacing: str, guidance_rule: str,
-) -> Request:  # fmt: skip
+def build_request(*controls: Any) -> Request:
     """The controls' values as a request for the base stage; raises UserError like every request."""
-    return settings.request(
+    whole = build_whole(*controls)
+    return replace(whole, stages=whole.stages[:1])
+
+
+def build_whole(
+    prompt: str, w: Any, rule: str, percentile: Any, seed: Any, convention: str, count: Any, steps: Any,
+    sampler: str, spacing: str, guidance_rule: str, more: str = "",
+) -> Request:  # fmt: skip
+    """The controls' values as a request for all stages."""
+    base = settings.request(
         prompt,
         seed=whole(seed),
         count=whole(count),
@@ -76,6 +90,20 @@ def build_request(
         spacing=spacing,
         guidance_rule=guidance_rule,
     )
+    return link.with_more(base, more)
+
+
+# The flat names (link.py) of controls that are called otherwise here.
+FLAT = {"w": "guidance", "rule": "threshold"}
+
+
+def controls_of(request: Request, names: list[str]) -> list[Any]:
+    """The values that set the controls of ``names`` to a request: the inverse of build_whole, but for aug_level."""
+    values = link.flat(request)
+    shown = {FLAT.get(name, name) for name in names}
+    levels = {f"{stage.name}.aug_level" for stage in request.stages}
+    own = {"convention": "paper", "more": link.rest(request, shown | levels)}
+    return [own[name] if name in own else values[FLAT.get(name, name)] for name in names]
 
 
 def generate(model: Model, *controls: Any) -> Iterator[tuple[Any, ...]]:
@@ -189,7 +217,7 @@ def aug_note(size: int, level: Any) -> str:
 def build(model: Model, demo: gr.Blocks) -> See:
     """Lay the tab out and wire it."""
     base = DEFAULTS[64]
-    run = gr.State(None, time_to_live=3600)
+    run, again = gr.State(None, time_to_live=3600), gr.State(0)
     with gr.Row():
         with gr.Column(scale=4, min_width=320):
             prompt = gr.Textbox(
@@ -225,6 +253,8 @@ def build(model: Model, demo: gr.Blocks) -> See:
                 ]
                 convention = gr.Radio(list(CONVENTIONS), value="paper", label="Guidance convention",
                                       info="paper: w = 1 is off; ho: (1 + w), so 0 is off")  # fmt: skip
+                more = gr.Textbox("", label="More settings", info="any others, as in a link: gamma=0.3 sr256.steps=20",
+                                  interactive=True, max_length=2000, elem_id="more")  # fmt: skip
         with gr.Column(scale=9, min_width=340):
             screen = player.component(elem_id="player")
             with gr.Row():
@@ -237,9 +267,12 @@ def build(model: Model, demo: gr.Blocks) -> See:
                 height="auto", interactive=False, elem_id="gallery", buttons=["download", "fullscreen"],
             )  # fmt: skip
 
-    controls = [prompt, w, rule, percentile, seed, convention, count, steps, *choices]
+    names = list(inspect.signature(build_whole).parameters)
+    controls = dict(zip(names, [prompt, w, rule, percentile, seed, convention, count, steps, *choices, more]))
     outputs = [screen, gallery, run, *ups]
-    running = gr.on([go.click, prompt.submit], partial(generate, model), controls, outputs, **ENGINE)
+    running = gr.on(
+        [go.click, prompt.submit, again.change], partial(generate, model), list(controls.values()), outputs, **ENGINE
+    )
     upscaling = [
         button.click(partial(upscale, model, size), [run, rule, *augs], [preview, gallery], **ENGINE)
         for button, size in zip(ups, LATER)
@@ -251,7 +284,7 @@ def build(model: Model, demo: gr.Blocks) -> See:
     for size, level, note in zip(LATER, augs, notes):
         level.change(partial(_aug_html, size), level, note, **QUIET)
     demo.load(opening, None, screen, **QUIET)
-    return See(controls, run, screen)
+    return See(controls, run, screen, running, again, dict(zip(LATER, augs)))
 
 
 def _aug_controls(size: int) -> tuple[gr.Slider, gr.HTML]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -32,7 +33,7 @@ class Run:
     @property
     def label(self) -> str:
         base, prompt = self.request.stages[0], " ".join(self.request.prompt.split())
-        short = prompt if len(prompt) <= 48 else prompt[:47] + "…"
+        short = prompt if len(prompt) <= 36 else prompt[:35] + "…"
         return f"{self.number}: {short} · w {base.guidance:g}, {base.threshold}, seed {self.request.seed}"
 
 
@@ -45,6 +46,8 @@ class Picture:
 
 
 Runs = tuple[Run, ...]
+# How the controls of See it become a request.
+Build = Callable[..., Request]
 
 
 def remember(finished: Finished | None, runs: Runs) -> Runs:

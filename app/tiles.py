@@ -37,7 +37,9 @@ def row(tiles: Iterable[str], columns: int, *, plain: bool = False) -> str:
     return f'<div class="tiles-row" style="--columns:{columns}"{mark}>{"".join(tiles)}</div>'
 
 
-def tile(image: Any, title: str, facts: str = "", *, badges: Sequence[str] = (), key: str = "", noisy: bool = False) -> str:
+def tile(
+    image: Any, title: str, facts: str = "", *, badges: Sequence[str] = (), key: str = "", noisy: bool = False
+) -> str:
     """One picture [3, h, w] in [-1, 1] with its title and facts; with ``key`` also a button that says it was chosen."""
     alt = escape(f"{title}. {facts}")
     port = (

@@ -1,0 +1,122 @@
+"""The page's API through gradio_client: typed, documented, cancellable, and refusing in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from gradio_client import Client
+from PIL import Image
+
+from app import api
+from app.layout import LAUNCH, build
+from app.models import Model
+from imagen_core import png
+from imagen_core.settings import CHOICES
+
+
+@pytest.fixture(scope="module")
+def model(tiny_folder: Path) -> Model:
+    return Model(str(tiny_folder))
+
+
+@pytest.fixture(scope="module")
+def server(model: Model):
+    demo = build(model)
+    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, server_port=None, **LAUNCH)
+    yield url
+    demo.close()
+
+
+@pytest.fixture(scope="module")
+def client(server: str) -> Client:
+    return Client(server, verbose=False)
+
+
+def test_only_these_functions_are_public_and_all_explain_their_arguments(client: Client) -> None:
+    endpoints = client.view_api(return_format="dict")["named_endpoints"]
+    assert set(endpoints) == {"/sample", "/compare", "/sweep_augmentation", "/describe"}
+    for name, endpoint in endpoints.items():
+        doc = api.PUBLIC[name[1:]].__doc__
+        for parameter in endpoint["parameters"]:
+            assert f"{parameter['parameter_name']}: " in doc
+            assert parameter["parameter_name"] == "prompt" or parameter["parameter_has_default"]
+
+
+def test_sample(client: Client) -> None:
+    file, facts = client.predict("a red ball", 3, 64, 5.0, "static", more="steps=3", api_name="/sample")
+    asked, _ = png.read_settings(Path(file).read_bytes())
+    base = asked.stages[0]
+    assert (asked.prompt, asked.seed, base.threshold, base.steps) == ("a red ball", 3, "static", 3)
+    assert facts["settings"]["threshold"] == "static" and set(facts["seconds"]) == {"base64"}
+
+
+def test_compare(client: Client) -> None:
+    file, facts = client.predict(
+        "a red ball", 3, "guidance", "1, 5", "threshold", "none, dynamic", "steps=2", api_name="/compare"
+    )
+    assert Image.open(file).size == (2 * 256, 2 * (256 + 18))
+    assert [cell["label"] for cell in facts["cells"]] == [
+        "w = 1, none", "w = 1, dynamic", "w = 5, none", "w = 5, dynamic",
+    ]  # fmt: skip
+    assert facts["cells"][3]["settings"]["guidance"] == 5 and 0 <= facts["cells"][3]["burnt"] <= 1
+
+
+def test_sweep_augmentation(client: Client) -> None:
+    file, facts = client.predict(
+        "a red ball", 3, 256, "0, 0.5", "steps=2 sr256.steps=2", api_name="/sweep_augmentation"
+    )
+    assert Image.open(file).size[0] == 2 * 256
+    zero, half = facts["levels"]
+    assert (zero["sigma"], zero["snr"]) == (0, None) and half["snr"] == pytest.approx(1)
+    assert zero["consistency"] != half["consistency"] and half["sharpness"] > 0
+
+
+def test_describe(client: Client) -> None:
+    found = client.predict("a dog", api_name="/describe")
+    assert found["unknown"] == ["dog"] and "sphere" in found["known"]["shapes"]
+    assert found["choices"]["threshold"] == list(CHOICES["threshold"]) and found["ranges"]["guidance"] == [0, 30]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "says"),
+    [
+        ("sample", (" ", 3, 64), "prompt: "), ("sample", ("a ball", -1, 64), "seed: "),
+        ("sample", ("a ball", 3, 65), "size: "), ("sample", ("a ball", "x", 64), "seed: "),
+        ("sample", ({"a": 1}, 3), "prompt: "), ("sample", ("a ball", 3, 64, 5, "soft"), "threshold: "),
+        ("sample", ("a ball", 3, 64, 5, "none", 99, 0.1, "steps"), "more settings: "),
+        ("sample", ("a ball", 3, 64, 5, "none", 99, 0.1, "stepz=3"), "more settings: "),
+        ("sample", ("a ball", 3, 64, 5, "none", 99, 0.1, "steps=999"), "steps: "),
+        ("sample", ("a ball", 3, 64, 5, "none", 99, 0.1, 7), "more settings: "),
+        ("compare", ("a ball", 3, "seed"), "rows: "), ("compare", ("a ball", 3, "guidance", "1, 1"), "guidance: "),
+        ("compare", ("a ball", 3, "guidance", "1,2,3,4,5,6"), "cells: "),
+        ("compare", ("a ball", 3, "guidance", "1", "threshold", "soft"), "threshold: "),
+        ("compare", ("a ball", 3, "guidance", "1", "guidance", "2"), "columns: "),
+        ("compare", ("a ball", 3, "guidance", 5), "guidance: "), ("compare", ("a ball", 3, "guidance", "99"), "guidance: "),
+        ("sweep_augmentation", ("a ball", 3, 64), "size: "), ("sweep_augmentation", ("a ball", 3, 256, "2"), "aug_level: "),
+        ("sweep_augmentation", ("a ball", 3, 256, "0,.1,.2,.3,.4,.5,.6"), "aug_level"),
+        ("describe", (7,), "prompt: "),
+    ],
+)  # fmt: skip
+def test_mistakes_are_one_line_that_names_the_field(client: Client, name: str, arguments: tuple, says: str) -> None:
+    with pytest.raises(Exception, match=f"^{says}") as caught:
+        client.predict(*arguments, api_name=f"/{name}")
+    assert "Traceback" not in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_cancelled_call_leaves_the_engine_free(client: Client) -> None:
+    job = client.submit("a red ball", 3, 1024, more="steps=250", api_name="/sample")
+    while not job.outputs():
+        pass
+    job.cancel()
+    second = client.submit("a red ball", 4, 64, more="steps=2", api_name="/sample")
+    assert Path(second.result(timeout=60)[0]).is_file()
+    assert len(job.outputs()) < 250
+
+
+def test_two_programs_get_their_own_pictures(server: str, client: Client) -> None:
+    other = Client(server, verbose=False)
+    jobs = [c.submit("a red ball", seed, 64, more="steps=2", api_name="/sample") for c, seed in ((client, 5), (other, 6))]
+    for job, seed in zip(jobs, (5, 6)):
+        file, facts = job.result(timeout=60)
+        assert facts["settings"]["seed"] == seed == png.read_settings(Path(file).read_bytes())[0].seed
