@@ -109,7 +109,7 @@
     if (by.static) text += `; static cuts ${percent(by.static.numbers.outside[at])} flat`;
     if (by.dynamic) {
       const s = by.dynamic.numbers.s[at];
-      text += s > 1 ? `; dynamic divides by s = ${number(s)}` : "; dynamic has nothing to divide by (s = 1)";
+      text += s > 1 ? `; dynamic divides by s = ${number(s)}` : "; dynamic has nothing to divide by (s = 1)";
     }
     return text + ".";
   };

@@ -1,4 +1,4 @@
-"""The stand-alone report: one HTML file with the player and a recording inside, which opens from disk without a network."""
+"""The stand-alone report: one HTML file with the player and a recording inside, which opens from disk, offline."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ body { margin: 0; background: var(--lab-paper); color: var(--lab-ink); font-fami
 main { max-width: 1080px; margin: 0 auto; padding: 1.2rem 1.2rem 3rem; }
 h1 { font-size: 1.35rem; letter-spacing: -.01em; margin: 0 0 1rem; }
 h2 { font-size: 1rem; margin: 2rem 0 .4rem; }
-pre { background: var(--lab-wash); border-radius: 8px; padding: .8rem 1rem; font-size: .82rem; white-space: pre-wrap; overflow-wrap: anywhere; }
+pre { background: var(--lab-wash); border-radius: 8px; padding: .8rem 1rem; font-size: .82rem;
+  white-space: pre-wrap; overflow-wrap: anywhere; }
 """
 PAGE = """<!doctype html>
 <html lang="en">

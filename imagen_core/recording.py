@@ -117,7 +117,8 @@ def make(
     kept = np.unique(np.linspace(0, steps - 1, min(steps, MOST_STEPS)).round().astype(int))
     first = next(iter(requests.values()))
     size = int(next(iter(frames.values()))[0].raw.shape[-1])
-    tracks, blobs = [], {}
+    tracks: list[dict[str, Any]] = []
+    blobs: dict[str, bytes] = {}
     for label, request in requests.items():
         config = next(stage for stage in request.stages if stage.size == size)
         track, arrays = _track(label, config, [frames[label][i] for i in kept])

@@ -116,7 +116,9 @@ def test_a_cancelled_call_leaves_the_engine_free(client: Client) -> None:
 
 def test_two_programs_get_their_own_pictures(server: str, client: Client) -> None:
     other = Client(server, verbose=False)
-    jobs = [c.submit("a red ball", seed, 64, more="steps=2", api_name="/sample") for c, seed in ((client, 5), (other, 6))]
+    jobs = [
+        c.submit("a red ball", seed, 64, more="steps=2", api_name="/sample") for c, seed in ((client, 5), (other, 6))
+    ]
     for job, seed in zip(jobs, (5, 6)):
         file, facts = job.result(timeout=60)
         assert facts["settings"]["seed"] == seed == png.read_settings(Path(file).read_bytes())[0].seed
