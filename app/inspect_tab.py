@@ -12,7 +12,7 @@ from typing import Any
 
 import gradio as gr
 
-from imagen_core import png, recording, settings, trace
+from imagen_core import png, recording, trace
 from imagen_core.cascade import compare
 from imagen_core.recording import Frame
 from imagen_core.settings import SIDE_BY_SIDE, Request
@@ -34,12 +34,8 @@ CONTROLS_NOW = ("The settings on See it, as they are now", NOW)
 
 def requests_of(request: Request) -> dict[str, Request]:
     """The base run of a request's first picture under the paper's rules and its own."""
-    base = request.stages[0]
-    rules = dict.fromkeys((*SIDE_BY_SIDE, base.threshold))
-    return {
-        rule: Request(request.prompt, request.seed, stages=(settings.with_rule(base, threshold=rule),))
-        for rule in rules
-    }
+    first = Request(request.prompt, request.seed, stages=request.stages[:1])
+    return recording.under(first, tuple(dict.fromkeys((*SIDE_BY_SIDE, request.stages[0].threshold))))
 
 
 def asked(build_request: Build, runs: Runs, key: Any, controls: tuple[Any, ...]) -> Request:

@@ -92,8 +92,10 @@ def test_describe(client: Client) -> None:
         ("compare", ("a ball", 3, "guidance", "1,2,3,4,5,6"), "cells: "),
         ("compare", ("a ball", 3, "guidance", "1", "threshold", "soft"), "threshold: "),
         ("compare", ("a ball", 3, "guidance", "1", "guidance", "2"), "columns: "),
-        ("compare", ("a ball", 3, "guidance", 5), "guidance: "), ("compare", ("a ball", 3, "guidance", "99"), "guidance: "),
-        ("sweep_augmentation", ("a ball", 3, 64), "size: "), ("sweep_augmentation", ("a ball", 3, 256, "2"), "aug_level: "),
+        ("compare", ("a ball", 3, "guidance", 5), "guidance: "),
+        ("compare", ("a ball", 3, "guidance", "99"), "guidance: "),
+        ("sweep_augmentation", ("a ball", 3, 64), "size: "),
+        ("sweep_augmentation", ("a ball", 3, 256, "2"), "aug_level: "),
         ("sweep_augmentation", ("a ball", 3, 256, "0,.1,.2,.3,.4,.5,.6"), "aug_level"),
         ("describe", (7,), "prompt: "),
     ],
@@ -116,9 +118,8 @@ def test_a_cancelled_call_leaves_the_engine_free(client: Client) -> None:
 
 def test_two_programs_get_their_own_pictures(server: str, client: Client) -> None:
     other = Client(server, verbose=False)
-    jobs = [
-        c.submit("a red ball", seed, 64, more="steps=2", api_name="/sample") for c, seed in ((client, 5), (other, 6))
-    ]
+    calls = ((client, 5), (other, 6))
+    jobs = [c.submit("a red ball", seed, 64, more="steps=2", api_name="/sample") for c, seed in calls]
     for job, seed in zip(jobs, (5, 6)):
         file, facts = job.result(timeout=60)
         assert facts["settings"]["seed"] == seed == png.read_settings(Path(file).read_bytes())[0].seed

@@ -7,11 +7,9 @@ from pathlib import Path
 
 import gradio as gr
 import pytest
-from gradio_client import Client
 from PIL import Image
 
-from app import handlers, see, views
-from app.layout import LAUNCH, build
+from app import see, views
 from app.models import Model
 from imagen_core import png
 from imagen_core.settings import DEFAULTS, SIDE_BY_SIDE
@@ -105,7 +103,6 @@ def test_unknown_words_are_pointed_out_and_escaped() -> None:
     assert views.words_note("a red ball on grass") == ""
     note = views.words_note("a dog <img src=x onerror=alert(1)> on a skateboard")
     assert "dog" in note and "skateboard" in note and "sphere" in note and "<img" not in note
-    assert handlers.describe("a dog on grass")["unknown"] == ["dog"]
 
 
 def test_the_builder_makes_prompts_the_model_knows() -> None:
@@ -119,36 +116,3 @@ def test_aug_note_says_what_a_level_does() -> None:
     assert "untouched" in see.aug_note(256, 0.0)
     assert f"{DEFAULTS[256].aug_sigma:.3f}" in see.aug_note(256, DEFAULTS[256].aug_level)
     assert see.aug_note(256, 7) == ""
-
-
-@pytest.fixture(scope="module")
-def server(model: Model):
-    demo = build(model)
-    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, server_port=None, **LAUNCH)
-    yield url
-    demo.close()
-
-
-def test_api_sample_and_describe(server: str) -> None:
-    client = Client(server, verbose=False)
-    file = client.predict("a red ball", 3, 64, 5.0, "static", 99.5, 0.1, api_name="/sample")
-    asked, _ = png.read_settings(Path(file).read_bytes())
-    assert (asked.prompt, asked.seed, asked.stages[0].threshold) == ("a red ball", 3, "static")
-    assert client.predict("a dog", api_name="/describe")["unknown"] == ["dog"]
-    assert set(client.view_api(return_format="dict")["named_endpoints"]) == {"/sample", "/describe"}
-
-
-def test_api_errors_are_one_line(server: str) -> None:
-    client = Client(server, verbose=False)
-    for wrong in ((" ", 3, 64), ("a ball", -1, 64), ("a ball", 3, 65), ("a ball", "x", 64)):
-        with pytest.raises(Exception, match=r"(prompt|seed|size): ") as caught:
-            client.predict(*wrong, 5.0, "static", 99.5, 0.1, api_name="/sample")
-        assert "Traceback" not in str(caught.value)
-
-
-def test_a_cancelled_call_leaves_the_engine_free(server: str, model: Model) -> None:
-    client = Client(server, verbose=False)
-    job = client.submit("a red ball", 3, 1024, 5.0, "static", 99.5, 0.1, api_name="/sample")
-    job.cancel()
-    second = client.submit("a red ball", 4, 64, 5.0, "static", 99.5, 0.1, api_name="/sample")
-    assert Path(second.result(timeout=60)).is_file()
