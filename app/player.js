@@ -285,9 +285,15 @@
     // -- values --
 
     async show(text) {
-      const turn = ++this.turn, data = JSON.parse(text), before = this.data;
+      const data = JSON.parse(text), before = this.data;
+      // A frame that comes after its run was stopped is late.
+      if (data.kind === "live" && data.run && data.run === this.ended) return;
+      const turn = ++this.turn;
       this.pause();
-      if (data.kind === "recording") await this.decode(data);
+      if (data.kind === "recording") {
+        this.ended = data.run;
+        await this.decode(data);
+      }
       if (turn !== this.turn) return;
       this.data = data;
       if (data.kind === "waiting") return this.layWaiting();
@@ -558,7 +564,7 @@
       const stopped = data.kind === "recording" && data.steps.at(-1).step < data.planned;
       const state = data.kind === "live" ? "Sampling" : data.title ? `Recorded run: ${data.title}` : stopped ? "Stopped run" : "Your run";
       const facts = [`w = ${w}`, `seed ${seed}`, `${data.planned} steps`, data.kind === "live" ? data.note : ""].filter(Boolean).join(" · ");
-      this.title.replaceChildren(h("b", {}, state), h("q", {}, prompt), h("span", {}, facts));
+      this.title.replaceChildren(h("b", {}, state), h("q", { title: prompt }, prompt), h("span", {}, facts));
     }
 
     draw() {

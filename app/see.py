@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import random
+import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -47,6 +48,8 @@ class Run:
     requests: dict[str, Request]
     frames: dict[str, list[Frame]] = field(default_factory=dict)
     images: dict[str, Any] = field(default_factory=dict)
+    run_id: str = field(default_factory=lambda: secrets.token_hex(8))
+    stopped: bool = False
 
     @property
     def recording(self) -> recording.Recording:
@@ -153,13 +156,16 @@ def generate(model: Model, *controls: Any) -> Iterator[tuple[Any, ...]]:
                     run.images[rule] = event.image
                 else:
                     run.frames[rule].append(recording.frame(event))
+            if run.stopped:
+                return
             now = time.monotonic()
             if isinstance(row[0], StepRecord) and now - shown > FRAME_SECONDS:
                 shown, done = now, row[0].index + 1
-                yield update(player.live(requests, run.frames, f"{about((now - began) / done * (steps - done))} left"))
+                left = f"{about((now - began) / done * (steps - done))} left"
+                yield update(player.live(requests, run.frames, note=left, run_id=run.run_id))
         kept = run.images[request.stages[0].threshold]
         # Updates that come fast are merged by the browser, so the last one must be complete.
-        yield update(player.recorded(run.recording), files(kept, request, cascade.digest), run)
+        yield update(player.recorded(run.recording, run_id=run.run_id), files(kept, request, cascade.digest), run)
     except UserError as error:
         raise refuse(error) from None
 
@@ -171,7 +177,8 @@ def stopped(model: Model, run: Run | None) -> tuple[Any, Any]:
         return opening()
     if run.images or not all(run.frames.values()):
         return gr.skip(), gr.skip()
-    return player.recorded(run.recording), save(run.recording, model.name)
+    run.stopped = True
+    return player.recorded(run.recording, run_id=run.run_id), save(run.recording, model.name)
 
 
 def save(run: recording.Recording, model: str) -> gr.DownloadButton:
@@ -284,10 +291,10 @@ def build(model: Model, demo: gr.Blocks) -> See:
                 components=[prompt], samples=[[request.prompt] for _, request in recording.SHIPPED.values()],
                 sample_labels=[f"{title}, w = {request.stages[0].guidance:g}" for title, request in
                                recording.SHIPPED.values()],
-                label="Examples, already run", type="index", elem_id="examples",
+                label="Recorded examples", type="index", elem_id="examples",
             )  # fmt: skip
             words = gr.HTML(elem_id="words", padding=False)
-            w = slider("guidance", first.guidance, "Guidance weight w", "1 is off, 5 is usual, 10 needs dynamic",
+            w = slider("guidance", first.guidance, "Guidance weight w", "1 is off, 5 usual; try 12",
                        step=0.25, elem_id="guidance")  # fmt: skip
             rule = gr.Radio(
                 list(CHOICES["threshold"]), value=first.threshold, label="Threshold rule to keep",

@@ -205,10 +205,10 @@ def unpack(recording: Recording, name: str) -> np.ndarray:
     return steps.astype(np.float32) * (track["scales"][kind] / 127)
 
 
-def to_json(recording: Recording) -> str:
-    """A recording as the player takes it: the header with the arrays inside, safe within any HTML."""
+def to_json(recording: Recording, **more: str) -> str:
+    """A recording as the player takes it: the header, and ``more``, with the arrays inside, safe within any HTML."""
     blobs = {name: base64.b64encode(data).decode() for name, data in recording.blobs.items()}
-    return json.dumps({"kind": "recording", **recording.header, "blobs": blobs}).replace("<", "\\u003c")
+    return json.dumps({"kind": "recording", **recording.header, **more, "blobs": blobs}).replace("<", "\\u003c")
 
 
 def save(recording: Recording, path: Path) -> None:
