@@ -70,7 +70,7 @@
   // ---- words and marks ---------------------------------------------------------------------------------------------
 
   const percent = (x) => (x >= 0.0995 || x === 0 ? Math.round(100 * x) : (100 * x).toFixed(1)) + " %";
-  const number = (x) => x.toFixed(2);
+  const number = (x, digits = 2) => x.toFixed(digits).replace("-", "−");
   // Each rule has a colour (Okabe & Ito), a dash and a marker, so that none is told apart by hue alone.
   const STYLES = {
     none: ["var(--lab-none)", "1.5 3.5", "M0-4A4 4 0 1 0 0 4A4 4 0 1 0 0-4Z"],
@@ -83,11 +83,14 @@
   const VIEWS = {
     side: "Side by side", wipe: "Wipe", difference: "Difference", mask: "Clip mask", parts: "CFG parts",
   };
+  const linear = (value) => value;
+  // Even within ±1, where pictures are, and logarithmic beyond.
+  const symlog = (value) => (Math.abs(value) <= 1 ? value : Math.sign(value) * (1 + Math.log(Math.abs(value))));
   const CURVES = [
-    { name: "s", title: "s, the divisor", log: true, floor: 1, room: 0.5, show: number },
-    { name: "outside", title: "share of |x̂₀| > 1", floor: 0, room: 0.05, show: percent },
-    { name: "colourfulness", title: "HSV saturation", floor: 0, room: 0.2, show: number },
-    { name: "contrast", title: "contrast", floor: 0, room: 0.1, show: number },
+    { name: "s", title: "s, the divisor", place: Math.log, floor: 1, room: 0.5, show: (x) => number(x) },
+    { name: "outside", title: "share of |x̂₀| > 1", place: linear, floor: 0, room: 0.05, show: percent },
+    { name: "colourfulness", title: "HSV saturation", place: linear, floor: 0, room: 0.2, show: (x) => number(x) },
+    { name: "contrast", title: "contrast", place: linear, floor: 0, room: 0.1, show: (x) => number(x) },
   ];
 
   const deed = (track, at, cut) => {
@@ -106,7 +109,7 @@
     if (by.static) text += `; static cuts ${percent(by.static.numbers.outside[at])} flat`;
     if (by.dynamic) {
       const s = by.dynamic.numbers.s[at];
-      text += s > 1 ? `; dynamic divides by s = ${number(s)}` : "; dynamic has nothing to divide by (s = 1)";
+      text += s > 1 ? `; dynamic divides by s = ${number(s)}` : "; dynamic has nothing to divide by (s = 1)";
     }
     return text + ".";
   };
@@ -132,6 +135,8 @@
     first: "M3 3h2v10H3zM13 3v10L6 8z", last: "M11 3h2v10h-2zM3 3v10l7-5z",
     play: "M4 2.5v11l9.5-5.5z", pause: "M4 3h3v10H4zM9 3h3v10H9z",
   };
+  // Below this width in pixels the tools fold away and the curves stand in pairs.
+  const NARROW = 640;
   let serial = 0;
   const radios = (label, options, chosen, changed, kind = "pl-segments") => {
     const name = `pl-${serial++}`;
@@ -226,15 +231,13 @@
   };
 
   // lines: [{ values, colour, dash, shape, label }]; x runs over the planned steps, the cursor stands at `at`.
-  const drawLines = (svg, lines, { steps, planned, at, floor, most, log, show, band }) => {
+  const drawLines = (svg, lines, { steps, planned, at, ticks, place, show, band }) => {
     const [width, height] = size(svg), left = 34, right = width - 14, top = 8, bottom = height - 16;
-    const place = log ? Math.log : (value) => value;
     const x = (step) => left + (right - left) * (planned > 1 ? (step - 1) / (planned - 1) : 0.5);
-    const y = (value) => bottom - (bottom - top) * (place(value) - place(floor)) / (place(most) - place(floor));
-    const middle = log ? Math.sqrt(floor * most) : (floor + most) / 2;
-    const nodes = [];
+    const low = place(ticks[0]), high = place(ticks.at(-1)), nodes = [], ends = [];
+    const y = (value) => bottom - (bottom - top) * (place(value) - low) / (high - low);
     if (band) nodes.push(v("rect", { class: "pl-band", x: left, width: right - left, y: y(1), height: y(-1) - y(1) }));
-    for (const value of [floor, middle, most]) {
+    for (const value of ticks) {
       nodes.push(v("line", { class: "pl-grid", x1: left, x2: right, y1: y(value), y2: y(value) }),
         v("text", { x: left - 5, y: y(value) + 3.5, "text-anchor": "end" }, show(value)));
     }
@@ -246,9 +249,15 @@
         v("polyline", { points, "stroke-dasharray": dash, class: thin ? "pl-thin" : "" }));
       if (at >= 0 && shape) group.append(v("path", { class: "pl-dot", d: shape,
         transform: `translate(${x(steps[at]).toFixed(1)} ${y(values[at]).toFixed(1)})` }));
-      if (label) group.append(v("text", { class: "pl-end", x: x(steps[values.length - 1]) + 4, y: y(values.at(-1)) + 4 }, label));
+      if (label) ends.push({ text: v("text", { class: "pl-end", x: x(steps[values.length - 1]) + 4 }, label), y: y(values.at(-1)) + 4 });
+      if (label) group.append(ends.at(-1).text);
       nodes.push(group);
     }
+    // Names of lines that end in one place stand below each other.
+    ends.sort((a, b) => a.y - b.y).forEach((end, i) => {
+      if (i) end.y = Math.max(end.y, ends[i - 1].y + 11);
+      end.text.setAttribute("y", end.y);
+    });
     svg.replaceChildren(...nodes);
     return (clientX) => {
       const part = (clientX - svg.getBoundingClientRect().left - left) / (right - left);
@@ -270,15 +279,21 @@
       this.turn = 0;
       root.classList.add("pl");
       root.addEventListener("keydown", (event) => this.key(event));
-      new ResizeObserver(() => this.draw()).observe(root);
+      new ResizeObserver(() => { root.toggleAttribute("data-narrow", root.clientWidth < NARROW); this.draw(); }).observe(root);
     }
 
     // -- values --
 
     async show(text) {
-      const turn = ++this.turn, data = JSON.parse(text), before = this.data;
+      const data = JSON.parse(text), before = this.data;
+      // A frame that comes after its run was stopped is late.
+      if (data.kind === "live" && data.run && data.run === this.ended) return;
+      const turn = ++this.turn;
       this.pause();
-      if (data.kind === "recording") await this.decode(data);
+      if (data.kind === "recording") {
+        this.ended = data.run;
+        await this.decode(data);
+      }
       if (turn !== this.turn) return;
       this.data = data;
       if (data.kind === "waiting") return this.layWaiting();
@@ -373,10 +388,15 @@
         h("div", { class: "pl-cards", style: `--n:${tracks.length}` }, ...this.cards.map((card) => card.figure)),
         this.layWipe(),
         h("div", { class: "pl-parts" }, ...this.parts.map((part) => h("figure", {}, part.note, part.box))));
+      const tools = h("div", { class: "pl-tools" }, this.layProbe(), this.layMicro());
+      for (const tool of tools.children) {
+        tool.open = this.root.clientWidth >= NARROW;
+        tool.addEventListener("toggle", () => this.draw());
+      }
       this.root.replaceChildren(
         h("div", { class: "pl-head" }, this.title, this.words),
         h("div", { class: "pl-bar" }, this.views), stage, this.legend, this.layTransport(), this.layCurves(),
-        h("div", { class: "pl-tools" }, this.layProbe(), this.layMicro()));
+        tools);
     }
 
     card(track) {
@@ -429,7 +449,7 @@
       const button = (name, label, act) => h("button", { type: "button", class: "pl-button", "aria-label": label, title: label, onclick: act }, icon(ICONS[name]));
       this.playButton = button("play", "Play", () => (this.timer ? this.pause() : this.play()));
       this.scrubber = h("input", { type: "range", class: "pl-scrubber", min: 0, max: 1, step: 1, value: 0, "aria-label": "Step",
-        oninput: (event) => { this.pause(); this.go(+event.target.value); } });
+        oninput: (event) => { const at = +event.target.value; this.pause(); this.go(at); } });
       this.counter = h("output", { class: "pl-counter" });
       return h("div", { class: "pl-transport" },
         button("first", "First step", () => { this.pause(); this.go(0); }), this.playButton,
@@ -458,7 +478,7 @@
       this.probeTitle = h("h3");
       this.probeChart = v("svg", { class: "pl-curve pl-probe-chart", role: "img", "aria-label": "Raw and kept value of the pixel over the steps" });
       this.probeTable = h("tbody");
-      return h("section", { class: "pl-tool" }, this.probeTitle,
+      return h("details", { class: "pl-tool" }, h("summary", {}, this.probeTitle),
         h("p", { class: "pl-hint" }, "Click a picture, or focus one and use the arrow keys. Dotted is raw x̂₀, solid is what the rule kept."),
         this.probeChart,
         h("table", {}, h("thead", {}, h("tr", {}, ...["", "R", "G", "B"].map((text) => h("th", { scope: "col" }, text)))), this.probeTable));
@@ -481,7 +501,7 @@
       this.microChart = v("svg", { class: "pl-histogram", role: "img", "aria-label": "Histogram of the held step" });
       this.microWords = h("p", { class: "pl-micro-words", role: "status" });
       this.microTitle = h("h3");
-      return h("section", { class: "pl-tool pl-micro" }, this.microTitle,
+      return h("details", { class: "pl-tool pl-micro" }, h("summary", {}, this.microTitle),
         h("p", { class: "pl-hint" }, "Turn the rule's knobs on this stored x̂₀. ", h("b", {}, "This step only:"), " the steps after it are not run again."),
         h("div", { class: "pl-knobs" }, this.microRule, this.microPercentile.row, this.microCap.row),
         h("div", { class: "pl-micro-show" }, this.microPicture.box, this.microMask.box, this.microChart), this.microWords);
@@ -544,7 +564,7 @@
       const stopped = data.kind === "recording" && data.steps.at(-1).step < data.planned;
       const state = data.kind === "live" ? "Sampling" : data.title ? `Recorded run: ${data.title}` : stopped ? "Stopped run" : "Your run";
       const facts = [`w = ${w}`, `seed ${seed}`, `${data.planned} steps`, data.kind === "live" ? data.note : ""].filter(Boolean).join(" · ");
-      this.title.replaceChildren(h("b", {}, state), h("q", {}, prompt), h("span", {}, facts));
+      this.title.replaceChildren(h("b", {}, state), h("q", { title: prompt }, prompt), h("span", {}, facts));
     }
 
     draw() {
@@ -621,11 +641,11 @@
 
     legendOf(view) {
       const swatch = (kind) => h("i", { class: "pl-swatch", style: `background-image:url(${TILES[kind].toDataURL()})` });
-      if (view === "mask") return [swatch("high"), "too high, will be cut to white-hot ", swatch("low"), "too low. The limit is ±1 for none and static, ±s for dynamic."];
+      if (view === "mask") return [swatch("high"), "above the limit", swatch("low"), "below it. The limit is ±1 for none and static, ±s for dynamic."];
       if (view === "difference") return ["Grey is equal; what differs shows as lighter, darker or coloured. Click a picture to compare with it."];
       if (view === "wipe") return ["Drag across the picture, or use the slider: the same step and the same noise, under two rules."];
-      if (view === "parts") return [`What guidance mixes at this step under ${this.track.label}: guided = uncond + w (cond − uncond), before any threshold.`];
-      return ["Below each picture: the guided x̂₀ before its rule, all values of all channels (√ of counts); solid line ±1, dashed ±s, coloured what is cut."];
+      if (view === "parts") return [`Guidance at this step under ${this.track.label}: guided = uncond + w (cond − uncond), before the rule.`];
+      return ["Under each picture: the guided x̂₀ before the rule (√ of counts); solid lines ±1, dashed ±s, in colour what is cut."];
     }
 
     placeProbe(probe) {
@@ -644,11 +664,12 @@
       const { data, at, track } = this, n = data.size ** 2, begin = at * data.length;
       const raw = this.raw(track), cond = track.cond.subarray(begin, begin + data.length);
       const delta = track.delta?.subarray(begin, begin + data.length);
-      const gain = 4;
+      // Late in a run the difference is faint, so it is enlarged by what makes it fill half the range.
+      const gain = delta ? 2 ** Math.max(0, Math.floor(-1 - Math.log2(Math.max(1e-3, share(delta, Math.abs) * 4)))) : 1;
       const of = {
         cond: ["cond", (i) => cond[i]],
         uncond: ["uncond", (i) => cond[i] - (delta?.[i] ?? 0)],
-        difference: [`cond − uncond, × ${gain}`, (i) => gain * (delta?.[i] ?? 0)],
+        difference: [gain > 1 ? `cond − uncond, × ${gain}` : "cond − uncond", (i) => gain * (delta?.[i] ?? 0)],
         guided: [`guided, w = ${track.w}`, (i) => raw[i]],
       };
       for (const part of this.parts) {
@@ -667,7 +688,8 @@
           return { values: track.numbers[curve.name], colour, dash, shape };
         });
         const most = Math.max(curve.floor + curve.room, ...lines.flatMap((line) => line.values));
-        curve.stepAt = drawLines(curve.chart, lines, { ...curve, most, steps, planned: data.planned, at });
+        const { floor, place, show } = curve, middle = place === Math.log ? Math.sqrt(floor * most) : (floor + most) / 2;
+        curve.stepAt = drawLines(curve.chart, lines, { ticks: [floor, middle, most], place, show, steps, planned: data.planned, at });
         curve.values.replaceChildren(...data.tracks.map((track, k) => h("span", { style: `--rule:${style(track.rule)[0]}`, title: track.label },
           mark(track.rule), curve.show(lines[k].values[at]))));
       }
@@ -682,11 +704,11 @@
         rows.kept.push(kept[at]);
         lines.push({ values: raw, colour, dash: "1 3", thin: true }, { values: kept, colour, dash: "", label });
       });
-      const most = Math.max(1.1, ...lines.flatMap((line) => line.values.map(Math.abs)));
+      const most = Math.max(1.6, ...lines.flatMap((line) => line.values.map(Math.abs)));
       this.probeTitle.textContent = `Pixel ${x}, ${y} under ${track.label}`;
-      drawLines(this.probeChart, lines, { steps, planned: data.planned, at, floor: -most, most, show: (value) => value.toFixed(1), band: true });
+      drawLines(this.probeChart, lines, { ticks: [-most, -1, 0, 1, most], place: symlog, show: (value) => number(value, 1), steps, planned: data.planned, at, band: true });
       this.probeTable.replaceChildren(...Object.entries(rows).map(([name, values]) => h("tr", {}, h("th", { scope: "row" }, name),
-        ...values.map((value) => h("td", { "data-value": value }, value.toFixed(3))))));
+        ...values.map((value) => h("td", { "data-value": value }, number(value, 3))))));
     }
 
     drawMicro() {

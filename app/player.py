@@ -34,12 +34,14 @@ def component(value: str | None = None, *, elem_id: str, **kwargs: Any) -> gr.HT
     )
 
 
-def recorded(run: recording.Recording) -> str:
-    """A whole recording, to be played."""
-    return recording.to_json(run)
+def recorded(run: recording.Recording, *, run_id: str = "") -> str:
+    """A whole recording, to be played. Frames of the run ``run_id`` that arrive after it, late, are not shown."""
+    return recording.to_json(run, run=run_id)
 
 
-def live(requests: Mapping[str, Request], frames: Mapping[str, Sequence[Frame]], note: str = "") -> str:
+def live(
+    requests: Mapping[str, Request], frames: Mapping[str, Sequence[Frame]], *, note: str = "", run_id: str = ""
+) -> str:
     """What a run at work shows: the newest step's pictures, and the numbers of all steps so far."""
     first = next(iter(requests.values()))
     size = int(next(iter(frames.values()))[0].raw.shape[-1])
@@ -57,7 +59,7 @@ def live(requests: Mapping[str, Request], frames: Mapping[str, Sequence[Frame]],
         for label, track in frames.items()
     ]
     request = {"prompt": first.prompt, "seed": first.seed}
-    return _safe({"kind": "live", "size": size, "planned": config.steps, "note": note, "request": request,
+    return _safe({"kind": "live", "run": run_id, "size": size, "planned": config.steps, "note": note, "request": request,
                   "largest": largest, "tracks": tracks})  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import random
+import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -16,23 +17,26 @@ from imagen_core import recording, settings
 from imagen_core.cascade import StageResult, compare
 from imagen_core.cascade import generate as cascade_generate
 from imagen_core.recording import Frame
-from imagen_core.settings import CHOICES, CONVENTIONS, DEFAULT_SIZES, DEFAULTS, RANGES, SIDE_BY_SIDE, Request
-from imagen_core.tabletop import vocabulary
-from imagen_core.tabletop.vocabulary import with_article
+from imagen_core.settings import CHOICES, CONVENTIONS, DEFAULT_SIZES, DEFAULTS, RANGES, RULES, SIDE_BY_SIDE, Request
 from imagen_core.types import StepRecord, UserError
 
-from . import link, player, views
-from .handlers import ENGINE, FRAME_SECONDS, QUIET, files, refuse, slider, whole
+from . import builder, link, player, report, views
+from .handlers import FRAME_SECONDS, QUIET, engine, files, folder, refuse, slider, whole
 from .models import Model
+from .pace import about
 
-EXAMPLES = (
-    "a large red sphere to the left of a small blue cube on grass at sunset",
-    "three small orange balls on a chessboard in daylight",
-    "a big shiny purple sphere on marble at night",
-    "a large yellow cone in front of a green cylinder on a wooden table at noon",
-)
+# The recorded runs, which are the examples as well: their prompts and settings are what the controls begin with.
+RECORDED = tuple(recording.SHIPPED)
+OPENING = recording.SHIPPED[RECORDED[0]][1]
+EXAMPLES = tuple(dict.fromkeys(request.prompt for _, request in recording.SHIPPED.values()))
 LATER = DEFAULT_SIZES[1:]
-ADVANCED = {"sampler": "Sampler", "spacing": "Spacing", "guidance_rule": "Guidance rule"}
+ADVANCED = {
+    "sampler": ("Sampler", "one step from x̂₀ to the next level"),
+    "spacing": ("Spacing", "where the steps lie"),
+    "schedule": ("Noise schedule", "trained: as the model learnt it"),
+    "guidance_rule": ("Guidance rule", "how cond and uncond are mixed"),
+    "w_schedule": ("Schedule of w", "how w runs over time"),
+}
 
 
 @dataclass(eq=False)
@@ -44,6 +48,8 @@ class Run:
     requests: dict[str, Request]
     frames: dict[str, list[Frame]] = field(default_factory=dict)
     images: dict[str, Any] = field(default_factory=dict)
+    run_id: str = field(default_factory=lambda: secrets.token_hex(8))
+    stopped: bool = False
 
     @property
     def recording(self) -> recording.Recording:
@@ -74,7 +80,9 @@ def build_request(*controls: Any) -> Request:
 
 def build_whole(
     prompt: str, w: Any, rule: str, percentile: Any, seed: Any, convention: str, count: Any, steps: Any,
-    sampler: str, spacing: str, guidance_rule: str, more: str = "",
+    cap: Any = None, sampler: str = DEFAULTS[64].sampler, spacing: str = DEFAULTS[64].spacing,
+    schedule: str = DEFAULTS[64].schedule, guidance_rule: str = DEFAULTS[64].guidance_rule,
+    w_schedule: str = DEFAULTS[64].w_schedule, more: str = "",
 ) -> Request:  # fmt: skip
     """The controls' values as a request for all stages."""
     base = settings.request(
@@ -88,9 +96,18 @@ def build_whole(
         steps=whole(steps),
         sampler=sampler,
         spacing=spacing,
+        schedule=schedule,
         guidance_rule=guidance_rule,
+        w_schedule=w_schedule,
+        # A rule without a cap leaves the knob alone.
+        options={"cap": cap} if cap is not None and has_cap(rule) else {},
     )
     return link.with_more(base, more)
+
+
+def has_cap(rule: Any) -> bool:
+    """Whether a threshold rule takes a cap on s."""
+    return isinstance(rule, str) and "cap" in settings.hyper_parameters(RULES["threshold"].get(rule, len))
 
 
 # The flat names (link.py) of controls that are called otherwise here.
@@ -103,105 +120,141 @@ def controls_of(request: Request, names: list[str]) -> list[Any]:
     shown = {FLAT.get(name, name) for name in names}
     levels = {f"{stage.name}.aug_level" for stage in request.stages}
     own = {"convention": "paper", "more": link.rest(request, shown | levels)}
-    return [own[name] if name in own else values[FLAT.get(name, name)] for name in names]
+    return [own[name] if name in own else values.get(FLAT.get(name, name)) for name in names]
+
+
+def requests_of(request: Request) -> dict[str, Request]:
+    """The base run under the paper's rules, and under the chosen one where that is another."""
+    return recording.under(request, tuple(dict.fromkeys((*SIDE_BY_SIDE, request.stages[0].threshold))))
 
 
 def generate(model: Model, *controls: Any) -> Iterator[tuple[Any, ...]]:
     """Run the base stage under the paper's rules, and the chosen one, in lockstep.
 
-    Yields (player, gallery, run, both upscale buttons).
+    Yields (player, gallery, run, both upscale buttons, the report's button).
     """
 
     def update(view: Any = None, gallery: Any = None, run: Run | None = None) -> tuple[Any, ...]:
-        buttons = gr.Button(interactive=True) if run and run.images else gr.skip()
-        return (view or gr.skip(), gallery or gr.skip(), run or gr.skip(), buttons, buttons)
+        done = run is not None and bool(run.images)
+        buttons = gr.Button(interactive=True) if done else gr.skip()
+        take = save(run.recording, model.name) if run is not None and done else gr.skip()
+        return (view or gr.skip(), gallery or gr.skip(), run or gr.skip(), buttons, buttons, take)
 
     try:
         request = build_request(*controls)
         if not model.ready:
             yield update(player.waiting("Loading the model …"))
         cascade = model.get()
-        chosen = request.stages[0].threshold
-        rules = tuple(dict.fromkeys((*SIDE_BY_SIDE, chosen)))
-        requests = recording.under(request, rules)
-        run = Run(request, cascade.digest, requests, {rule: [] for rule in rules})
+        requests = requests_of(request)
+        run = Run(request, cascade.digest, requests, {rule: [] for rule in requests})
+        # Handed over at once, and filled as the run goes on: this is what Stop finds.
         yield update(run=run)
-        shown = 0.0
-        for row in model.in_turn(compare(list(requests.values()), cascade)):
-            for rule, event in zip(rules, row):
+        began, shown, steps = time.monotonic(), 0.0, request.stages[0].steps
+        for row in model.in_turn(compare(list(requests.values()), cascade), *requests.values()):
+            for rule, event in zip(requests, row):
                 if isinstance(event, StageResult):
                     run.images[rule] = event.image
                 else:
                     run.frames[rule].append(recording.frame(event))
-            if isinstance(row[0], StepRecord) and time.monotonic() - shown > FRAME_SECONDS:
-                shown = time.monotonic()
-                yield update(player.live(requests, run.frames))
-        pictures = files(run.images[chosen], request, cascade.digest)
+            if run.stopped:
+                return
+            now = time.monotonic()
+            if isinstance(row[0], StepRecord) and now - shown > FRAME_SECONDS:
+                shown, done = now, row[0].index + 1
+                left = f"{about((now - began) / done * (steps - done))} left"
+                yield update(player.live(requests, run.frames, note=left, run_id=run.run_id))
+        kept = run.images[request.stages[0].threshold]
         # Updates that come fast are merged by the browser, so the last one must be complete.
-        yield update(player.recorded(run.recording), pictures, run)
+        yield update(player.recorded(run.recording, run_id=run.run_id), files(kept, request, cascade.digest), run)
     except UserError as error:
         raise refuse(error) from None
 
 
-def stopped(run: Run | None) -> Any:
-    """What a stopped run has shown so far, for the player."""
-    if run is None or run.images or not all(run.frames.values()):
-        return gr.skip()
-    return player.recorded(run.recording)
+def stopped(model: Model, run: Run | None) -> tuple[Any, Any]:
+    """What a stopped run has shown so far: (player, the report's button)."""
+    if run is None:
+        # Stopped before its first step: the recorded run is there again.
+        return opening()
+    if run.images or not all(run.frames.values()):
+        return gr.skip(), gr.skip()
+    run.stopped = True
+    return player.recorded(run.recording, run_id=run.run_id), save(run.recording, model.name)
+
+
+def save(run: recording.Recording, model: str) -> gr.DownloadButton:
+    """The report's button, with a report of this recording behind it."""
+    path = folder() / "imagen-lab-report.html"
+    path.write_text(report.page(run, model), encoding="utf-8")
+    return gr.DownloadButton(value=str(path), interactive=True)
 
 
 def upscale(
-    model: Model, size: int, run: Run | None, rule: str, aug256: Any, aug1024: Any
+    model: Model, size: int, run: Run | None, aug256: Any, aug1024: Any, *controls: Any
 ) -> Iterator[tuple[Any, ...]]:
-    """Carry the picked rule's pictures on to ``size``; yields (preview, gallery)."""
+    """Carry the pictures of the rule that is now picked on to ``size``; yields (preview, gallery)."""
     try:
         if run is None or not run.images:
             raise UserError("upscale: press Generate first; there is no 64 × 64 picture yet")
+        asked = build_whole(*controls)
+        rule = asked.stages[0].threshold
         if rule not in run.images:
-            raise UserError(f"threshold: the run had {', '.join(run.images)}; press Generate for {rule!r:.60}")
+            raise UserError(f"threshold: the run had {', '.join(run.images)}; press Generate for {rule}")
         cascade = model.get()
-        levels = zip(LATER, (aug256, aug1024))
-        later = tuple(replace(DEFAULTS[s], aug_level=level) for s, level in levels if s <= size)
-        base = replace(run.request.stages[0], threshold=rule)
-        request = replace(run.request, stages=(base, *later))
-        steps = {stage.size: stage.steps for stage in later}
+        levels = dict(zip(LATER, (aug256, aug1024)))
+        later = settings.later_stages(size, instead=asked.stages[1:])
+        later = tuple(replace(stage, aug_level=levels[stage.size]) for stage in later)
+        request = replace(run.requests[rule], stages=(run.requests[rule].stages[0], *later))
+        steps = {stage.name: stage.steps for stage in later}
         shown = 0.0
-        for event in model.in_turn(cascade_generate(request, cascade, image=run.images[rule])):
+        for event in model.in_turn(cascade_generate(request, cascade, image=run.images[rule]), request):
             if isinstance(event, StageResult):
                 done = views.message(f"{event.size} × {event.size} in {event.seconds:.1f} s")
                 yield done, files(event.image, request, cascade.digest) if event.size == size else gr.skip()
             elif time.monotonic() - shown > 4 * FRAME_SECONDS:
                 shown = time.monotonic()
-                side = event.z.shape[-1]
-                caption = f"{event.stage}: x̂0 at step {event.index + 1} of {steps[side]}"
+                caption = f"{event.stage}: x̂₀ at step {event.index + 1} of {steps[event.stage]}"
                 # A preview of a megapixel would take longer to send than to compute.
-                small = side <= 256
+                small = event.z.shape[-1] <= 256
                 yield views.preview(event.out.x0_hat, caption) if small else views.message(caption), gr.skip()
     except UserError as error:
         raise refuse(error) from None
 
 
-def opening() -> str:
-    """The recorded run that the page opens with."""
-    name = next(iter(recording.SHIPPED))
+def recorded(name: str) -> tuple[Any, Any]:
+    """A recorded run: (player, the report's button)."""
     try:
-        return player.recorded(recording.load(recording.FOLDER / f"{name}.npz"))
+        run = recording.load(recording.FOLDER / f"{name}.npz")
     except UserError:
-        return player.waiting("Press Generate: three runs from the same noise, under three rules.")
+        return player.waiting("Press Generate: three runs from the same noise, under three rules."), gr.skip()
+    return player.recorded(run), save(run, "tabletop")
+
+
+def opening() -> tuple[Any, Any]:
+    """The recorded run that the page opens with."""
+    return recorded(RECORDED[0])
+
+
+def choose(names: list[str], index: int) -> list[Any]:
+    """An example: its recorded run, and the controls set to what made it."""
+    name = RECORDED[index]
+    return [*recorded(name), *controls_of(recording.SHIPPED[name][1], names)]
+
+
+def cost(model: Model, *controls: Any) -> str:
+    """What Generate will do, and how long that takes."""
+    try:
+        requests = requests_of(build_request(*controls))
+    except UserError as error:
+        return views.note(str(error), wrong=True)
+    steps = next(iter(requests.values())).stages[0].steps
+    seconds = model.pace.seconds(list(requests.values()))
+    time_needed = "" if seconds is None else f", {about(seconds)}"
+    return views.note(f"{len(requests)} rules × {steps} steps from the same noise{time_needed}")
 
 
 def roll() -> int:
     """A fresh seed."""
     return random.randrange(int(RANGES["seed"][1]) + 1)
-
-
-def compose(size: str, material: str, colour: str, shape: str, relation: str, colour2: str, shape2: str, floor: str,
-            light: str) -> str:  # fmt: skip
-    """A prompt from the builder's pick-lists; an empty second shape leaves it out."""
-    parts = [with_article(" ".join(word for word in (size, material, colour, shape) if word))]
-    if shape2:
-        parts += [relation, with_article(" ".join(word for word in (colour2, shape2) if word))]
-    return " ".join([*parts, *(phrase for phrase in (floor, light) if phrase)])
 
 
 def aug_note(size: int, level: Any) -> str:
@@ -215,76 +268,93 @@ def aug_note(size: int, level: Any) -> str:
 
 
 def build(model: Model, demo: gr.Blocks) -> See:
-    """Lay the tab out and wire it."""
-    base = DEFAULTS[64]
+    """Lay the tab out and wire it: the player first, its controls beside it or, on a phone, below it."""
+    first = OPENING.stages[0]
     run, again = gr.State(None, time_to_live=3600), gr.State(0)
-    with gr.Row():
-        with gr.Column(scale=4, min_width=320):
-            prompt = gr.Textbox(
-                EXAMPLES[0], label="Prompt", lines=2, max_lines=4, elem_id="prompt", max_length=settings.MAX_PROMPT
-            )
-            words = gr.HTML(elem_id="words", padding=False)
-            gr.Examples([[example] for example in EXAMPLES], [prompt], label="Examples")
-            w = slider(
-                "guidance", base.guidance, "Guidance weight w", "w = 1 is off; try 10", step=0.25, elem_id="guidance"
-            )
-            rule = gr.Radio(
-                list(CHOICES["threshold"]),
-                value=base.threshold,
-                label="Threshold rule to keep",
-                info="shown beside the paper's three; this one is upscaled",
-                elem_id="rule",
-            )
-            percentile = slider("percentile", base.percentile, "Percentile", "of |x̂0|, sets dynamic's s", step=0.1)
-            with gr.Row():
-                seed = gr.Number(1, label="Seed", precision=0, elem_id="seed", scale=3, min_width=120)
-                dice = gr.Button("New seed", elem_id="dice", scale=2, min_width=110)
-            with gr.Row():
-                go = gr.Button("Generate", variant="primary", elem_id="generate", scale=3)
-                stop = gr.Button("Stop", variant="stop", elem_id="stop", scale=1, min_width=80)
-            with gr.Accordion("Build a prompt", open=False):
-                lists = _pick_lists()
-            with gr.Accordion("Advanced", open=False):
-                count = slider("count", 1, "Pictures", "from seed, seed + 1, …", step=1)
-                steps = slider("steps", base.steps, "Steps", "network evaluations of the 64 × 64 stage", step=1)
-                choices = [
-                    gr.Dropdown(list(CHOICES[name]), value=getattr(base, name), label=label, interactive=True)
-                    for name, label in ADVANCED.items()
-                ]
-                convention = gr.Radio(list(CONVENTIONS), value="paper", label="Guidance convention",
-                                      info="paper: w = 1 is off; ho: (1 + w), so 0 is off")  # fmt: skip
-                more = gr.Textbox("", label="More settings", info="any others, as in a link: gamma=0.3 sr256.steps=20",
-                                  interactive=True, max_length=2000, elem_id="more")  # fmt: skip
-        with gr.Column(scale=9, min_width=340):
+    with gr.Row(elem_id="see"):
+        with gr.Column(scale=10, min_width=340):
             screen = player.component(elem_id="player")
-            with gr.Row():
-                augs, notes = zip(*(_aug_controls(size) for size in LATER))
-            with gr.Row():
-                ups = [gr.Button(f"Upscale to {size}", interactive=False, elem_id=f"upscale-{size}") for size in LATER]
+            with gr.Row(elem_id="next"):
+                ups = [gr.Button(f"Upscale to {size}", interactive=False, elem_id=f"upscale-{size}", min_width=140)
+                       for size in LATER]  # fmt: skip
+                take = gr.DownloadButton("Save as HTML report", interactive=False, elem_id="report", min_width=140)
             preview = gr.HTML(elem_id="preview")
             gallery = gr.Gallery(
                 label="Pictures to keep (PNG, every setting inside)", format="png", columns=2, object_fit="contain",
                 height="auto", interactive=False, elem_id="gallery", buttons=["download", "fullscreen"],
             )  # fmt: skip
+        with gr.Column(scale=4, min_width=320):
+            prompt = gr.Textbox(
+                OPENING.prompt, label="Prompt", lines=2, max_lines=4, elem_id="prompt", max_length=settings.MAX_PROMPT
+            )
+            examples = gr.Dataset(
+                components=[prompt], samples=[[request.prompt] for _, request in recording.SHIPPED.values()],
+                sample_labels=[f"{title}, w = {request.stages[0].guidance:g}" for title, request in
+                               recording.SHIPPED.values()],
+                label="Recorded examples", type="index", elem_id="examples",
+            )  # fmt: skip
+            words = gr.HTML(elem_id="words", padding=False)
+            w = slider("guidance", first.guidance, "Guidance weight w", "1 is off, 5 usual; try 12",
+                       step=0.25, elem_id="guidance")  # fmt: skip
+            rule = gr.Radio(
+                list(CHOICES["threshold"]), value=first.threshold, label="Threshold rule to keep",
+                info="runs beside the paper's three; its picture is kept", elem_id="rule",
+            )  # fmt: skip
+            percentile = slider("percentile", first.percentile, "Percentile", "of |x̂₀|, sets dynamic's s", step=0.1,
+                                elem_id="percentile")  # fmt: skip
+            with gr.Row(equal_height=True):
+                seed = gr.Number(OPENING.seed, label="Seed", precision=0, elem_id="seed", scale=3, min_width=120)
+                dice = gr.Button("New seed", elem_id="dice", scale=2, min_width=110)
+            with gr.Row():
+                go = gr.Button("Generate", variant="primary", elem_id="generate", scale=3, min_width=140)
+                stop = gr.Button("Stop", variant="stop", elem_id="stop", scale=1, min_width=80)
+            price = gr.HTML(views.note(""), elem_id="price")
+            with gr.Accordion("Build a prompt", open=False):
+                lists = builder.pick_lists()
+            with gr.Accordion("Advanced", open=False):
+                advanced, augs, notes = _advanced()
 
     names = list(inspect.signature(build_whole).parameters)
-    controls = dict(zip(names, [prompt, w, rule, percentile, seed, convention, count, steps, *choices, more]))
-    outputs = [screen, gallery, run, *ups]
-    running = gr.on(
-        [go.click, prompt.submit, again.change], partial(generate, model), list(controls.values()), outputs, **ENGINE
-    )
+    controls = dict(zip(names, [prompt, w, rule, percentile, seed, *advanced]))
+    values = list(controls.values())
+    running = gr.on([go.click, prompt.submit, again.change], partial(generate, model), values,
+                    [screen, gallery, run, *ups, take], **engine(price))  # fmt: skip
     upscaling = [
-        button.click(partial(upscale, model, size), [run, rule, *augs], [preview, gallery], **ENGINE)
+        button.click(partial(upscale, model, size), [run, *augs, *values], [preview, gallery], **engine(preview))
         for button, size in zip(ups, LATER)
     ]
-    stop.click(stopped, run, screen, cancels=[running, *upscaling], **QUIET)
+    stop.click(partial(stopped, model), run, [screen, take], cancels=[running, *upscaling], **QUIET)
+    examples.click(partial(choose, names), examples, [screen, take, *values], **QUIET)
     dice.click(roll, None, seed, **QUIET)
     prompt.change(views.words_note, prompt, words, trigger_mode="always_last", **QUIET)
-    gr.on([item.input for item in lists], compose, lists, prompt, **QUIET)
+    gr.on([item.input for item in lists], builder.compose, lists, prompt, **QUIET)
     for size, level, note in zip(LATER, augs, notes):
         level.change(partial(_aug_html, size), level, note, **QUIET)
-    demo.load(opening, None, screen, **QUIET)
+    priced = [control.change for name, control in controls.items() if name not in ("prompt", "seed")]
+    gr.on(priced, partial(cost, model), values, price, trigger_mode="always_last", **QUIET)
+    running.then(partial(cost, model), values, price, **QUIET)
+    demo.load(opening, None, [screen, take], **QUIET)
+    demo.load(partial(cost, model), values, price, **QUIET)
     return See(controls, run, screen, running, again, dict(zip(LATER, augs)))
+
+
+def _advanced() -> tuple[list[Any], list[gr.Slider], list[gr.HTML]]:
+    """What few visitors need: (controls from convention to more in build_whole's order, aug_levels, their notes)."""
+    base = DEFAULTS[64]
+    with gr.Row():
+        steps = slider("steps", base.steps, "Steps", "of the 64 × 64 stage", step=1, elem_id="steps")
+        count = slider("count", 1, "Pictures", "from seed, seed + 1, …", step=1)
+    convention = gr.Radio(list(CONVENTIONS), value="paper", label="Guidance convention",
+                          info="paper: w = 1 is off; ho: (1 + w), so 0 is off")  # fmt: skip
+    cap = gr.Number(None, label="Cap on s", info="of dynamic and channelwise; empty is none", minimum=1, elem_id="cap")
+    choices = [
+        gr.Dropdown(list(CHOICES[name]), value=getattr(base, name), label=label, info=info, interactive=True)
+        for name, (label, info) in ADVANCED.items()
+    ]
+    augs, notes = zip(*(_aug_controls(size) for size in LATER))
+    more = gr.Textbox("", label="More settings", info="any others, as in a link: gamma=0.3 sr256.steps=20",
+                      interactive=True, max_length=2000, elem_id="more")  # fmt: skip
+    return [convention, count, steps, cap, *choices, more], list(augs), list(notes)
 
 
 def _aug_controls(size: int) -> tuple[gr.Slider, gr.HTML]:
@@ -297,30 +367,3 @@ def _aug_controls(size: int) -> tuple[gr.Slider, gr.HTML]:
 
 def _aug_html(size: int, level: float) -> str:
     return f'<p class="lab-aug">{aug_note(size, level)}</p>'
-
-
-def _pick_lists() -> list[gr.Dropdown]:
-    """The builder: first words of every concept, with "nothing" where a part may be left out."""
-
-    def pick(label: str, concepts: vocabulary.Concepts, value: str, *, optional: bool = True) -> gr.Dropdown:
-        phrases = [phrases[0] for phrases in concepts.values()]
-        choices = [("—", "")] * optional + [(phrase, phrase) for phrase in phrases]
-        return gr.Dropdown(choices, value=value, label=label, interactive=True, min_width=110)
-
-    v = vocabulary
-    with gr.Row():
-        first = [
-            pick("Size", v.SIZES, "large"),
-            pick("Material", v.MATERIALS, ""),
-            pick("Colour", v.COLOURS, "red"),
-            pick("Shape", v.SHAPES, "sphere", optional=False),
-        ]
-    with gr.Row():
-        second = [
-            pick("Relation", v.RELATIONS, "to the left of", optional=False),
-            pick("Colour of the second", v.COLOURS, "blue"),
-            pick("Second shape", v.SHAPES, ""),
-        ]
-    with gr.Row():
-        place = [pick("Floor", v.FLOORS, "on grass"), pick("Light", v.LIGHTS, "at sunset")]
-    return [*first, *second, *place]

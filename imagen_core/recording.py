@@ -117,7 +117,8 @@ def make(
     kept = np.unique(np.linspace(0, steps - 1, min(steps, MOST_STEPS)).round().astype(int))
     first = next(iter(requests.values()))
     size = int(next(iter(frames.values()))[0].raw.shape[-1])
-    tracks, blobs = [], {}
+    tracks: list[dict[str, Any]] = []
+    blobs: dict[str, bytes] = {}
     for label, request in requests.items():
         config = next(stage for stage in request.stages if stage.size == size)
         track, arrays = _track(label, config, [frames[label][i] for i in kept])
@@ -204,10 +205,10 @@ def unpack(recording: Recording, name: str) -> np.ndarray:
     return steps.astype(np.float32) * (track["scales"][kind] / 127)
 
 
-def to_json(recording: Recording) -> str:
-    """A recording as the player takes it: the header with the arrays inside, safe within any HTML."""
+def to_json(recording: Recording, **more: str) -> str:
+    """A recording as the player takes it: the header, and ``more``, with the arrays inside, safe within any HTML."""
     blobs = {name: base64.b64encode(data).decode() for name, data in recording.blobs.items()}
-    return json.dumps({"kind": "recording", **recording.header, "blobs": blobs}).replace("<", "\\u003c")
+    return json.dumps({"kind": "recording", **recording.header, **more, "blobs": blobs}).replace("<", "\\u003c")
 
 
 def save(recording: Recording, path: Path) -> None:

@@ -9,7 +9,7 @@ import gradio as gr
 import pytest
 from PIL import Image
 
-from app import see, views
+from app import builder, see, views
 from app.models import Model
 from imagen_core import png
 from imagen_core.settings import DEFAULTS, SIDE_BY_SIDE
@@ -78,13 +78,13 @@ def test_bad_controls_are_one_line(model: Model, field: str, wrong: object) -> N
 
 def test_upscale_needs_a_base_and_gives_the_size(model: Model) -> None:
     with pytest.raises(gr.Error, match="press Generate first"):
-        list(see.upscale(model, 256, None, "dynamic", 0.1, 0.1))
+        list(see.upscale(model, 256, None, 0.1, 0.1, *controls()))
     finished = list(see.generate(model, *controls()))[-1][2]
     with pytest.raises(gr.Error, match="aug_level"):
-        list(see.upscale(model, 256, finished, "dynamic", 1.5, 0.1))
-    with pytest.raises(gr.Error, match="press Generate for 'squash'"):
-        list(see.upscale(model, 256, finished, "squash", 0.1, 0.1))
-    updates = list(see.upscale(model, 256, finished, "static", 0.2, 0.1))
+        list(see.upscale(model, 256, finished, 1.5, 0.1, *controls()))
+    with pytest.raises(gr.Error, match="press Generate for squash"):
+        list(see.upscale(model, 256, finished, 0.1, 0.1, *controls(rule="squash")))
+    updates = list(see.upscale(model, 256, finished, 0.2, 0.1, *controls(rule="static")))
     file = updates[-1][1][0][0]
     assert Image.open(file).size == (256, 256)
     asked, _ = png.read_settings(Path(file).read_bytes())
@@ -106,9 +106,9 @@ def test_unknown_words_are_pointed_out_and_escaped() -> None:
 
 
 def test_the_builder_makes_prompts_the_model_knows() -> None:
-    built = see.compose("large", "shiny", "orange", "cube", "behind", "", "cone", "on sand", "at night")
+    built = builder.compose("large", "shiny", "orange", "cube", "behind", "", "cone", "on sand", "at night")
     assert built == "a large shiny orange cube behind a cone on sand at night"
-    assert see.compose("", "", "orange", "cube", "behind", "", "", "", "") == "an orange cube"
+    assert builder.compose("", "", "orange", "cube", "behind", "", "", "", "") == "an orange cube"
     assert views.words_note(built) == ""
 
 

@@ -1,0 +1,69 @@
+"""The stand-alone report: one HTML file with the player and a recording inside, which opens from disk, offline."""
+
+from __future__ import annotations
+
+import html
+import json
+
+from imagen_core import settings
+from imagen_core.recording import Recording, to_json
+
+from . import player, reproduce
+
+# Forbids everything but what is inside the file: a report cannot ask the network for anything.
+POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+STYLE = """
+body { margin: 0; background: var(--lab-paper); color: var(--lab-ink); font-family: system-ui, sans-serif; }
+main { max-width: 1080px; margin: 0 auto; padding: 1.2rem 1.2rem 3rem; }
+h1 { font-size: 1.35rem; letter-spacing: -.01em; margin: 0 0 1rem; }
+h2 { font-size: 1rem; margin: 2rem 0 .4rem; }
+pre { background: var(--lab-wash); border-radius: 8px; padding: .8rem 1rem; font-size: .82rem;
+  white-space: pre-wrap; overflow-wrap: anywhere; }
+"""
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body>
+<main>
+<h1>{title}</h1>
+<noscript>This report plays a recorded run with JavaScript, which is switched off here.</noscript>
+<div id="player"></div>
+<h2>The same pictures again</h2>
+<pre>{command}</pre>
+<pre>weights {weights}
+{settings}</pre>
+</main>
+<script type="application/json" id="recording">{recording}</script>
+<script>{script}</script>
+<script>
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const follow = () => document.documentElement.classList.toggle("dark", dark.matches);
+dark.addEventListener("change", follow);
+follow();
+const text = document.getElementById("recording").textContent;
+ImagenPlayer.mount(document.getElementById("player"), () => text, () => {{}});
+</script>
+</body>
+</html>
+"""
+
+
+def page(run: Recording, model: str = "tabletop") -> str:
+    """A recording as one self-contained HTML document; everything a person typed is escaped."""
+    request, _ = settings.from_json(json.dumps(run.header["request"]))
+    return PAGE.format(
+        policy=POLICY,
+        title=f"Imagen Lab: {html.escape(request.prompt)}",
+        style=player.STYLE.read_text(encoding="utf-8") + STYLE,
+        command=html.escape(reproduce.command_line(request, model)),
+        weights=html.escape(run.header["weights"]),
+        settings=html.escape(json.dumps(run.header["request"], indent=1, ensure_ascii=False)),
+        recording=to_json(run),
+        script=player.SCRIPT,
+    )
