@@ -252,7 +252,7 @@ def test_look_gives_numbers_and_files_that_agree_with_the_engine(model: Model, r
 
 def test_the_last_frame_is_the_picture(model: Model) -> None:
     """The animation is lossless: its last panel, shrunk to its own pixels, is the run's picture."""
-    requests = see.requests_of(SHORT)
+    requests = see.requests_of(inspect_tab.first_of(SHORT))
     frames = {}
     for rule, asked in requests.items():
         events = list(generate(asked, model.get()))
