@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 
@@ -12,22 +13,11 @@ from PIL import Image
 from app import builder, see, views
 from app.models import Model
 from imagen_core import png
-from imagen_core.settings import DEFAULTS, SIDE_BY_SIDE
+from imagen_core.settings import DEFAULTS, SIDE_BY_SIDE, request
 from imagen_core.types import UserError
 
-CONTROLS = {
-    "prompt": "a red ball",
-    "w": 5.0,
-    "rule": "dynamic",
-    "percentile": 99.5,
-    "seed": 7,
-    "convention": "paper",
-    "count": 1,
-    "steps": 3,
-    "sampler": "dpmpp_2m",
-    "spacing": "trailing",
-    "guidance_rule": "cfg",
-}
+NAMES = list(inspect.signature(see.build_whole).parameters)
+CONTROLS = dict(zip(NAMES, see.controls_of(request("a red ball", seed=7, steps=3), NAMES)))
 
 
 @pytest.fixture(scope="module")
