@@ -307,7 +307,7 @@ def build(model: Model, build_request: Build, controls: list[Any], runs: gr.Stat
         levels = gr.Textbox(LEVELS, label="aug_levels", info=f"up to {MOST_LEVELS}, each from 0 to 1", interactive=True,
                             scale=3, min_width=180, max_length=100, elem_id="sweep-levels")  # fmt: skip
         go = gr.Button("Sweep from the same noise", elem_id="sweep-go", scale=2, min_width=180, elem_classes="lab-end")
-    cost = gr.HTML(elem_id="cascade-cost")
+    cost = gr.HTML(elem_id="cascade-cost", elem_classes="lab-queue")
     status = gr.HTML(elem_id="cascade-status")
     pick = gr.Radio([], label="Take a level", visible=False, interactive=True, elem_id="sweep-pick")
     shown = tiles.component(elem_id="cascade-tiles")

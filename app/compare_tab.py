@@ -151,7 +151,7 @@ def build(model: Model, build_request: Build, controls: list[Any], runs: gr.Stat
     with gr.Row():
         go = gr.Button("Draw the grid", variant="primary", elem_id="grid-go", scale=3)
         stop = gr.Button("Stop", variant="stop", elem_id="grid-stop", scale=1, min_width=80)
-    cost = gr.HTML(elem_id="grid-cost")
+    cost = gr.HTML(elem_id="grid-cost", elem_classes="lab-queue")
     status = gr.HTML(elem_id="grid-status")
     shown = tiles.component(elem_id="grid")
     made = gr.File(label="The grid as PNG, its numbers as CSV", file_count="multiple", interactive=False, visible=False,

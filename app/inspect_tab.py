@@ -173,7 +173,7 @@ def build(
             with gr.Row():
                 go = gr.Button("Numbers and files", variant="primary", elem_id="inspect-go", scale=3)
                 stop = gr.Button("Stop", variant="stop", elem_id="inspect-stop", scale=1, min_width=80)
-            price = gr.HTML(elem_id="inspect-cost")
+            price = gr.HTML(elem_id="inspect-cost", elem_classes="lab-queue")
             status = gr.HTML(elem_id="inspect-status")
             files = gr.File(label="Files", file_count="multiple", interactive=False, visible=False,
                             elem_id="inspect-files")  # fmt: skip
