@@ -15,10 +15,10 @@ import gradio as gr
 from imagen_core import png, recording, trace
 from imagen_core.cascade import compare
 from imagen_core.recording import Frame
-from imagen_core.settings import SIDE_BY_SIDE, Request
+from imagen_core.settings import Request
 from imagen_core.types import StepRecord, UserError
 
-from . import exports, figures, link, reproduce, session, tiles, views
+from . import exports, link, reproduce, see, session, tiles, views
 from .handlers import QUIET, engine, folder, refuse, warn
 from .models import Model
 from .pace import about
@@ -32,10 +32,9 @@ NOW = "now"
 CONTROLS_NOW = ("The settings on See it, as they are now", NOW)
 
 
-def requests_of(request: Request) -> dict[str, Request]:
-    """The base run of a request's first picture under the paper's rules and its own."""
-    first = Request(request.prompt, request.seed, stages=request.stages[:1])
-    return recording.under(first, tuple(dict.fromkeys((*SIDE_BY_SIDE, request.stages[0].threshold))))
+def first_of(request: Request) -> Request:
+    """The base run of a request's first picture."""
+    return Request(request.prompt, request.seed, stages=request.stages[:1])
 
 
 def asked(build_request: Build, runs: Runs, key: Any, controls: tuple[Any, ...]) -> Request:
@@ -53,7 +52,7 @@ def look(model: Model, build_request: Build, runs: Runs, key: Any, *controls: An
         if not model.ready:
             yield views.message("Loading the model …"), gr.skip(), gr.skip(), gr.skip()
         cascade = model.get()
-        requests = requests_of(request)
+        requests = see.requests_of(first_of(request))
         frames: dict[str, list[Frame]] = {rule: [] for rule in requests}
         kept = request.stages[0].threshold
         recorder = trace.Recorder(requests[kept], cascade.digest)
@@ -83,6 +82,9 @@ def _short(row: dict[str, Any]) -> dict[str, Any]:
 
 def take_away(frames: exports.Frames, request: Request, recorded: trace.Trace) -> list[Path]:
     """Everything a run can be taken home as: two figures as PNG and SVG, WebP, GIF, CSV and NPZ."""
+    # Here, so that the page answers before matplotlib is there.
+    from . import figures
+
     place = folder()
     made = figures.save(figures.film_strip(frames, request), place, "film-strip")
     made += figures.save(figures.saturation_report(frames, request), place, "saturation")
@@ -112,7 +114,7 @@ def recipe(model: Model, build_request: Build, runs: Runs, key: Any, *controls: 
 def cost(model: Model, build_request: Build, runs: Runs, key: Any, *controls: Any) -> str:
     """How long looking will take."""
     try:
-        requests = requests_of(asked(build_request, runs, key, controls))
+        requests = see.requests_of(first_of(asked(build_request, runs, key, controls)))
     except UserError as error:
         return views.note(str(error), wrong=True)
     seconds = model.pace.seconds(list(requests.values()))

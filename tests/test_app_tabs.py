@@ -252,7 +252,7 @@ def test_look_gives_numbers_and_files_that_agree_with_the_engine(model: Model, r
 
 def test_the_last_frame_is_the_picture(model: Model) -> None:
     """The animation is lossless: its last panel, shrunk to its own pixels, is the run's picture."""
-    requests = inspect_tab.requests_of(SHORT)
+    requests = see.requests_of(inspect_tab.first_of(SHORT))
     frames = {}
     for rule, asked in requests.items():
         events = list(generate(asked, model.get()))
@@ -268,7 +268,7 @@ def test_figures_take_any_prompt(model: Model) -> None:
     asked = replace(SHORT, prompt="$\\frac{1}{0}$ <b> & \n 球 " + "x" * 200)
     frames = {
         rule: [inspect_tab.recording.frame(e) for e in generate(one, model.get()) if not isinstance(e, StageResult)]
-        for rule, one in inspect_tab.requests_of(asked).items()
+        for rule, one in see.requests_of(inspect_tab.first_of(asked)).items()
     }
     file = io.BytesIO()
     figures.film_strip(frames, asked).savefig(file, format="svg")
