@@ -19,7 +19,7 @@ from imagen_core.settings import Request
 from imagen_core.types import StepRecord, UserError
 
 from . import exports, link, reproduce, see, session, tiles, views
-from .handlers import QUIET, engine, folder, refuse, warn
+from .handlers import QUIET, WAKING, engine, folder, refuse, warn
 from .models import Model
 from .pace import about
 from .session import Build, Runs
@@ -190,16 +190,17 @@ def build(
                          elem_id="inspect-link")  # fmt: skip
     command = gr.Textbox(label="Command line", interactive=False, buttons=["copy"], lines=2, max_lines=6,
                          elem_id="inspect-command")  # fmt: skip
-    code = gr.Code(label="Python", language="python", interactive=False, elem_id="inspect-python")
+    # Without a language, because the colours of one are too pale for text.
+    code = gr.Code(label="Python", language=None, interactive=False, elem_id="inspect-python")
     with gr.Accordion("From a program: the API", open=False):
         gr.HTML(api_help(functions))
-        gr.Code(CLIENT, language="python", label="gradio_client", interactive=False)
+        gr.Code(CLIENT, language=None, label="gradio_client", interactive=False)
 
     inputs = [runs, key, *controls]
     looking = go.click(partial(look, model, build_request), inputs, [status, table, strips, files],
                        **engine(price))  # fmt: skip
     stop.click(None, None, None, cancels=[looking], api_visibility="private")
-    upload.change(partial(dropped, model), upload, [inside, found, apply], **QUIET)
+    upload.change(partial(dropped, model), upload, [inside, found, apply], **WAKING)
 
     def refresh(trigger: Callable[..., Any]) -> None:
         """Bring recipe and price up to date at an event."""

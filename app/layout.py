@@ -39,6 +39,14 @@ THEME = gr.themes.Base(
     block_title_text_color_dark="#e8edf3",
     body_text_color_subdued="#4a5666",
     body_text_color_subdued_dark="#b3bfcc",
+    link_text_color="#00619a",
+    link_text_color_dark="#6cc0f2",
+    link_text_color_hover="#00507f",
+    link_text_color_hover_dark="#8fd0f7",
+    link_text_color_visited="#00619a",
+    link_text_color_visited_dark="#6cc0f2",
+    link_text_color_active="#00619a",
+    link_text_color_active_dark="#6cc0f2",
     input_placeholder_color="#5c6877",
     input_placeholder_color_dark="#a3afbc",
 )
@@ -86,13 +94,13 @@ def build(model: Model) -> gr.Blocks:
             """Run a cell of the grid on See it."""
             return _open(names, grid_plan, getattr(event, "key", None))
 
-        apply.click(partial(_apply, names), found, [*targets, tabs], **QUIET)
+        apply.click(partial(_apply, names), found, [*targets, tabs], **WAKING)
         grid.click(open_cell, plan, [*targets, tabs, seen.again], **WAKING)
         cascade.select(*price, **QUIET)
         compare.select(*cost, **QUIET)
         refresh(inspect.select)
         demo.load(partial(_status, model), None, status, show_progress="hidden", api_visibility="private")
-        demo.load(follow, None, targets, **QUIET)
+        demo.load(follow, None, targets, **WAKING)
         for name, function in api.functions(model).items():
             queued = {"concurrency_id": "engine", "concurrency_limit": 1} if name != "describe" else {"queue": False}
             gr.api(function, api_name=name, **queued)

@@ -59,8 +59,8 @@ def live(
         for label, track in frames.items()
     ]
     request = {"prompt": first.prompt, "seed": first.seed}
-    return _safe({"kind": "live", "run": run_id, "size": size, "planned": config.steps, "note": note, "request": request,
-                  "largest": largest, "tracks": tracks})  # fmt: skip
+    return _safe({"kind": "live", "run": run_id, "size": size, "planned": config.steps, "note": note,
+                  "request": request, "largest": largest, "tracks": tracks})  # fmt: skip
 
 
 def waiting(note: str) -> str:
