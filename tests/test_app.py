@@ -24,9 +24,13 @@ CONTROLS = {
     "convention": "paper",
     "count": 1,
     "steps": 3,
+    "cap": "",
     "sampler": "dpmpp_2m",
     "spacing": "trailing",
+    "schedule": "trained",
     "guidance_rule": "cfg",
+    "w_schedule": "constant",
+    "more": "",
 }
 
 
