@@ -270,6 +270,7 @@
   class Player {
     constructor(root) {
       this.root = root;
+      root.player = this;
       this.view = "side";
       this.at = 0;
       this.selected = null;

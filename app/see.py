@@ -45,6 +45,7 @@ class Run:
 
     request: Request
     weights: str
+    model: str
     requests: dict[str, Request]
     frames: dict[str, list[Frame]] = field(default_factory=dict)
     images: dict[str, Any] = field(default_factory=dict)
@@ -80,7 +81,7 @@ def build_request(*controls: Any) -> Request:
 
 def build_whole(
     prompt: str, w: Any, rule: str, percentile: Any, seed: Any, convention: str, count: Any, steps: Any,
-    cap: Any = None, sampler: str = DEFAULTS[64].sampler, spacing: str = DEFAULTS[64].spacing,
+    cap: Any = "", sampler: str = DEFAULTS[64].sampler, spacing: str = DEFAULTS[64].spacing,
     schedule: str = DEFAULTS[64].schedule, guidance_rule: str = DEFAULTS[64].guidance_rule,
     w_schedule: str = DEFAULTS[64].w_schedule, more: str = "",
 ) -> Request:  # fmt: skip
@@ -100,7 +101,7 @@ def build_whole(
         guidance_rule=guidance_rule,
         w_schedule=w_schedule,
         # A rule without a cap leaves the knob alone.
-        options={"cap": cap} if cap is not None and has_cap(rule) else {},
+        options={"cap": link.read("cap", cap)} if isinstance(cap, str) and cap.strip() and has_cap(rule) else {},
     )
     return link.with_more(base, more)
 
@@ -119,8 +120,8 @@ def controls_of(request: Request, names: list[str]) -> list[Any]:
     values = link.flat(request)
     shown = {FLAT.get(name, name) for name in names}
     levels = {f"{stage.name}.aug_level" for stage in request.stages}
-    own = {"convention": "paper", "more": link.rest(request, shown | levels)}
-    return [own[name] if name in own else values.get(FLAT.get(name, name)) for name in names]
+    own = {"convention": "paper", "cap": link.write(values.get("cap", "")), "more": link.rest(request, shown | levels)}
+    return [own[name] if name in own else values[FLAT.get(name, name)] for name in names]
 
 
 def requests_of(request: Request) -> dict[str, Request]:
@@ -137,7 +138,7 @@ def generate(model: Model, *controls: Any) -> Iterator[tuple[Any, ...]]:
     def update(view: Any = None, gallery: Any = None, run: Run | None = None) -> tuple[Any, ...]:
         done = run is not None and bool(run.images)
         buttons = gr.Button(interactive=True) if done else gr.skip()
-        take = save(run.recording, model.name) if run is not None and done else gr.skip()
+        take = save(run.recording, run.model) if run is not None and done else gr.skip()
         return (view or gr.skip(), gallery or gr.skip(), run or gr.skip(), buttons, buttons, take)
 
     try:
@@ -146,7 +147,7 @@ def generate(model: Model, *controls: Any) -> Iterator[tuple[Any, ...]]:
             yield update(player.waiting("Loading the model …"))
         cascade = model.get()
         requests = requests_of(request)
-        run = Run(request, cascade.digest, requests, {rule: [] for rule in requests})
+        run = Run(request, cascade.digest, model.name, requests, {rule: [] for rule in requests})
         # Handed over at once, and filled as the run goes on: this is what Stop finds.
         yield update(run=run)
         began, shown, steps = time.monotonic(), 0.0, request.stages[0].steps
@@ -170,7 +171,7 @@ def generate(model: Model, *controls: Any) -> Iterator[tuple[Any, ...]]:
         raise refuse(error) from None
 
 
-def stopped(model: Model, run: Run | None) -> tuple[Any, Any]:
+def stopped(run: Run | None) -> tuple[Any, Any]:
     """What a stopped run has shown so far: (player, the report's button)."""
     if run is None:
         # Stopped before its first step: the recorded run is there again.
@@ -178,7 +179,7 @@ def stopped(model: Model, run: Run | None) -> tuple[Any, Any]:
     if run.images or not all(run.frames.values()):
         return gr.skip(), gr.skip()
     run.stopped = True
-    return player.recorded(run.recording, run_id=run.run_id), save(run.recording, model.name)
+    return player.recorded(run.recording, run_id=run.run_id), save(run.recording, run.model)
 
 
 def save(run: recording.Recording, model: str) -> gr.DownloadButton:
@@ -323,7 +324,7 @@ def build(model: Model, demo: gr.Blocks) -> See:
         button.click(partial(upscale, model, size), [run, *augs, *values], [preview, gallery], **engine(preview))
         for button, size in zip(ups, LATER)
     ]
-    stop.click(partial(stopped, model), run, [screen, take], cancels=[running, *upscaling], **QUIET)
+    stop.click(stopped, run, [screen, take], cancels=[running, *upscaling], **QUIET)
     examples.click(partial(choose, names), examples, [screen, take, *values], **QUIET)
     dice.click(roll, None, seed, **QUIET)
     prompt.change(views.words_note, prompt, words, trigger_mode="always_last", **QUIET)
@@ -346,7 +347,8 @@ def _advanced() -> tuple[list[Any], list[gr.Slider], list[gr.HTML]]:
         count = slider("count", 1, "Pictures", "from seed, seed + 1, …", step=1)
     convention = gr.Radio(list(CONVENTIONS), value="paper", label="Guidance convention",
                           info="paper: w = 1 is off; ho: (1 + w), so 0 is off")  # fmt: skip
-    cap = gr.Number(None, label="Cap on s", info="of dynamic and channelwise; empty is none", minimum=1, elem_id="cap")
+    cap = gr.Textbox("", label="Cap on s", info="of dynamic and channelwise; empty is none", interactive=True,
+                     max_length=12, elem_id="cap")  # fmt: skip
     choices = [
         gr.Dropdown(list(CHOICES[name]), value=getattr(base, name), label=label, info=info, interactive=True)
         for name, (label, info) in ADVANCED.items()

@@ -75,7 +75,9 @@ class Frame:
 
     def histogram(self, most: float, bins: int = 64) -> list[int]:
         """Counts of the raw estimate's values over [-most, most] in equal bins."""
-        counts: list[int] = np.histogram(self.raw.astype(np.float32), bins, (-most, most))[0].tolist()
+        # The largest value may have been rounded up.
+        values = np.clip(self.raw.astype(np.float32), -most, most)
+        counts: list[int] = np.histogram(values, bins, (-most, most))[0].tolist()
         return counts
 
 

@@ -81,11 +81,11 @@ def test_from_prompt_to_upscaled_picture(page) -> None:
 
 
 def test_frames_come_while_the_run_is_at_work(page) -> None:
-    few_steps(page, 60)
+    few_steps(page, 30)
     page.locator("#generate").click()
     page.locator(".pl[data-kind=live]").wait_for()
     assert page.locator(".pl-scrubber").is_disabled()
-    page.locator(".pl[data-kind=recording] .pl-counter", has_text="60 / 60").wait_for()
+    page.locator(".pl[data-kind=recording] .pl-counter", has_text="30 / 30").wait_for()
     assert page.locator(".pl-scrubber").is_enabled()
 
 
