@@ -59,13 +59,8 @@ def live(
         for label, track in frames.items()
     ]
     request = {"prompt": first.prompt, "seed": first.seed}
-<<<<<<< HEAD
-    return _safe({"kind": "live", "run": run_id, "size": size, "planned": config.steps, "note": note,
-                  "request": request, "largest": largest, "tracks": tracks})  # fmt: skip
-=======
     facts = {"run": run_id, "size": size, "planned": config.steps, "note": note, "request": request}
     return _safe({"kind": "live", **facts, "largest": largest, "tracks": tracks})
->>>>>>> player
 
 
 def waiting(note: str) -> str:
