@@ -159,6 +159,17 @@ client.view_api()                # every function, argument, range and default
 """
 
 
+# How the host of this page opens another model; a visitor cannot, since it may take tens of gigabytes.
+ANOTHER = """# The page of a cascade of this project, and of the shipped one beside it
+python app.py --model FOLDER
+
+# DeepFloyd IF, the open Imagen: accept its licence on its page at huggingface.co, set HF_TOKEN, then
+pip install -r requirements-deepfloyd.txt
+python -m imagen_core info --model DeepFloyd/IF-I-XL-v1.0      # what it needs, before anything is loaded
+python app.py --model DeepFloyd/IF-I-XL-v1.0
+"""
+
+
 def build(
     model: Model, build_request: Build, controls: list[Any], runs: gr.State,
     functions: dict[str, Callable[..., Any]],
@@ -195,6 +206,8 @@ def build(
     with gr.Accordion("From a program: the API", open=False):
         gr.HTML(api_help(functions))
         gr.Code(CLIENT, language=None, label="gradio_client", interactive=False)
+    with gr.Accordion("Another model", open=False):
+        gr.Code(ANOTHER, language=None, label="On the machine that serves this page", interactive=False)
 
     inputs = [runs, key, *controls]
     looking = go.click(partial(look, model, build_request), inputs, [status, table, strips, files],

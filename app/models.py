@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -27,6 +28,16 @@ class Model:
         self._lock = threading.Lock()
         self._busy = threading.Lock()
         self._take(name)
+
+    @property
+    def label(self) -> str:
+        """The model's name without owner or folders; a cascade of several goes by its first."""
+        return re.sub(r"[^\w.-]+", " ", self.name.partition(",")[0].rstrip("/").rpartition("/")[2])[:40] or "model"
+
+    @property
+    def slug(self) -> str:
+        """The label as the last part of an address."""
+        return re.sub(r"[^a-z0-9]+", "-", self.label.lower()).strip("-") or "model"
 
     def use(self, name: str) -> None:
         """Take another model; it is loaded when :meth:`start` or :meth:`get` is first called.

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from app import builder, see, views
+from app.layout import build
 from app.models import Model
 from imagen_core import png
 from imagen_core.settings import DEFAULTS, SIDE_BY_SIDE, request
@@ -106,3 +107,24 @@ def test_aug_note_says_what_a_level_does() -> None:
     assert "untouched" in see.aug_note(256, 0.0)
     assert f"{DEFAULTS[256].aug_sigma:.3f}" in see.aug_note(256, DEFAULTS[256].aug_level)
     assert see.aug_note(256, 7) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "slug"),
+    [
+        ("tabletop", "tabletop", "tabletop"),
+        ("/home/me/My Model/", "My Model", "my-model"),
+        ("DeepFloyd/IF-I-XL-v1.0,DeepFloyd/IF-II-L-v1.0", "IF-I-XL-v1.0", "if-i-xl-v1-0"),
+        ("..", "..", "model"),
+    ],
+)
+def test_a_model_has_a_short_name_and_an_address(name: str, label: str, slug: str) -> None:
+    assert (Model(name).label, Model(name).slug) == (label, slug)
+
+
+def test_two_models_have_a_page_each(model: Model, tiny_folder: Path) -> None:
+    demo = build(model, Model("tabletop"))
+    assert [page[0] for page in demo.pages] == ["", "tabletop"]
+    # Only the first answers programs.
+    names = [fn.api_name for fn in demo.fns.values() if fn.api_visibility == "public"]
+    assert names == ["sample", "compare", "sweep_augmentation", "describe"]
