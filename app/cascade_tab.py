@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -135,7 +134,7 @@ def _strip(made: list[str]) -> str:
 
 def received(low_res: Any, config: StageConfig) -> str:
     """The tile of what a super-resolution stage is conditioned on."""
-    return tiles.tile(low_res[0], f"What SR {config.size} receives", level_facts(config), noisy=True)
+    return tiles.tile(low_res[0], f"What SR {config.size} receives", views.level_facts(config), noisy=True)
 
 
 def result(image: Any, scores: Scores, config: StageConfig, badges: Sequence[str] = ()) -> str:
@@ -143,12 +142,6 @@ def result(image: Any, scores: Scores, config: StageConfig, badges: Sequence[str
     title = f"{config.size} × {config.size}, aug_level {config.aug_level:g}"
     facts = f"consistency {scores.consistency:.1f} dB · sharpness {scores.sharpness:.4f}"
     return tiles.tile(image[0], title, facts, badges=badges)
-
-
-def level_facts(config: StageConfig) -> str:
-    """What an aug_level does: the noise's σ and the signal-to-noise ratio."""
-    ratio = "∞ (untouched)" if math.isinf(config.aug_snr) else f"{config.aug_snr:.3g}"
-    return f"aug_level {config.aug_level or 0:g} · σ = {config.aug_sigma:.3f} · SNR = {ratio}"
 
 
 def levels_in(text: Any) -> list[float]:
@@ -232,14 +225,15 @@ def badges(levels: Sequence[float], scores: Sequence[Scores]) -> list[list[str]]
     return [["most faithful"] * (i == faithful) + ["sharpest"] * (i == sharp) for i in range(len(levels))]
 
 
-def take(picked: Any) -> tuple[Any, Any]:
-    """A level picked from a sweep, put on the slider of its stage: updates of (SR 256, SR 1024)."""
+def take(picked: Any) -> tuple[Any, ...]:
+    """A level picked from a sweep, put on its stage's slider here and on See it: updates of SR 256, SR 1024, twice."""
     size, colon, text = str(picked).partition(":")
     try:
         level = levels_in(text)[0] if colon and size in map(str, LATER) else None
     except UserError:
         level = None
-    return tuple(gr.Slider(value=level) if level is not None and size == str(s) else gr.skip() for s in LATER)  # type: ignore[return-value]
+    updates = [gr.Slider(value=level) if level is not None and size == str(s) else gr.skip() for s in LATER]
+    return (*updates, *updates)
 
 
 def estimate(model: Model, build_request: Build, size: Any, levels: Any, *controls: Any) -> str:
@@ -268,16 +262,13 @@ class _Steps:
         self.result = yield from self._generator
 
 
-def aug_note(size: int, level: Any) -> str:
-    """What the level on a slider does, as a quiet line."""
-    try:
-        return views.note(level_facts(replace(DEFAULTS[size], aug_level=level)))
-    except UserError as error:
-        return views.note(str(error), wrong=True)
+def build(
+    model: Model, build_request: Build, controls: list[Any], runs: gr.State, twins: list[gr.Slider]
+) -> tuple[Any, ...]:
+    """Lay the tab out and wire it, its sliders kept in step with their ``twins`` on See it.
 
-
-def build(model: Model, build_request: Build, controls: list[Any], runs: gr.State) -> tuple[Any, ...]:
-    """Lay the tab out and wire it; returns the picture list, the sliders, and what keeps the estimate right."""
+    Returns the picture list, the sliders, and the event's parts that keep the estimate right.
+    """
     gr.HTML(
         '<p class="lab-lead">Each super-resolution stage is given the picture before it, enlarged and <b>noised on '
         "purpose</b>: trained so, it forgives that picture's flaws. Too little noise keeps them, too much loses the "
@@ -295,7 +286,7 @@ def build(model: Model, build_request: Build, controls: list[Any], runs: gr.Stat
                 level = DEFAULTS[size].aug_level or 0.0
                 augs.append(slider("aug_level", level, f"aug_level of SR {size}", "the paper's best lie at 0.1 to 0.3",
                                    step=0.01, elem_id=f"cascade-aug-{size}"))  # fmt: skip
-                notes.append(gr.HTML(aug_note(size, level)))
+                notes.append(gr.HTML(views.aug_note(size, level)))
     with gr.Row():
         ups = [
             gr.Button(f"Upscale to {size}", variant="primary", elem_id=f"cascade-up-{size}", scale=2) for size in LATER
@@ -325,9 +316,12 @@ def build(model: Model, build_request: Build, controls: list[Any], runs: gr.Stat
         )
     )
     stop.click(None, None, None, cancels=working, api_visibility="private")
-    pick.input(take, pick, augs, **QUIET)
+    pick.input(take, pick, [*augs, *twins], **QUIET)
     for size, aug, note in zip(LATER, augs, notes):
-        aug.change(partial(aug_note, size), aug, note, **QUIET)
+        aug.change(partial(views.aug_note, size), aug, note, **QUIET)
+    for aug, twin in zip(augs, twins):
+        aug.input(None, aug, twin, js="x => x", **QUIET)
+        twin.input(None, twin, aug, js="x => x", **QUIET)
     cheap = (partial(estimate, model, build_request), [at, levels, *controls], cost)
     gr.on([at.change, levels.change], *cheap, **QUIET)
     return key, augs, cheap

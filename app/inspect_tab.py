@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -15,7 +16,7 @@ import gradio as gr
 from imagen_core import png, recording, trace
 from imagen_core.cascade import compare
 from imagen_core.recording import Frame
-from imagen_core.settings import Request
+from imagen_core.settings import DEFAULT_SIZES, Request
 from imagen_core.types import StepRecord, UserError
 
 from . import exports, link, reproduce, see, session, tiles, views
@@ -102,13 +103,18 @@ def figure(path: Path) -> str:
     return f'<img class="lab-figure" alt="{escape(name)} of this run" src="data:image/png;base64,{data}">'
 
 
-def recipe(model: Model, build_request: Build, runs: Runs, key: Any, *controls: Any) -> tuple[str, str, str]:
-    """What reproduces the chosen run: (link's query, command line, Python)."""
+def recipe(model: Model, build_request: Build, runs: Runs, key: Any, size: Any, *controls: Any) -> tuple[str, str, str]:
+    """What reproduces the chosen run: (the query of a link with every setting, command line and Python up to size)."""
     try:
-        request = asked(build_request, runs, key, controls)
+        whole = asked(build_request, runs, key, controls)
+        if key != NOW:
+            whole = replace(whole, stages=(*whole.stages, *build_request(*controls).stages[1:]))
+        if size not in DEFAULT_SIZES:
+            raise UserError(f"size: must be one of {', '.join(map(str, DEFAULT_SIZES))}, got {size!r:.60}")
     except UserError as error:
         return str(error), "", ""
-    return link.to_query(request), reproduce.command_line(request, model.name), reproduce.snippet(request, model.name)
+    request = replace(whole, stages=tuple(stage for stage in whole.stages if stage.size <= size))
+    return link.to_query(whole), reproduce.command_line(request, model.name), reproduce.snippet(request, model.name)
 
 
 def cost(model: Model, build_request: Build, runs: Runs, key: Any, *controls: Any) -> str:
@@ -197,6 +203,8 @@ def build(
     table = gr.HTML(elem_id="inspect-table", apply_default_css=False)
     strips = gr.HTML(elem_id="inspect-figures")
     gr.HTML('<h2 class="lab-h2">The same run again</h2>')
+    size = gr.Radio(list(DEFAULT_SIZES), value=DEFAULT_SIZES[0], label="Draw it up to", interactive=True,
+                    elem_id="inspect-size")  # fmt: skip
     address = gr.Textbox(label="Link with every setting", interactive=False, buttons=["copy"], lines=2, max_lines=6,
                          elem_id="inspect-link")  # fmt: skip
     command = gr.Textbox(label="Command line", interactive=False, buttons=["copy"], lines=2, max_lines=6,
@@ -217,10 +225,12 @@ def build(
 
     def refresh(trigger: Callable[..., Any]) -> None:
         """Bring recipe and price up to date at an event."""
-        trigger(partial(recipe, model, build_request), inputs, [address, command, code], **QUIET).then(
+        recipes = [runs, key, size, *controls]
+        trigger(partial(recipe, model, build_request), recipes, [address, command, code], **QUIET).then(
             None, address, address, js="q => q.startsWith('?') ? location.origin + location.pathname + q : q",
             queue=False, show_progress="hidden", api_visibility="private",
         ).then(partial(cost, model, build_request), inputs, price, **QUIET)  # fmt: skip
 
     refresh(key.change)
+    refresh(size.change)
     return key, apply, found, refresh

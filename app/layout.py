@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -90,16 +91,17 @@ def _page(model: Model, demo: gr.Blocks) -> None:
             seen = see.build(model, demo)
         controls = list(seen.controls.values())
         with gr.Tab("Cascade", id="cascade") as cascade:
-            pictures, augs, price = cascade_tab.build(model, see.build_whole, controls, runs)
+            twins = list(seen.augs.values())
+            pictures, augs, price = cascade_tab.build(model, see.build_whole, controls, runs, twins)
         with gr.Tab("Compare", id="compare") as compare:
             grid, plan, pins, cost = compare_tab.build(model, see.build_request, controls, runs)
         with gr.Tab("Inspect", id="inspect") as inspect:
-            chosen, apply, found, refresh = inspect_tab.build(model, see.build_whole, controls, runs, api.PUBLIC)
+            chosen, apply, found, refresh = inspect_tab.build(model, _everything, [*controls, *augs], runs, api.PUBLIC)
 
     seen.running.success(session.remember, [seen.run, runs], runs, **QUIET).then(
         _lists, runs, [pictures, *pins, chosen], **QUIET
     )
-    targets = [*controls, *seen.augs.values(), *augs]
+    targets = [*controls, *twins, *augs]
     names = list(seen.controls)
 
     def follow(visit: gr.Request) -> list[Any]:
@@ -117,6 +119,15 @@ def _page(model: Model, demo: gr.Blocks) -> None:
     refresh(inspect.select)
     demo.load(partial(_status, model), None, status, show_progress="hidden", api_visibility="private")
     demo.load(follow, None, targets, **WAKING)
+
+
+def _everything(*values: Any) -> Request:
+    """See it's controls and the aug_level sliders as a request for all stages."""
+    *controls, aug256, aug1024 = values
+    request = see.build_whole(*controls)
+    levels = dict(zip(settings.DEFAULT_SIZES[1:], (aug256, aug1024)))
+    later = [replace(stage, aug_level=levels[stage.size]) for stage in request.stages[1:]]
+    return replace(request, stages=(request.stages[0], *later))
 
 
 def _lists(runs: session.Runs) -> tuple[Any, ...]:

@@ -104,9 +104,9 @@ def test_the_builder_makes_prompts_the_model_knows() -> None:
 
 
 def test_aug_note_says_what_a_level_does() -> None:
-    assert "untouched" in see.aug_note(256, 0.0)
-    assert f"{DEFAULTS[256].aug_sigma:.3f}" in see.aug_note(256, DEFAULTS[256].aug_level)
-    assert see.aug_note(256, 7) == ""
+    assert "untouched" in views.aug_note(256, 0.0)
+    assert f"{DEFAULTS[256].aug_sigma:.3f}" in views.aug_note(256, DEFAULTS[256].aug_level)
+    assert "aug_level: must be" in views.aug_note(256, 7)
 
 
 @pytest.mark.parametrize(

@@ -155,7 +155,7 @@ def test_a_picked_level_goes_to_its_slider() -> None:
     cases = {"256:0.3": (0.3, None), "1024:0": (None, 0), "256:7": (None, None), None: (None, None)}
     for picked, found in cases.items():
         got = tuple(None if value == gr.skip() else sent(value, "value") for value in cascade_tab.take(picked))
-        assert got == found
+        assert got == (*found, *found)
 
 
 def test_another_visitors_runs_are_out_of_reach(model: Model) -> None:
@@ -276,11 +276,17 @@ def test_figures_take_any_prompt(model: Model) -> None:
 
 
 def test_recipe_follows_the_choice(model: Model, runs) -> None:
-    query, command, code = inspect_tab.recipe(model, see.build_whole, runs, "2.0", *CONTROLS)
-    assert "guidance=9" in query and "--guidance 9" in command and "--threshold static" in command
+    values = [*CONTROLS, 0.4, 0.2]
+    query, command, code = inspect_tab.recipe(model, layout._everything, runs, "2.0", 64, *values)
+    assert "guidance=9" in query and "sr256.aug_level=0.4" in query and "sr1024.aug_level=0.2" in query
+    assert "--guidance 9" in command and "--threshold static" in command and "--size 64" in command
     assert "guidance=9" in code and str(model.name) in command
+    query, command, _ = inspect_tab.recipe(model, layout._everything, runs, "now", 256, *values)
+    assert "guidance=5" in query and "sr1024.aug_level=0.2" in query
+    assert "--size 256" in command and "sr256.aug_level=0.4" in command and "sr1024" not in command
     wrong = [MARKUP if name == "seed" else value for name, value in zip(NAMES, CONTROLS)]
-    assert inspect_tab.recipe(model, see.build_whole, runs, "now", *wrong)[0].startswith("seed: ")
+    assert inspect_tab.recipe(model, layout._everything, runs, "now", 64, *wrong, 0.1, 0.1)[0].startswith("seed: ")
+    assert inspect_tab.recipe(model, layout._everything, runs, "now", 65, *values)[0].startswith("size: ")
 
 
 def picture(text: str | None, size: tuple[int, int] = (4, 4)) -> bytes:

@@ -69,7 +69,8 @@ def assert_controls_are_set(page) -> None:
     address = page.locator("#inspect-link textarea")
     page.wait_for_function("document.querySelector('#inspect-link textarea').value.startsWith('http')")
     found = dict(part.split("=") for part in address.input_value().split("?")[1].split("&"))
-    assert found["knee"] == "0.6" and found["steps"] == "3" and found["sr256.steps"] == "2"
+    assert found["knee"] == "0.6" and found["steps"] == "3"
+    assert found["sr256.steps"] == "2" and found["sr256.aug_level"] == "0.25"
 
 
 def test_a_link_restores_every_setting(page) -> None:
