@@ -315,7 +315,7 @@ def build(
             partial(swept, model, build_request), [at, levels, *inputs], [status, shown, kept, pick], **engine(cost)
         )
     )
-    stop.click(None, None, None, cancels=working, api_visibility="private")
+    stop.click(views.stopped, status, status, cancels=working, **QUIET)
     pick.input(take, pick, [*augs, *twins], **QUIET)
     for size, aug, note in zip(LATER, augs, notes):
         aug.change(partial(views.aug_note, size), aug, note, **QUIET)

@@ -171,7 +171,7 @@ def build(model: Model, build_request: Build, controls: list[Any], runs: gr.Stat
         [status, shown, plan, made],
         **engine(cost),
     )
-    stop.click(None, None, None, cancels=[drawing], api_visibility="private")
+    stop.click(views.stopped, status, status, cancels=[drawing], **QUIET)
     cheap = partial(estimate, model, build_request)
     for setting, values in sides:
         setting.input(chosen, setting, values, **QUIET).then(cheap, everything, cost, **QUIET)

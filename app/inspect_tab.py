@@ -220,7 +220,7 @@ def build(
     inputs = [runs, key, *controls]
     looking = go.click(partial(look, model, build_request), inputs, [status, table, strips, files],
                        **engine(price))  # fmt: skip
-    stop.click(None, None, None, cancels=[looking], api_visibility="private")
+    stop.click(views.stopped, status, status, cancels=[looking], **QUIET)
     upload.change(partial(dropped, model), upload, [inside, found, apply], **WAKING)
 
     def refresh(trigger: Callable[..., Any]) -> None:

@@ -60,6 +60,11 @@ def note(text: str, *, wrong: bool = False) -> str:
     return f'<p class="{kind}" role="status">{html.escape(text)}</p>'
 
 
+def stopped(status: str) -> str:
+    """What stands in a tab's status line once Stop was pressed; an empty one stays empty."""
+    return message("Stopped. What was drawn is kept.") if status else ""
+
+
 def level_facts(config: StageConfig) -> str:
     """What a super-resolution stage's aug_level does: the noise's σ and the signal-to-noise ratio."""
     ratio = "∞ (untouched)" if math.isinf(config.aug_snr) else f"{config.aug_snr:.3g}"

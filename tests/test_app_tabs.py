@@ -18,7 +18,7 @@ import pytest
 import torch
 from PIL import Image, PngImagePlugin
 
-from app import cascade_tab, compare_tab, exports, figures, grid, inspect_tab, layout, link, see, session, tiles
+from app import cascade_tab, compare_tab, exports, figures, grid, inspect_tab, layout, link, pace, see, session, tiles
 from app.models import Model
 from imagen_core import png, trace
 from imagen_core.cascade import StageResult, generate
@@ -212,6 +212,27 @@ def test_the_price_is_told_before(model: Model, runs) -> None:
     wrong = compare_tab.estimate(model, see.build_request, "guidance", "99", "threshold", "none", *CONTROLS)
     assert "guidance: must be" in wrong
     assert "Sweep of 2 levels" in cascade_tab.estimate(model, see.build_whole, 256, "0,0.1", *CONTROLS)
+
+
+def test_the_pace_is_learnt_from_rows_and_steps() -> None:
+    """Guidance takes two rows of each picture, Heun's method two evaluations of each; the first step is warming up."""
+    learnt = pace.Pace()
+    assert learnt.seconds([SHORT]) is None and pace.about(None) == "time not known yet"
+    guided = replace(SHORT, stages=SHORT.stages[:1])
+    for index, seconds in enumerate((9.0, 0.2, 0.2)):
+        learnt.note(SimpleNamespace(stage="base64", index=index), seconds, [guided])
+    assert learnt.seconds([guided]) == pytest.approx(3 * 0.2)
+    assert learnt.seconds([grid.vary(guided, {"guidance": 1.0})]) == pytest.approx(3 * 0.1)
+    assert learnt.seconds([grid.vary(guided, {"sampler": "heun"})] * 2) == pytest.approx(2 * 3 * 0.4)
+    assert learnt.seconds([replace(guided, count=4)]) == pytest.approx(4 * 3 * 0.2)
+    assert learnt.seconds([SHORT]) is None and learnt.seconds([SHORT], above=1024) == 0
+
+
+def test_a_long_run_makes_a_short_animation(model: Model) -> None:
+    asked = replace(grid.vary(SHORT, {"steps": 80}), stages=grid.vary(SHORT, {"steps": 80}).stages[:1])
+    frames = [inspect_tab.recording.frame(e) for e in list(generate(asked, model.get()))[:-1]]
+    assert len(exports.trajectory({"dynamic": frames})) == exports.MOST_FRAMES
+    assert len(exports.rows({"dynamic": frames})) == 80
 
 
 def test_pinned_runs_show_what_differs_and_nothing_else(runs) -> None:
