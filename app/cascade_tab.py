@@ -13,22 +13,19 @@ import gradio as gr
 
 from imagen_core.cascade import StageResult, check, generate, sweep
 from imagen_core.saturation import consistency, sharpness
-from imagen_core.settings import CHOICES, DEFAULT_SIZES, DEFAULTS, Request, StageConfig, with_stage
+from imagen_core.settings import CHOICES, DEFAULT_SIZES, DEFAULTS, Request, StageConfig, later_stages, with_stage
 from imagen_core.types import UserError
 
 from . import grid, session, tiles, views
-from .handlers import QUIET, engine, files, refuse, slider
+from .handlers import QUIET, STATUS_SECONDS, engine, files, refuse, slider
 from .models import Model
 from .pace import about
-from .session import Build, Runs
+from .session import NOW, Build, Runs
 
 LATER = DEFAULT_SIZES[1:]
 # More would not fit beside each other, and at 1024 × 1024 each is a picture of 2 MB.
 MOST_LEVELS = 6
 LEVELS = "0, 0.1, 0.2, 0.3"
-STATUS_SECONDS = 0.4
-# The key of a base picture that is drawn from the settings on See it, beside those of the session.
-NOW = "now"
 CHOICE_NOW = ("Drawn anew from the settings on See it", NOW)
 KEPT = "as kept"
 SCORES = (
@@ -63,9 +60,6 @@ class Base:
         return replace(self.request, stages=tuple(stage for stage in self.request.stages if stage.size <= size))
 
 
-Status = Iterator[tuple[Any, ...]]
-
-
 def base(
     model: Model, build_request: Build, runs: Runs, key: Any, rule: Any, augs: Sequence[Any],
     controls: tuple[Any, ...],
@@ -82,24 +76,31 @@ def base(
     if rule != KEPT:
         first = grid.vary(first, {"threshold": rule})
     check(first, cascade)
-    yield "Drawing the 64 × 64 picture …"
-    image = None
-    for event in model.in_turn(generate(first, cascade), first):
+    image = yield from drawn(model, first, what="The 64 × 64 picture")
+    return Base(replace(first, stages=(*first.stages, *later)), image)
+
+
+def drawn(model: Model, request: Request, image: Any = None, *, what: str) -> Generator[str, None, Any]:
+    """The last picture of a request, begun at ``image`` where that is given; yields what is being done."""
+    shown = 0.0
+    for event in model.in_turn(generate(request, model.get(), image=image), request):
         if isinstance(event, StageResult):
             image = event.image
-    return Base(replace(first, stages=(*first.stages, *later)), image)
+        elif time.monotonic() - shown > STATUS_SECONDS:
+            shown = time.monotonic()
+            yield f"{what}: step {event.index + 1}"
+    return image
 
 
 def stages_of(request: Request) -> tuple[StageConfig, ...]:
     """The super-resolution stages as the request sets them, or by default."""
-    own = {stage.size: stage for stage in request.stages}
-    return tuple(own.get(size, DEFAULTS[size]) for size in LATER)
+    return later_stages(LATER[-1], instead=request.stages[1:])
 
 
 def upscale(
     model: Model, build_request: Build, size: int, runs: Runs, key: Any, rule: Any, aug256: Any,
     aug1024: Any, *controls: Any,
-) -> Status:  # fmt: skip
+) -> Iterator[tuple[Any, ...]]:  # fmt: skip
     """Carry a base picture on to ``size``; yields (status, tiles, files)."""
     try:
         if not model.ready:
@@ -161,7 +162,7 @@ def levels_in(text: Any) -> list[float]:
 def swept(
     model: Model, build_request: Build, size: Any, levels: Any, runs: Runs, key: Any, rule: Any,
     aug256: Any, aug1024: Any, *controls: Any,
-) -> Status:  # fmt: skip
+) -> Iterator[tuple[Any, ...]]:  # fmt: skip
     """One stage at several aug_levels from the same noise; yields (status, tiles, files, levels to pick from)."""
     try:
         if size not in LATER:
@@ -177,10 +178,9 @@ def swept(
         small = start.image
         below = start.up_to(request.stages[-2].size)
         if len(below.stages) > 1:
-            yield views.message("The stage before it …"), gr.skip(), gr.skip(), gr.skip()
-            for event in model.in_turn(generate(below, cascade, image=small), below):
-                if isinstance(event, StageResult):
-                    small = event.image
+            for step in (steps := _Steps(drawn(model, below, small, what="The 256 × 256 picture before it"))):
+                yield views.message(step), gr.skip(), gr.skip(), gr.skip()
+            small = steps.result
         variants = [with_stage(request, size, aug_level=level) for level in wanted]
         shown, planned = 0.0, request.stages[-1].steps
         for row in model.in_turn(sweep(request, cascade, wanted, image=small), *variants):

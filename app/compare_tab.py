@@ -16,13 +16,10 @@ from imagen_core.settings import Request
 from imagen_core.types import UserError
 
 from . import grid, session, tiles, views
-from .handlers import QUIET, engine, folder, refuse
+from .handlers import QUIET, STATUS_SECONDS, engine, folder, refuse
 from .models import Model
 from .pace import about
 from .session import Build, Runs
-
-# A status line more often than this would only make the browser busy.
-STATUS_SECONDS = 0.4
 
 
 def run(

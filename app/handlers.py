@@ -17,6 +17,8 @@ from imagen_core.types import UserError
 
 # A frame costs the browser 50 to 60 ms, so more than eight a second would only queue up.
 FRAME_SECONDS = 0.125
+# A line of text is read, not watched.
+STATUS_SECONDS = 0.4
 # Pictures wait here until the page has copied them; gone when the server ends, and an hour after they were made.
 PICTURES = tempfile.TemporaryDirectory(prefix="imagen-lab-")
 KEEP_SECONDS = 3600

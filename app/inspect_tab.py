@@ -20,16 +20,13 @@ from imagen_core.settings import DEFAULT_SIZES, Request
 from imagen_core.types import StepRecord, UserError
 
 from . import exports, link, reproduce, see, session, tiles, views
-from .handlers import QUIET, WAKING, engine, folder, refuse, warn
+from .handlers import QUIET, STATUS_SECONDS, WAKING, engine, folder, refuse, warn
 from .models import Model
 from .pace import about
-from .session import Build, Runs
+from .session import NOW, Build, Runs
 
 # A PNG of 1024 × 1024 takes 2 MB; one of 4096 × 4096, the largest that is read, could take 50.
 MAX_PNG = 8_000_000
-STATUS_SECONDS = 0.4
-# The key of the settings that stand on See it now, beside the session's runs.
-NOW = "now"
 CONTROLS_NOW = ("The settings on See it, as they are now", NOW)
 
 
