@@ -71,7 +71,7 @@ def allowed(name: str) -> str:
 
 
 def make(request: Request, row: Any, row_values: Any, column: Any, column_values: Any) -> Grid:
-    """The grid of the first picture of ``request``'s base stage over two settings, each given as comma-separated values.
+    """The grid of ``request``'s first base picture over two settings, each given as comma-separated values.
 
     Raises:
         UserError: unknown or equal settings, values twice or out of range, or more than MOST_CELLS cells.

@@ -18,7 +18,21 @@ import pytest
 import torch
 from PIL import Image, PngImagePlugin
 
-from app import cascade_tab, compare_tab, exports, figures, grid, inspect_tab, layout, link, pace, see, session, tiles
+from app import (
+    cascade_tab,
+    compare_tab,
+    exports,
+    figures,
+    grid,
+    inspect_tab,
+    layout,
+    link,
+    pace,
+    see,
+    session,
+    tiles,
+    views,
+)
 from app.models import Model
 from imagen_core import png, trace
 from imagen_core.cascade import StageResult, generate
@@ -149,6 +163,20 @@ def test_a_bad_sweep_is_one_line(model: Model, runs, size, levels, key, rule, sa
         list(cascade_tab.swept(model, see.build_whole, size, levels, runs, key, rule, 0.1, 0.1, *CONTROLS))
     assert caught.value.message.startswith(f"{says}: ") and "\n" not in caught.value.message
     assert "<" not in caught.value.message and not caught.value.print_exception
+
+
+def test_a_stopped_handler_leaves_the_engine_to_others(model: Model, runs) -> None:
+    """Stop closes the generator where it yields; the next run must not wait for it."""
+    long = see.controls_of(grid.vary(SHORT, {"steps": 250}), NAMES)
+    for started in (
+        cascade_tab.upscale(model, see.build_whole, 256, runs, "now", "as kept", 0.1, 0.1, *long),
+        compare_tab.run(model, see.build_request, "guidance", "1, 5", "threshold", "none", *long),
+        inspect_tab.look(model, see.build_whole, runs, "now", *long),
+    ):
+        next(started)
+        started.close()
+        assert not model._busy.locked()
+    assert "kept" in views.stopped("x") and views.stopped("") == ""
 
 
 def test_a_picked_level_goes_to_its_slider() -> None:
