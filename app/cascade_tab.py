@@ -315,7 +315,8 @@ def build(
             partial(swept, model, build_request), [at, levels, *inputs], [status, shown, kept, pick], **engine(cost)
         )
     )
-    stop.click(views.stopped, status, status, cancels=working, **QUIET)
+    # Said afterwards, because the last step's own line may still be on its way.
+    stop.click(None, None, None, cancels=working, **QUIET).then(views.stopped, status, status, **QUIET)
     pick.input(take, pick, [*augs, *twins], **QUIET)
     for size, aug, note in zip(LATER, augs, notes):
         aug.change(partial(views.aug_note, size), aug, note, **QUIET)

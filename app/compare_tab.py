@@ -168,7 +168,8 @@ def build(model: Model, build_request: Build, controls: list[Any], runs: gr.Stat
         [status, shown, plan, made],
         **engine(cost),
     )
-    stop.click(views.stopped, status, status, cancels=[drawing], **QUIET)
+    # Said afterwards, because the last step's own line may still be on its way.
+    stop.click(None, None, None, cancels=[drawing], **QUIET).then(views.stopped, status, status, **QUIET)
     cheap = partial(estimate, model, build_request)
     for setting, values in sides:
         setting.input(chosen, setting, values, **QUIET).then(cheap, everything, cost, **QUIET)

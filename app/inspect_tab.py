@@ -217,7 +217,8 @@ def build(
     inputs = [runs, key, *controls]
     looking = go.click(partial(look, model, build_request), inputs, [status, table, strips, files],
                        **engine(price))  # fmt: skip
-    stop.click(views.stopped, status, status, cancels=[looking], **QUIET)
+    # Said afterwards, because the last step's own line may still be on its way.
+    stop.click(None, None, None, cancels=[looking], **QUIET).then(views.stopped, status, status, **QUIET)
     upload.change(partial(dropped, model), upload, [inside, found, apply], **WAKING)
 
     def refresh(trigger: Callable[..., Any]) -> None:
