@@ -13,7 +13,7 @@ from functools import partial
 import torch
 
 from .augmentation import augment, resize
-from .checkpoints import Cascade, Stage
+from .checkpoints import Cascade, Finish, Finished, Stage
 from .denoiser import build_denoiser
 from .guidance import GUIDANCE
 from .samplers import SAMPLERS, noise_source, sample
@@ -27,7 +27,9 @@ from .types import Conditioning, Image, StepRecord, TextEmbedding, UserError
 class StageResult:
     """A finished stage: its pictures in [-1, 1], and the seconds that sampling took.
 
-    ``low_res`` is what a super-resolution stage was really given: resized and noised; None for the base.
+    ``low_res`` is what a super-resolution stage was really given: resized and noised; None for the base. ``image`` is
+    for people: a cascade with a safety checker and a watermark has applied both to it. ``unmarked`` is for the next
+    stage: checked, without the watermark; the same tensor for all other cascades. Both are black where ``withheld``.
     """
 
     stage: str
@@ -35,6 +37,8 @@ class StageResult:
     image: Image
     low_res: Image | None
     seconds: float
+    unmarked: Image
+    withheld: tuple[bool, ...]
 
 
 Event = StepRecord | StageResult
@@ -51,8 +55,8 @@ def check(request: Request, cascade: Cascade) -> None:
 def generate(request: Request, cascade: Cascade, *, image: Image | None = None) -> Iterator[Event]:
     """Run a request; yields a StepRecord for every step and a StageResult after each stage.
 
-    With ``image``, a picture of an earlier run at one of the cascade's sizes, the stages up to that size are
-    skipped: this is how a base result is upscaled later, to the same pictures as in one go.
+    With ``image``, a picture of an earlier run at one of the cascade's sizes (its ``StageResult.unmarked``), the stages
+    up to that size are skipped: this is how a base result is upscaled later, to the same pictures as in one go.
 
     Raises:
         UserError: the cascade lacks a stage, or the image does not fit the request.
@@ -67,25 +71,32 @@ def generate(request: Request, cascade: Cascade, *, image: Image | None = None) 
 
 @torch.no_grad()
 def _generate(request: Request, cascade: Cascade, image: Image | None) -> Iterator[Event]:
-    text = cascade.encode([request.prompt] * request.count)
     stages = {stage.spec.size: stage for stage in cascade.stages}
-    for config in request.stages:
-        if image is None or config.size > image.shape[-1]:
-            result = yield from run_stage(stages[config.size], config, text, request.seeds, image)
-            image = result.image
+    left = [config for config in request.stages if image is None or config.size > image.shape[-1]]
+    # All texts first: a large encoder makes room for the networks.
+    texts = [(stages[config.size].encode or cascade.encode)([request.prompt] * request.count) for config in left]
+    for config, text in zip(left, texts):
+        result = yield from run_stage(stages[config.size], config, text, request.seeds, image, cascade.finish)
+        image = result.unmarked
 
 
 def run_stage(
-    stage: Stage, config: StageConfig, text: TextEmbedding, seeds: Sequence[int], image: Image | None
+    stage: Stage,
+    config: StageConfig,
+    text: TextEmbedding,
+    seeds: Sequence[int],
+    image: Image | None,
+    finish: Finish | None = None,
 ) -> Generator[Event, None, StageResult]:
     """One stage from noise to picture; the result is yielded last and also returned."""
     began = time.perf_counter()
-    spec, shape = stage.spec, (3, config.size, config.size)
+    spec, shape = stage.spec, stage.spec.shape
     low_res = None
     if image is not None and config.aug_level is not None:
         # Noised once, before the loop (sec. 2.5), from a stream of its own: sampling noise stays the same at any level.
-        blank = noise_source(seeds, f"{spec.name}/augmentation", shape)()
-        low_res = augment(resize(image.clamp(-1, 1), config.size), config.aug_level, blank)
+        blank = noise_source(seeds, f"{spec.name}/augmentation", (3, *shape[1:]))()
+        enlarged = resize(image.clamp(-1, 1), shape[-1], spec.augmentation)
+        low_res = augment(enlarged, config.aug_level, blank, spec.augmentation)
     denoise = build_denoiser(
         stage.network,
         Conditioning(text, low_res, config.aug_level),
@@ -100,7 +111,11 @@ def run_stage(
     path = levels(spec.schedule, config.steps, config.spacing)
     for record in sample(partial(step, **config.options_of(step)), denoise, noise(), path, noise, stage=spec.name):
         yield record
-    finished = StageResult(spec.name, config.size, record.out.x0_hat.clamp(-1, 1), low_res, time.perf_counter() - began)
+    picture = stage.decode(record.out.x0_hat) if stage.decode else record.out.x0_hat
+    seconds = time.perf_counter() - began
+    picture = picture.clamp(-1, 1)
+    done = finish(picture) if finish else Finished(picture, picture, (False,) * len(picture))
+    finished = StageResult(spec.name, config.size, done.image, low_res, seconds, done.unmarked, done.withheld)
     yield finished
     return finished
 

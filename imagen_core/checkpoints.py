@@ -1,10 +1,11 @@
-"""A cascade on disk: one folder, JSON and safetensors only, every file under its digest.
+"""A cascade on disk or on a hub: one folder, JSON and safetensors only, every file under its digest.
 
 ```
 cascade.json                       format, name, text encoder, world version, stages in order, sha256 of each file
 base64/config.json                 what the stage is (StageSpec), its network's sizes, how it was trained
 base64/model-0000i-of-0000N.safetensors    float16, no shard over SHARD_BYTES, with model.safetensors.index.json
 sr256/ …   sr1024/ …
+README.md                          the model card
 ```
 Nothing is ever unpickled, nothing outside the folder is read, and a file that changed is refused.
 """
@@ -14,17 +15,21 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from dataclasses import dataclass
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from . import hub
 from .parameterization import PREDICTIONS
 from .schedules import SCHEDULES
 from .text import TEXT_ENCODERS, TextEncoder
-from .types import Network, StageSpec, UserError
+from .types import Image, Network, StageSpec, UserError
 from .unet import UNet, UNetConfig
 
 # The weights that come with the repository.
@@ -32,29 +37,119 @@ MODELS = {"tabletop": Path(__file__).parents[1] / "assets" / "tabletop"}
 FORMAT = 1
 # A Space takes files up to 10 MB without large-file storage.
 SHARD_BYTES = 9_500_000
+# What is fetched of a cascade that lies on a hub.
+OWN = ["cascade.json", "README.md", "*/config.json", "*/model*.safetensors", "*/model.safetensors.index.json"]
+
+
+DTYPES = ("auto", "float32", "float16", "bfloat16")
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How a large model is loaded; the shipped one is small, and none of this changes it.
+
+    ``dtype`` "auto" is float16 on a card and float32 elsewhere; ``device`` "auto" spreads a network over cards, memory
+    and disk, anything else is a torch device that must hold it. ``eight_bit`` is for the text encoder. ``safety`` is
+    whether the authors' safety checker and watermark are used.
+    """
+
+    dtype: str = "auto"
+    device: str = "auto"
+    eight_bit: bool = False
+    safety: bool = True
+
+    def __post_init__(self) -> None:
+        if self.dtype not in DTYPES:
+            raise UserError(f"dtype: must be one of {', '.join(DTYPES)}, got {self.dtype!r:.60}")
+        try:
+            known = self.device == "auto" or torch.device(self.device).type in {"cpu", "cuda", "mps"}
+        except RuntimeError:
+            known = False
+        if not known:
+            raise UserError(f"device: must be auto, cpu, cuda, cuda:N or mps, got {self.device!r:.60}")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Pictures for people (``image``) and for the next stage (``unmarked``), both black where ``withheld``."""
+
+    image: Image
+    unmarked: Image
+    withheld: tuple[bool, ...]
+
+
+Finish = Callable[[Image], Finished]
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A trained stage: what it is and the network that does it."""
+    """A trained stage: what it is and the network that does it.
+
+    ``encode`` is the text encoder of a stage that does not share the cascade's, ``decode`` a latent stage's way back to
+    pictures.
+    """
 
     spec: StageSpec
     network: Network
     training: dict[str, Any]
+    encode: TextEncoder | None = None
+    decode: Callable[[Tensor], Image] | None = None
 
 
 @dataclass(frozen=True)
 class Cascade:
-    """Stages in order of size, and the text encoder they were trained with. ``digest`` names the weights."""
+    """Stages in order of size, and the text encoder they were trained with. ``digest`` names the weights.
+
+    ``finish`` is what the model's authors ask to be done to pictures before anybody sees them, and ``guard`` says so in
+    one sentence, empty where they ask for nothing. ``card`` is the model card.
+    """
 
     name: str
     stages: tuple[Stage, ...]
     encode: TextEncoder
     digest: str
+    world_version: int | None = None
+    card: str = field(default="", repr=False)
+    finish: Finish | None = field(default=None, repr=False)
+    guard: str = ""
 
     @property
     def sizes(self) -> tuple[int, ...]:
         return tuple(stage.spec.size for stage in self.stages)
+
+    @classmethod
+    def from_pretrained(cls, source: Path | str, *, revision: str | None = None, loading: Loading | None = None) -> Cascade:
+        """A cascade by folder or hub id, ``owner/name`` or ``owner/name@revision``: see :func:`load_cascade`."""
+        return load_cascade(f"{source}@{revision}" if revision else source, loading)
+
+    def save_pretrained(self, folder: Path | str) -> None:
+        """Write this cascade to a folder that :meth:`from_pretrained` reads: descriptions, float16 weights, model card.
+
+        Raises:
+            UserError: its networks are not this project's: those stay in the layout they came in.
+        """
+        folder = Path(folder)
+        for stage in self.stages:
+            unet = unet_of(stage)
+            save_stage(folder, stage.spec, unet.config, dict(unet.state_dict()), stage.training)
+        write_cascade(folder, self.name, self.encode, world_version=self.world_version)
+        (folder / "README.md").write_text(self.card or _card(self))
+
+    def push_to_hub(self, repository: str, *, private: bool = True) -> str:
+        """Create or update a repository on the hub (token from HF_TOKEN) and return its commit's address.
+
+        Raises:
+            UserError: not this project's networks, or the hub refuses; one line says why.
+        """
+        from huggingface_hub import HfApi
+
+        with tempfile.TemporaryDirectory() as place:
+            self.save_pretrained(place)
+            try:
+                HfApi().create_repo(repository, private=private, exist_ok=True)
+                return str(HfApi().upload_folder(repo_id=repository, folder_path=place, commit_message=self.name))
+            except Exception as error:
+                raise UserError(f"hub: {repository} cannot be written ({hub.reason(error, repository)})") from error
 
 
 def save_stage(
@@ -69,11 +164,13 @@ def save_stage(
         old.unlink()
     half = {name: value.detach().half().contiguous().cpu() for name, value in weights.items()}
     save_torch_state_dict(half, place, max_shard_size=SHARD_BYTES)
-    facts = {"stage": dataclasses.asdict(spec), "unet": dataclasses.asdict(config), "training": training}
+    plain = {f.name: f.default for f in dataclasses.fields(spec)}
+    stage = {name: value for name, value in dataclasses.asdict(spec).items() if value != plain[name]}
+    facts = {"stage": {"low_res_size": None, **stage}, "unet": dataclasses.asdict(config), "training": training}
     (place / "config.json").write_text(json.dumps(facts, indent=1) + "\n")
 
 
-def write_cascade(folder: Path, name: str, encoder: TextEncoder, *, world_version: int) -> None:
+def write_cascade(folder: Path, name: str, encoder: TextEncoder, *, world_version: int | None) -> None:
     """Write cascade.json for the stages that lie in ``folder``: their order, and the digest of every file."""
     configs = {path.parent.name: json.loads(path.read_text()) for path in folder.glob("*/config.json")}
     stages = sorted(configs, key=lambda stage: configs[stage]["stage"]["size"])
@@ -89,15 +186,45 @@ def write_cascade(folder: Path, name: str, encoder: TextEncoder, *, world_versio
     (folder / "cascade.json").write_text(json.dumps(facts, indent=1) + "\n")
 
 
-def load_cascade(name: Path | str) -> Cascade:
-    """Read and check a shipped model or a folder; the text encoder loads when it is first used.
+def load_cascade(name: Path | str, loading: Loading | None = None) -> Cascade:
+    """Read and check a model, as ``--model`` names it; the text encoder loads when it is first used.
 
-    Weights become float32 in channels_last.
+    One of this project's cascades by name, folder or hub id: weights become float32 in channels_last. Or one to three
+    pipelines of DeepFloyd IF in diffusers' layout, joined by commas (see :func:`.deepfloyd.load.load`).
 
     Raises:
         UserError: a file is missing, altered, truncated or of another format; the message names it.
     """
-    folder = locate(str(name))
+    sources = locate(str(name))
+    folder = hub.fetch(sources[0], ["cascade.json", "model_index.json"])
+    if len(sources) == 1 and (folder / "cascade.json").is_file():
+        return _load_own(hub.fetch(sources[0], OWN))
+    if not (folder / "model_index.json").is_file():
+        raise UserError(f"model: {sources[0]} holds no cascade.json and no model_index.json")
+    from .deepfloyd.load import load
+
+    return load(sources, loading or Loading())
+
+
+def locate(name: str) -> tuple[str, ...]:
+    """The folders and hub ids of what ``--model`` takes, without loading or fetching any.
+
+    Raises:
+        UserError: a folder holds no model, or a name is neither a folder nor a hub id.
+    """
+    if not name or len(name) > 1000:
+        raise UserError("model: must be tabletop, a model's folder or a hub id")
+    if name in MODELS:
+        return (str(MODELS[name]),)
+    sources = (name,) if os.path.isdir(name) else tuple(part.strip() for part in name.split(","))
+    for source in sources:
+        held = [file for file in ("cascade.json", "model_index.json") if os.path.isfile(os.path.join(source, file))]
+        if not held and (os.path.exists(source) or not hub.is_hub_id(source)):
+            raise UserError(f"model: {source:.200} holds no cascade.json and no model_index.json")
+    return sources
+
+
+def _load_own(folder: Path) -> Cascade:
     path = folder / "cascade.json"
     digest = _sha256(path.read_bytes())
     try:
@@ -106,7 +233,7 @@ def load_cascade(name: Path | str) -> Cascade:
         digests = {str(file): str(digest) for file, digest in facts["digests"].items()}
         text = dict(facts["text_encoder"])
         encoder_name, encoder_digest = str(text["name"]), str(text["digest"])
-        version, called = facts["format"], str(facts["name"])
+        version, called, world = facts["format"], str(facts["name"]), facts.get("world_version")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"model: {path} is not a cascade's description ({type(error).__name__})") from error
     if version != FORMAT:
@@ -119,21 +246,26 @@ def load_cascade(name: Path | str) -> Cascade:
     if not names:
         raise UserError(f"model: {path} names no stage")
     stages = tuple(_load_stage(folder, stage, digests, encoder) for stage in names)
-    return Cascade(called, stages, encoder, digest)
+    card = (folder / "README.md").read_text(errors="replace") if (folder / "README.md").is_file() else ""
+    return Cascade(called, stages, encoder, digest, world if isinstance(world, int) else None, card)
 
 
-def locate(name: str) -> Path:
-    """The folder of a shipped model's name, or of a path, as ``--model`` takes it.
-
-    Raises:
-        UserError: there is no cascade.
-    """
-    folder = MODELS.get(name, Path(name))
-    if not name or len(name) > 1000:
-        raise UserError("model: must be tabletop or a cascade's folder")
-    if not (folder / "cascade.json").is_file():
-        raise UserError(f"model: {folder} holds no cascade.json")
-    return folder
+def _card(cascade: Cascade) -> str:
+    """A model card for a cascade that has none: what the hub lists, and what its files say of it."""
+    lines = [
+        f"| {stage.spec.name} | {stage.spec.size} × {stage.spec.size} | {stage.spec.schedule}, {stage.spec.prediction} "
+        f"| {sum(p.numel() for p in unet_of(stage).parameters()):,} |"
+        for stage in cascade.stages
+    ]
+    return "\n".join(
+        [
+            "---", "pipeline_tag: text-to-image", "library_name: imagen-lab", "tags: [imagen, diffusion]", "---",
+            f"# {cascade.name}", "",
+            f"A cascade of diffusion models on the frozen text encoder {cascade.encode.name}.", "",
+            "| stage | picture | schedule, prediction | parameters |", "|---|---|---|---|", *lines, "",
+            "Each stage's `config.json` says how it was trained; `cascade.json` holds the digest of every file.", "",
+        ]  # fmt: skip
+    )
 
 
 def unet_of(stage: Stage) -> UNet:
@@ -155,6 +287,8 @@ def _load_stage(folder: Path, name: str, digests: dict[str, str], encoder: TextE
             network = UNet(sizes)
         fits = spec.name == name and sizes.text_width == encoder.width and spec.size % sizes.multiple == 0
         fits &= sizes.low_res == (spec.low_res_size is not None)
+        # Our networks are of pixels, noised and resized our way, and learn no variance.
+        fits &= spec == StageSpec(spec.name, spec.size, spec.low_res_size, spec.schedule, spec.prediction)
         # from_low_res guesses v, and nothing else.
         fits &= spec.prediction == "v" or not sizes.low_res
     except UserError:

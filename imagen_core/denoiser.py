@@ -48,7 +48,12 @@ def build_denoiser(
         rows = len(both)
         log_snr = z.new_full((rows,), level.log_snr)
         aug = None if conditioning.aug_level is None else z.new_full((rows,), conditioning.aug_level)
-        x0 = to_x0(network(both, log_snr, context, low_res, aug).float(), both, level.alpha, level.sigma)
+        predicted, gamma = network(both, log_snr, context, low_res, aug).float(), None
+        if spec.learned_variance:
+            # Guidance is for the mean alone; the text's branch, which comes first, says the variance.
+            predicted, learned = predicted.chunk(2, dim=1)
+            gamma = (learned[: len(z)] + 1) / 2
+        x0 = to_x0(predicted, both, level.alpha, level.sigma)
         if guided:
             cond, uncond = x0.chunk(2)
             raw, memory = guide(cond, uncond, level=level, memory=memory)
@@ -56,7 +61,7 @@ def build_denoiser(
             cond, uncond, raw = x0, None, x0
         x0_hat, s = limit(raw)
         x0_renoise = uncond if renoise_uncond and uncond is not None else x0_hat
-        return Denoised(x0_hat, x0_renoise, raw, cond, uncond, s)
+        return Denoised(x0_hat, x0_renoise, raw, cond, uncond, s, gamma)
 
     return denoise
 

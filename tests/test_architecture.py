@@ -11,9 +11,9 @@ ROOT = Path(__file__).parents[1]
 # Each module may import from the layers above its own, and from its own.
 LAYERS = (
     {"types"},
-    {"schedules", "parameterization", "guidance", "thresholding", "saturation", "layers"},
+    {"schedules", "parameterization", "guidance", "thresholding", "saturation", "layers", "hub"},
     {"augmentation", "samplers", "denoiser", "unet", "text"},
-    {"settings", "checkpoints"},
+    {"settings", "checkpoints", "deepfloyd"},
     {"cascade", "png"},
     {"trace", "bench", "tabletop"},
     {"training", "evaluation"},

@@ -1,0 +1,185 @@
+"""From the names of one to three pipelines to a Cascade whose parts load themselves when they are needed."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .. import hub
+from ..checkpoints import Cascade, Loading, Stage
+from ..types import UserError
+from . import layout, safety
+from .captions import MAX_TOKENS, CaptionEncoder, cache_folder, clean
+from .layout import Pipeline
+from .network import DiffusersUNet, enough_memory
+
+NEEDED = ("diffusers", "sentencepiece", "google.protobuf", "bs4", "ftfy")
+ORDER = ("base", "sr", "latent")
+# What is fetched of a repository: one variant of the weights, never a pickle.
+SMALL = ["*.json", "tokenizer/*", "watermarker/*.safetensors"]
+HALF = ["*.fp16.safetensors", "*.fp16-*.safetensors"]
+FULL = ["*/model.safetensors", "*/model-*.safetensors", "*/diffusion_pytorch_model*.safetensors"]
+
+
+def load(sources: Sequence[str], loading: Loading) -> Cascade:
+    """DeepFloyd IF's stages in order, as a cascade: ``sources`` are folders or hub ids.
+
+    Read now: descriptions and the headers of the weights. Loaded later: the text encoder while it reads a prompt, each
+    network when its stage begins.
+
+    Raises:
+        UserError: a package is missing, or a source is no such pipeline, damaged, out of order or out of reach.
+    """
+    pipelines = find(sources, loading)
+    encoder = _encoder(next((p for p in pipelines if p.kind != "latent" and "text_encoder" in p.weights), None), loading)
+    for pipeline in pipelines:
+        if pipeline.kind != "latent" and pipeline.text_width != encoder.width:
+            raise UserError(
+                f"model: {pipeline.source} was trained on text {pipeline.text_width} wide, the encoder's is {encoder.width}"
+            )
+    stages = tuple(_stage(pipeline, loading) for pipeline in pipelines)
+    finish, guard = safety.finisher(pipelines, loading)
+    facts = [[p.source, p.unet, p.scheduler, p.weights["unet"].digest()] for p in pipelines]
+    digest = hashlib.sha256(json.dumps([facts, encoder.digest], sort_keys=True).encode()).hexdigest()
+    name = " + ".join(pipeline.source for pipeline in pipelines)
+    return Cascade(name, stages, encoder, digest, finish=finish, guard=guard)
+
+
+def find(sources: Sequence[str], loading: Loading) -> list[Pipeline]:
+    """The pipelines' folders, fetched where they are not here, checked, and in the order of their stages."""
+    for package in NEEDED:
+        try:
+            there = importlib.util.find_spec(package)
+        except ModuleNotFoundError:
+            there = None
+        if there is None:
+            raise UserError(f"model: {package} is missing; pip install -r requirements-deepfloyd.txt")
+    if loading.eight_bit and not (torch.cuda.is_available() and importlib.util.find_spec("bitsandbytes")):
+        raise UserError("--eight-bit: needs an NVIDIA card and pip install bitsandbytes; --dtype float16 needs neither")
+    half = dtype_of(loading) != torch.float32
+    pipelines = []
+    for source in sources:
+        patterns = [*SMALL, *(HALF if half else FULL)]
+        folder = hub.fetch(source, patterns)
+        if half and not Path(source).is_dir() and not list(folder.glob("unet/*.safetensors")):
+            folder = hub.fetch(source, [*SMALL, *FULL])
+        pipelines.append(layout.read(folder, source, half=half))
+    kinds = tuple(pipeline.kind for pipeline in pipelines)
+    if kinds != ORDER[: len(kinds)]:
+        found = ", ".join(f"{p.source} ({p.spec.name})" for p in pipelines)
+        raise UserError(f"model: stages must be 64, then 256, then 1024, without gaps, joined by commas; got {found}")
+    return pipelines
+
+
+def dtype_of(loading: Loading) -> torch.dtype:
+    """What the networks compute in: as asked, else half precision on a card and float32 elsewhere."""
+    if loading.dtype != "auto":
+        return {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}[loading.dtype]
+    return torch.float16 if on_card(loading) else torch.float32
+
+
+def on_card(loading: Loading) -> bool:
+    return loading.device != "cpu" and torch.cuda.is_available()
+
+
+def placement(loading: Loading) -> dict[str, Any]:
+    """How a network is placed: "auto" spreads it over cards, memory and disk, whatever has room (accelerate)."""
+    if loading.device == "auto":
+        offload = cache_folder() / "offload"
+        offload.mkdir(parents=True, exist_ok=True)
+        return {"device_map": "auto", "offload_folder": str(offload)}
+    return {"device_map": {"": loading.device}}
+
+
+def part(pipeline: Pipeline, name: str, kind: Any, loading: Loading, **options: Any) -> Any:
+    """One network of a pipeline, from safetensors, in the chosen dtype and places."""
+    weights = pipeline.weights[name]
+    options = {"torch_dtype": dtype_of(loading), **placement(loading), **options}
+    if weights.variant:
+        options["variant"] = weights.variant
+    try:
+        with enough_memory():
+            return kind.from_pretrained(
+                pipeline.folder, subfolder=name, local_files_only=True, use_safetensors=True, **options
+            )
+    except UserError:
+        raise
+    except Exception as error:
+        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"model: {pipeline.folder / name} cannot be loaded ({why:.200})") from error
+
+
+def _stage(pipeline: Pipeline, loading: Loading) -> Stage:
+    def unet() -> nn.Module:
+        from diffusers import UNet2DConditionModel
+
+        network: nn.Module = part(pipeline, "unet", UNet2DConditionModel, loading)
+        return network
+
+    keys = ("thresholding", "dynamic_thresholding_ratio", "sample_max_value", "variance_type", "timestep_spacing")
+    facts = {
+        "source": pipeline.source,
+        "parameters": pipeline.weights["unet"].parameters,
+        "scheduler": {key: pipeline.scheduler[key] for key in keys if key in pipeline.scheduler},
+    }
+    network = DiffusersUNet(pipeline.spec, unet)
+    if pipeline.kind != "latent":
+        return Stage(pipeline.spec, network, facts)
+    return Stage(pipeline.spec, network, facts, _encoder(pipeline, loading), _decoder(pipeline, loading))
+
+
+def _encoder(pipeline: Pipeline | None, loading: Loading) -> CaptionEncoder:
+    """The pipeline's text encoder: IF's T5, or the upscaler's CLIP."""
+    if pipeline is None:
+        raise UserError("model: none of its stages has a text_encoder; stage I has one")
+    import transformers
+
+    # A bar for every load is noise on a page and in a pipe.
+    transformers.utils.logging.disable_progress_bar()
+    config = hub.read_json(pipeline.folder, "text_encoder/config.json")
+    clip = pipeline.kind == "latent"
+    kind, width = config.get("model_type"), config.get("hidden_size" if clip else "d_model")
+    if kind not in ({"clip_text_model"} if clip else {"t5"}) or not isinstance(width, int):
+        raise UserError(f"model: {pipeline.source}: its text_encoder is a {kind!r:.40}, not a {'CLIP' if clip else 'T5'}")
+    options: dict[str, Any] = {}
+    if loading.eight_bit:
+        options["quantization_config"] = transformers.BitsAndBytesConfig(load_in_8bit=True)
+
+    def load() -> tuple[Any, Any]:
+        model = part(
+            pipeline, "text_encoder", transformers.CLIPTextModel if clip else transformers.T5EncoderModel, loading, **options
+        )
+        family = transformers.CLIPTokenizer if clip else transformers.T5Tokenizer
+        return family.from_pretrained(pipeline.folder / "tokenizer", local_files_only=True), model.eval()
+
+    files = sorted((pipeline.folder / "tokenizer").glob("*"))
+    names = [hub.file_digest(hub.inside(pipeline.folder, f"tokenizer/{file.name}")) for file in files if file.is_file()]
+    seen = [pipeline.weights["text_encoder"].digest(), config, names, str(dtype_of(loading)), loading.eight_bit]
+    digest = hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()
+    return CaptionEncoder(pipeline.source, digest, width, MAX_TOKENS, load, clean=str if clip else clean, masked=not clip)
+
+
+def _decoder(pipeline: Pipeline, loading: Loading) -> Callable[[Tensor], Tensor]:
+    """The upscaler's way from latents back to pictures."""
+    if "vae" not in pipeline.weights:
+        raise UserError(f"model: {pipeline.source} has no vae")
+    scale = hub.read_json(pipeline.folder, "vae/config.json").get("scaling_factor", 0.08333)
+
+    @torch.no_grad()
+    def decode(latents: Tensor) -> Tensor:
+        from diffusers import AutoencoderKL
+
+        # It overflows in float16; and it is small, so it comes and goes.
+        vae = part(pipeline, "vae", AutoencoderKL, loading, torch_dtype=torch.float32)
+        with enough_memory():
+            pictures: Tensor = vae.decode(latents.to(vae.device) / scale, return_dict=False)[0]
+        return pictures.to(latents.device)
+
+    return decode

@@ -1,0 +1,82 @@
+"""What IF's authors ask of whoever shows its pictures: their safety checker, and their watermark, where they ship them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+
+from .. import hub
+from ..checkpoints import Finish, Finished, Loading
+from ..types import Image, UserError
+from .layout import Pipeline
+
+
+def finisher(pipelines: Sequence[Pipeline], loading: Loading) -> tuple[Finish | None, str]:
+    """What is done to finished pictures, and one sentence about it for whoever looks at them.
+
+    The parts come from the first pipeline that has them. They are on unless ``loading.safety`` is off, and see finished
+    pictures only: x0_hat on its way is shown as it is.
+    """
+    checker = next((p for p in pipelines if {"safety_checker", "feature_extractor"} <= p.parts), None)
+    marker = next((p for p in pipelines if "watermarker" in p.parts), None)
+    if not loading.safety:
+        return None, "Safety checker and watermark are switched off by the host."
+    if checker is None and marker is None:
+        return None, "This copy of the model has neither a safety checker nor a watermark."
+    if checker is not None and "safety_checker" not in checker.weights:
+        raise UserError(f"model: {checker.folder / 'safety_checker'} is missing")
+
+    @lru_cache(maxsize=1)
+    def parts() -> tuple[Any, Any, Any]:
+        return (*(_checker(checker, loading) if checker else (None, None)), _marker(marker) if marker else None)
+
+    def finish(pictures: Image) -> Finished:
+        extractor, check, mark = parts()
+        withheld = [False] * len(pictures)
+        if check is not None:
+            pixels = extractor(_pil(pictures), return_tensors="pt").pixel_values.to(check.device, check.dtype)
+            blanks = [np.zeros((1, 1, 3)) for _ in pictures]
+            _, unsafe, marked = check(clip_input=pixels, images=blanks)
+            withheld = [bool(a or b) for a, b in zip(unsafe, marked)]
+        black = torch.tensor(withheld, device=pictures.device).reshape(-1, 1, 1, 1)
+        unmarked = torch.where(black, -torch.ones_like(pictures), pictures)
+        image = _tensor(mark.apply_watermark(_pil(unmarked))).to(pictures) if mark is not None else unmarked
+        return Finished(image, unmarked, tuple(withheld))
+
+    done = [what for what, there in (("checked for unsafe content", checker), ("watermarked", marker)) if there]
+    return finish, f"Finished pictures are {' and '.join(done)} with the parts that the model's authors ship."
+
+
+def _checker(pipeline: Pipeline, loading: Loading) -> tuple[Any, Any]:
+    from diffusers.pipelines.deepfloyd_if.safety_checker import IFSafetyChecker
+    from transformers import CLIPImageProcessor
+
+    hub.inside(pipeline.folder, "feature_extractor/preprocessor_config.json")
+    extractor = CLIPImageProcessor.from_pretrained(pipeline.folder / "feature_extractor", local_files_only=True)
+    options = {"variant": v} if (v := pipeline.weights["safety_checker"].variant) else {}
+    check = IFSafetyChecker.from_pretrained(
+        pipeline.folder / "safety_checker", local_files_only=True, use_safetensors=True, torch_dtype=torch.float32, **options
+    )
+    return extractor, check.eval()
+
+
+def _marker(pipeline: Pipeline) -> Any:
+    from diffusers.pipelines.deepfloyd_if.watermark import IFWatermarker
+
+    hub.weights(pipeline.folder, "watermarker", "diffusion_pytorch_model")
+    return IFWatermarker.from_pretrained(pipeline.folder / "watermarker", local_files_only=True, use_safetensors=True)
+
+
+def _pil(pictures: Image) -> list[Any]:
+    from PIL import Image as Pillow
+
+    values = ((pictures.float().cpu() / 2 + 0.5).clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
+    return [Pillow.fromarray(value) for value in values]
+
+
+def _tensor(pictures: list[Any]) -> Image:
+    return torch.stack([torch.from_numpy(np.array(p)).permute(2, 0, 1).float() / 127.5 - 1 for p in pictures])
