@@ -19,7 +19,6 @@ from torch.nn import functional as F
 
 from .schedules import SCHEDULES, TRAIN_STEPS, alpha_sigma
 
-
 Scales = tuple[Float[Tensor, "*b"], Float[Tensor, "*b"]]
 
 
@@ -29,7 +28,7 @@ def aug_timestep(aug_level: Float[Tensor, "*b"]) -> Int[Tensor, "*b"]:
 
 
 def _cosine(aug_level: Float[Tensor, "*b"]) -> Scales:
-    """``alpha = cos(pi a / 2)``, ``sigma = sin(pi a / 2)``: our choice, exact at both ends, so level 0 is the identity."""
+    """``alpha = cos(pi a / 2)``, ``sigma = sin(pi a / 2)``: our choice, exact at both ends: level 0 is the identity."""
     angle = aug_level * (math.pi / 2)
     return angle.cos(), angle.sin()
 

@@ -1,10 +1,11 @@
 """A cascade on disk or on a hub: one folder, JSON and safetensors only, every file under its digest.
 
 ```
-cascade.json                       format, name, text encoder, world version, stages in order, sha256 of each file
+cascade.json                       format, name, text encoder, world version, stages in order, sha256 of each file,
+                                   and which folder holds a classifier, if one came with it
 base64/config.json                 what the stage is (StageSpec), its network's sizes, how it was trained
 base64/model-0000i-of-0000N.safetensors    float16, no shard over SHARD_BYTES, with model.safetensors.index.json
-sr256/ …   sr1024/ …
+sr256/ …   sr1024/ …   classifier/ …
 README.md                          the model card
 ```
 Nothing is ever unpickled, nothing outside the folder is read, and a file that changed is refused.
@@ -18,14 +19,15 @@ import json
 import os
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from . import hub
+from .classifier import Classifier, ClassifierConfig
 from .parameterization import PREDICTIONS
 from .schedules import SCHEDULES
 from .text import TEXT_ENCODERS, TextEncoder
@@ -35,12 +37,15 @@ from .unet import UNet, UNetConfig
 # The weights that come with the repository.
 MODELS = {"tabletop": Path(__file__).parents[1] / "assets" / "tabletop"}
 FORMAT = 1
+# The folder of a cascade's classifier.
+CLASSIFIER = "classifier"
 # A Space takes files up to 10 MB without large-file storage.
 SHARD_BYTES = 9_500_000
 # What is fetched of a cascade that lies on a hub.
 OWN = ["cascade.json", "README.md", "*/config.json", "*/model*.safetensors", "*/model.safetensors.index.json"]
 
 
+# What a large model may compute in.
 DTYPES = ("auto", "float32", "float16", "bfloat16")
 
 
@@ -86,7 +91,7 @@ class Stage:
     """A trained stage: what it is and the network that does it.
 
     ``encode`` is the text encoder of a stage that does not share the cascade's, ``decode`` a latent stage's way back to
-    pictures.
+    pictures, and ``finish`` what the model's authors ask to be done to pictures before anybody sees them.
     """
 
     spec: StageSpec
@@ -94,46 +99,57 @@ class Stage:
     training: dict[str, Any]
     encode: TextEncoder | None = None
     decode: Callable[[Tensor], Image] | None = None
+    finish: Finish | None = None
 
 
 @dataclass(frozen=True)
 class Cascade:
     """Stages in order of size, and the text encoder they were trained with. ``digest`` names the weights.
 
-    ``finish`` is what the model's authors ask to be done to pictures before anybody sees them, and ``guard`` says so in
-    one sentence, empty where they ask for nothing. ``card`` is the model card.
+    ``classifier`` reads noisy pictures of the base's size, for classifier guidance; most cascades have none. ``folder``
+    is where a cascade of this project's own was read from. ``guard`` says in one sentence what is done to pictures
+    before anybody sees them, empty where that is nothing.
     """
 
     name: str
     stages: tuple[Stage, ...]
     encode: TextEncoder
     digest: str
-    world_version: int | None = None
-    card: str = field(default="", repr=False)
-    finish: Finish | None = field(default=None, repr=False)
+    classifier: Classifier | None = None
+    folder: Path | None = None
     guard: str = ""
 
     @property
     def sizes(self) -> tuple[int, ...]:
         return tuple(stage.spec.size for stage in self.stages)
 
+    def stage(self, size: int) -> Stage:
+        """The stage that makes pictures of this size; KeyError if there is none (cascade.check says so kindly)."""
+        return {stage.spec.size: stage for stage in self.stages}[size]
+
     @classmethod
-    def from_pretrained(cls, source: Path | str, *, revision: str | None = None, loading: Loading | None = None) -> Cascade:
+    def from_pretrained(
+        cls, source: Path | str, *, revision: str | None = None, loading: Loading | None = None
+    ) -> Cascade:
         """A cascade by folder or hub id, ``owner/name`` or ``owner/name@revision``: see :func:`load_cascade`."""
         return load_cascade(f"{source}@{revision}" if revision else source, loading)
 
     def save_pretrained(self, folder: Path | str) -> None:
-        """Write this cascade to a folder that :meth:`from_pretrained` reads: descriptions, float16 weights, model card.
+        """Copy this cascade, each file checked, to a folder that :meth:`from_pretrained` reads; its digest stays.
 
         Raises:
-            UserError: its networks are not this project's: those stay in the layout they came in.
+            UserError: it is not one of this project's own: others stay in the layout they came in.
         """
-        folder = Path(folder)
-        for stage in self.stages:
-            unet = unet_of(stage)
-            save_stage(folder, stage.spec, unet.config, dict(unet.state_dict()), stage.training)
-        write_cascade(folder, self.name, self.encode, world_version=self.world_version)
-        (folder / "README.md").write_text(self.card or _card(self))
+        if self.folder is None:
+            raise UserError(f"model: {self.name} is not a cascade of this project's own, and is kept where it is")
+        digests = json.loads((self.folder / "cascade.json").read_text())["digests"]
+        copies = {file: _read(self.folder, file, digests) for file in digests}
+        copies["cascade.json"] = (self.folder / "cascade.json").read_bytes()
+        card = self.folder / "README.md"
+        copies["README.md"] = card.read_bytes() if card.is_file() else _card(self).encode()
+        for file, data in copies.items():
+            (Path(folder) / file).parent.mkdir(parents=True, exist_ok=True)
+            (Path(folder) / file).write_bytes(data)
 
     def push_to_hub(self, repository: str, *, private: bool = True) -> str:
         """Create or update a repository on the hub (token from HF_TOKEN) and return its commit's address.
@@ -156,31 +172,42 @@ def save_stage(
     folder: Path, spec: StageSpec, config: UNetConfig, weights: dict[str, Tensor], training: dict[str, Any]
 ) -> None:
     """Write one stage below a cascade's ``folder``, replacing what was there; then call :func:`write_cascade`."""
+    facts = {"stage": dataclasses.asdict(spec), "unet": dataclasses.asdict(config), "training": training}
+    _save_network(folder / spec.name, weights, facts)
+
+
+def save_classifier(
+    folder: Path, config: ClassifierConfig, weights: dict[str, Tensor], training: dict[str, Any]
+) -> None:
+    """Write a cascade's classifier below its ``folder``; then call :func:`write_cascade`."""
+    _save_network(folder / CLASSIFIER, weights, {"classifier": dataclasses.asdict(config), "training": training})
+
+
+def _save_network(place: Path, weights: dict[str, Tensor], facts: dict[str, Any]) -> None:
     from huggingface_hub import save_torch_state_dict
 
-    place = folder / spec.name
     place.mkdir(parents=True, exist_ok=True)
     for old in place.glob("model*"):
         old.unlink()
     half = {name: value.detach().half().contiguous().cpu() for name, value in weights.items()}
     save_torch_state_dict(half, place, max_shard_size=SHARD_BYTES)
-    plain = {f.name: f.default for f in dataclasses.fields(spec)}
-    stage = {name: value for name, value in dataclasses.asdict(spec).items() if value != plain[name]}
-    facts = {"stage": {"low_res_size": None, **stage}, "unet": dataclasses.asdict(config), "training": training}
     (place / "config.json").write_text(json.dumps(facts, indent=1) + "\n")
 
 
-def write_cascade(folder: Path, name: str, encoder: TextEncoder, *, world_version: int | None) -> None:
+def write_cascade(folder: Path, name: str, encoder: TextEncoder, *, world_version: int) -> None:
     """Write cascade.json for the stages that lie in ``folder``: their order, and the digest of every file."""
     configs = {path.parent.name: json.loads(path.read_text()) for path in folder.glob("*/config.json")}
+    classifier = CLASSIFIER if configs.pop(CLASSIFIER, None) else None
     stages = sorted(configs, key=lambda stage: configs[stage]["stage"]["size"])
-    files = sorted(path for stage in stages for path in (folder / stage).iterdir())
+    parts = [*stages, classifier] if classifier else stages
+    files = sorted(path for part in parts for path in (folder / part).iterdir())
     facts = {
         "format": FORMAT,
         "name": name,
         "text_encoder": {"name": encoder.name, "digest": encoder.digest, "width": encoder.width},
         "world_version": world_version,
         "stages": stages,
+        "classifier": classifier,
         "digests": {path.relative_to(folder).as_posix(): _sha256(path.read_bytes()) for path in files},
     }
     (folder / "cascade.json").write_text(json.dumps(facts, indent=1) + "\n")
@@ -233,7 +260,7 @@ def _load_own(folder: Path) -> Cascade:
         digests = {str(file): str(digest) for file, digest in facts["digests"].items()}
         text = dict(facts["text_encoder"])
         encoder_name, encoder_digest = str(text["name"]), str(text["digest"])
-        version, called, world = facts["format"], str(facts["name"]), facts.get("world_version")
+        version, called, classifier = facts["format"], str(facts["name"]), facts.get("classifier")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"model: {path} is not a cascade's description ({type(error).__name__})") from error
     if version != FORMAT:
@@ -246,8 +273,10 @@ def _load_own(folder: Path) -> Cascade:
     if not names:
         raise UserError(f"model: {path} names no stage")
     stages = tuple(_load_stage(folder, stage, digests, encoder) for stage in names)
-    card = (folder / "README.md").read_text(errors="replace") if (folder / "README.md").is_file() else ""
-    return Cascade(called, stages, encoder, digest, world if isinstance(world, int) else None, card)
+    if classifier not in (None, CLASSIFIER):
+        raise UserError(f"model: {path} names its classifier {classifier!r:.60}, not {CLASSIFIER}")
+    judge = _load_classifier(folder, digests) if classifier else None
+    return Cascade(called, stages, encoder, digest, judge, folder)
 
 
 def _card(cascade: Cascade) -> str:
@@ -257,15 +286,11 @@ def _card(cascade: Cascade) -> str:
         f"| {sum(p.numel() for p in unet_of(stage).parameters()):,} |"
         for stage in cascade.stages
     ]
-    return "\n".join(
-        [
-            "---", "pipeline_tag: text-to-image", "library_name: imagen-lab", "tags: [imagen, diffusion]", "---",
-            f"# {cascade.name}", "",
-            f"A cascade of diffusion models on the frozen text encoder {cascade.encode.name}.", "",
-            "| stage | picture | schedule, prediction | parameters |", "|---|---|---|---|", *lines, "",
-            "Each stage's `config.json` says how it was trained; `cascade.json` holds the digest of every file.", "",
-        ]  # fmt: skip
-    )
+    head = ("---", "pipeline_tag: text-to-image", "library_name: imagen-lab", "tags: [imagen, diffusion]", "---")
+    table = ("| stage | picture | schedule, prediction | parameters |", "|---|---|---|---|", *lines)
+    about = f"A cascade of diffusion models on the frozen text encoder {cascade.encode.name}."
+    facts = "Each stage's `config.json` says how it was trained; `cascade.json` holds the digest of every file."
+    return "\n".join((*head, f"# {cascade.name}", "", about, "", *table, "", facts, ""))
 
 
 def unet_of(stage: Stage) -> UNet:
@@ -299,6 +324,25 @@ def _load_stage(folder: Path, name: str, digests: dict[str, str], encoder: TextE
         raise UserError(f"model: {path} names an unknown schedule or prediction")
     if not fits:
         raise UserError(f"model: {path}: stage, network and text encoder do not belong together")
+    _fill(network, folder, name, digests)
+    return Stage(spec, network, training)
+
+
+def _load_classifier(folder: Path, digests: dict[str, str]) -> Classifier:
+    data, path = _read(folder, f"{CLASSIFIER}/config.json", digests), folder / CLASSIFIER / "config.json"
+    try:
+        with torch.device("meta"):
+            network = Classifier(ClassifierConfig(**json.loads(data)["classifier"]))
+    except UserError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, RecursionError) as error:
+        raise UserError(f"model: {path} does not describe a classifier ({type(error).__name__})") from error
+    _fill(network, folder, CLASSIFIER, digests)
+    return network
+
+
+def _fill(network: nn.Module, folder: Path, name: str, digests: dict[str, str]) -> None:
+    """Put the weights of one part of a cascade into its network, which must be made for them."""
     expected = network.state_dict()
     weights = _read_weights(folder, name, digests)
     wrong = sorted(expected.keys() ^ weights.keys()) or [
@@ -308,7 +352,7 @@ def _load_stage(folder: Path, name: str, digests: dict[str, str], encoder: TextE
         raise UserError(f"model: the weights in {folder / name} do not fit its config.json (first at {wrong[0]})")
     network.load_state_dict(weights, assign=True)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Stage(spec, network.eval().requires_grad_(False), training)
+    network.eval().requires_grad_(False)
 
 
 def _read_weights(folder: Path, name: str, digests: dict[str, str]) -> dict[str, Tensor]:

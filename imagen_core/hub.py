@@ -1,4 +1,4 @@
-"""A model's files, from a folder or from a hub: always data. Nothing is unpickled, nothing outside the folder is read."""
+"""A model's files, from a folder or a hub: always data. Nothing is unpickled, nothing outside the folder is read."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def _cleaner() -> Callable[[str], str]:
     except ImportError as error:
         raise UserError(f"model: {error.name} is missing; pip install -r requirements-deepfloyd.txt") from error
     # The library's own cleaning, word for word as IF's training captions had it; it needs no pipeline.
-    pipeline = IFPipeline.__new__(IFPipeline)
+    pipeline: Any = IFPipeline.__new__(IFPipeline)
     return lambda text: str(pipeline._text_preprocessing([text], clean_caption=True)[0])
 
 

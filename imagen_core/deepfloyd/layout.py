@@ -110,12 +110,14 @@ def _spec(kind: str, unet: dict[str, Any], scheduler: dict[str, Any], source: st
     size, channels, low_res, factor = SIZES[kind]
     schedule = _schedule(scheduler, f"{source}: scheduler")
     if scheduler.get("prediction_type", "epsilon") not in PREDICTION:
-        raise UserError(f"model: {source} predicts {scheduler['prediction_type']!r:.40}; known: {', '.join(PREDICTION)}")
+        raise UserError(
+            f"model: {source} predicts {scheduler['prediction_type']!r:.40}; known: {', '.join(PREDICTION)}"
+        )
     learned = scheduler.get("variance_type") == "learned_range"
     if unet.get("in_channels") != channels + low_res:
         raise UserError(
-            f"model: {source} says it is {size} × {size}, but its network takes {unet.get('in_channels')!r:.20} channels, "
-            f"not {channels + low_res}: is it another stage?"
+            f"model: {source} says it makes {size} × {size}, but its network takes {unet.get('in_channels')!r:.20} "
+            f"channels, not {channels + low_res}: is it another stage?"
         )
     if unet.get("out_channels") not in ({2 * channels} if learned else {channels, 2 * channels}):
         raise UserError(f"model: {source}: its network's out_channels do not fit its scheduler's variance_type")
@@ -126,9 +128,7 @@ def _spec(kind: str, unet: dict[str, Any], scheduler: dict[str, Any], source: st
         raise UserError(f"model: {source}: unet/config.json does not say how wide its text is")
     name = f"{'base' if kind == 'base' else 'sr'}{size}"
     prediction = PREDICTION[scheduler.get("prediction_type", "epsilon")]
-    return StageSpec(
-        name, size, LOW_RES[kind], schedule, prediction, learned, AUGMENTATION[kind], channels, factor
-    )
+    return StageSpec(name, size, LOW_RES[kind], schedule, prediction, learned, AUGMENTATION[kind], channels, factor)
 
 
 def _schedule(config: dict[str, Any], where: str) -> str:

@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,18 +39,19 @@ def load(sources: Sequence[str], loading: Loading) -> Cascade:
         UserError: a package is missing, or a source is no such pipeline, damaged, out of order or out of reach.
     """
     pipelines = find(sources, loading)
-    encoder = _encoder(next((p for p in pipelines if p.kind != "latent" and "text_encoder" in p.weights), None), loading)
+    encoder = _encoder(
+        next((p for p in pipelines if p.kind != "latent" and "text_encoder" in p.weights), None), loading
+    )
     for pipeline in pipelines:
         if pipeline.kind != "latent" and pipeline.text_width != encoder.width:
-            raise UserError(
-                f"model: {pipeline.source} was trained on text {pipeline.text_width} wide, the encoder's is {encoder.width}"
-            )
-    stages = tuple(_stage(pipeline, loading) for pipeline in pipelines)
+            wide = f"{pipeline.text_width} wide; the encoder makes {encoder.width}"
+            raise UserError(f"model: {pipeline.source} was trained on text {wide}")
     finish, guard = safety.finisher(pipelines, loading)
+    stages = tuple(replace(_stage(pipeline, loading), finish=finish) for pipeline in pipelines)
     facts = [[p.source, p.unet, p.scheduler, p.weights["unet"].digest()] for p in pipelines]
     digest = hashlib.sha256(json.dumps([facts, encoder.digest], sort_keys=True).encode()).hexdigest()
     name = " + ".join(pipeline.source for pipeline in pipelines)
-    return Cascade(name, stages, encoder, digest, finish=finish, guard=guard)
+    return Cascade(name, stages, encoder, digest, guard=guard)
 
 
 def find(sources: Sequence[str], loading: Loading) -> list[Pipeline]:
@@ -147,14 +149,20 @@ def _encoder(pipeline: Pipeline | None, loading: Loading) -> CaptionEncoder:
     clip = pipeline.kind == "latent"
     kind, width = config.get("model_type"), config.get("hidden_size" if clip else "d_model")
     if kind not in ({"clip_text_model"} if clip else {"t5"}) or not isinstance(width, int):
-        raise UserError(f"model: {pipeline.source}: its text_encoder is a {kind!r:.40}, not a {'CLIP' if clip else 'T5'}")
+        raise UserError(
+            f"model: {pipeline.source}: its text_encoder is a {kind!r:.40}, not a {'CLIP' if clip else 'T5'}"
+        )
     options: dict[str, Any] = {}
     if loading.eight_bit:
         options["quantization_config"] = transformers.BitsAndBytesConfig(load_in_8bit=True)
 
     def load() -> tuple[Any, Any]:
         model = part(
-            pipeline, "text_encoder", transformers.CLIPTextModel if clip else transformers.T5EncoderModel, loading, **options
+            pipeline,
+            "text_encoder",
+            transformers.CLIPTextModel if clip else transformers.T5EncoderModel,
+            loading,
+            **options,
         )
         family = transformers.CLIPTokenizer if clip else transformers.T5Tokenizer
         return family.from_pretrained(pipeline.folder / "tokenizer", local_files_only=True), model.eval()
@@ -163,7 +171,9 @@ def _encoder(pipeline: Pipeline | None, loading: Loading) -> CaptionEncoder:
     names = [hub.file_digest(hub.inside(pipeline.folder, f"tokenizer/{file.name}")) for file in files if file.is_file()]
     seen = [pipeline.weights["text_encoder"].digest(), config, names, str(dtype_of(loading)), loading.eight_bit]
     digest = hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()
-    return CaptionEncoder(pipeline.source, digest, width, MAX_TOKENS, load, clean=str if clip else clean, masked=not clip)
+    return CaptionEncoder(
+        pipeline.source, digest, width, MAX_TOKENS, load, clean=str if clip else clean, masked=not clip
+    )
 
 
 def _decoder(pipeline: Pipeline, loading: Loading) -> Callable[[Tensor], Tensor]:

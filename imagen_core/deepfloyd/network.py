@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..augmentation import aug_timestep
 from ..schedules import timestep_of
@@ -24,13 +25,13 @@ class DiffusersUNet:
     The sampler's state stays float32 where it is; it is cast and moved here, and nowhere else.
     """
 
-    def __init__(self, spec: StageSpec, load: Callable[[], nn.Module]) -> None:
+    def __init__(self, spec: StageSpec, load: Callable[[], Any]) -> None:
         self.spec, self._load = spec, load
-        self._unet: nn.Module | None = None
+        self._unet: Any = None
         self._lock = threading.Lock()
 
     @property
-    def unet(self) -> nn.Module:
+    def unet(self) -> Any:
         """The network, loaded now if it is not there yet."""
         with self._lock:
             if self._unet is None:
@@ -62,21 +63,19 @@ class DiffusersUNet:
         return out[:, :channels].float().to(z.device)
 
 
-class enough_memory:  # noqa: N801, it reads like a function
+@contextmanager
+def enough_memory() -> Iterator[None]:
     """Turns running out of memory into one line that names the knobs."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, torch.OutOfMemoryError | MemoryError):
-            raise UserError(
-                "model: out of memory; try --dtype float16 (or bfloat16), --eight-bit, fewer pictures, or --device auto, "
-                "which spreads a network over card, memory and disk"
-            ) from error
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise UserError(
+            "model: out of memory; try --dtype float16 (or bfloat16), --eight-bit, fewer pictures, or --device auto, "
+            "which spreads a network over card, memory and disk"
+        ) from error
 
 
-def once_a_text(unet: nn.Module) -> nn.Module:
+def once_a_text(unet: Any) -> Any:
     """Compute what depends on the text alone once for each text, not once a step.
 
     Its projection, its pooled share of the time embedding, and its keys and values in every attention. Tensors hash by
@@ -86,7 +85,7 @@ def once_a_text(unet: nn.Module) -> nn.Module:
         if module is not None:
             module.forward = lru_cache(TEXTS)(module.forward)
     for attention in unet.modules():
-        projections: tuple[nn.Module, ...] = ()
+        projections: tuple[Any, ...] = ()
         if getattr(attention, "added_kv_proj_dim", None):
             # IF's text keys and values join those of self-attention, as Imagen's do.
             attention.norm_encoder_hidden_states = lru_cache(TEXTS)(attention.norm_encoder_hidden_states)
@@ -98,7 +97,7 @@ def once_a_text(unet: nn.Module) -> nn.Module:
     return unet
 
 
-def _device(unet: nn.Module) -> torch.device:
+def _device(unet: Any) -> torch.device:
     """Where a network computes; what accelerate has spread over several places has a hook that knows."""
     hook = getattr(unet, "_hf_hook", None)
     return torch.device(getattr(hook, "execution_device", None) or unet.device)

@@ -1,4 +1,4 @@
-"""What IF's authors ask of whoever shows its pictures: their safety checker, and their watermark, where they ship them."""
+"""What IF's authors ask of whoever shows its pictures: their safety checker and watermark, where they ship them."""
 
 from __future__ import annotations
 
@@ -57,9 +57,13 @@ def _checker(pipeline: Pipeline, loading: Loading) -> tuple[Any, Any]:
 
     hub.inside(pipeline.folder, "feature_extractor/preprocessor_config.json")
     extractor = CLIPImageProcessor.from_pretrained(pipeline.folder / "feature_extractor", local_files_only=True)
-    options = {"variant": v} if (v := pipeline.weights["safety_checker"].variant) else {}
+    options: dict[str, Any] = {"variant": v} if (v := pipeline.weights["safety_checker"].variant) else {}
     check = IFSafetyChecker.from_pretrained(
-        pipeline.folder / "safety_checker", local_files_only=True, use_safetensors=True, torch_dtype=torch.float32, **options
+        pipeline.folder / "safety_checker",
+        local_files_only=True,
+        use_safetensors=True,
+        torch_dtype=torch.float32,
+        **options,
     )
     return extractor, check.eval()
 
