@@ -19,7 +19,7 @@ from ..types import UserError
 from . import layout, safety
 from .captions import MAX_TOKENS, CaptionEncoder, cache_folder, clean
 from .layout import Pipeline
-from .network import DiffusersUNet, enough_memory
+from .network import DiffusersUNet, enough_memory, from_folder
 
 NEEDED = ("diffusers", "sentencepiece", "google.protobuf", "bs4", "ftfy")
 ORDER = ("base", "sr", "latent")
@@ -65,6 +65,12 @@ def find(sources: Sequence[str], loading: Loading) -> list[Pipeline]:
             raise UserError(f"model: {package} is missing; pip install -r requirements-deepfloyd.txt")
     if loading.eight_bit and not (torch.cuda.is_available() and importlib.util.find_spec("bitsandbytes")):
         raise UserError("--eight-bit: needs an NVIDIA card and pip install bitsandbytes; --dtype float16 needs neither")
+    import diffusers
+    import transformers
+
+    # A bar for every load is noise on a page and in a pipe.
+    transformers.utils.logging.disable_progress_bar()
+    diffusers.utils.logging.disable_progress_bar()
     half = dtype_of(loading) != torch.float32
     pipelines = []
     for source in sources:
@@ -102,20 +108,8 @@ def placement(loading: Loading) -> dict[str, Any]:
 
 def part(pipeline: Pipeline, name: str, kind: Any, loading: Loading, **options: Any) -> Any:
     """One network of a pipeline, from safetensors, in the chosen dtype and places."""
-    weights = pipeline.weights[name]
     options = {"torch_dtype": dtype_of(loading), **placement(loading), **options}
-    if weights.variant:
-        options["variant"] = weights.variant
-    try:
-        with enough_memory():
-            return kind.from_pretrained(
-                pipeline.folder, subfolder=name, local_files_only=True, use_safetensors=True, **options
-            )
-    except UserError:
-        raise
-    except Exception as error:
-        why = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"model: {pipeline.folder / name} cannot be loaded ({why:.200})") from error
+    return from_folder(kind, pipeline.folder / name, pipeline.weights[name].variant, **options)
 
 
 def _stage(pipeline: Pipeline, loading: Loading) -> Stage:
@@ -143,8 +137,6 @@ def _encoder(pipeline: Pipeline | None, loading: Loading) -> CaptionEncoder:
         raise UserError("model: none of its stages has a text_encoder; stage I has one")
     import transformers
 
-    # A bar for every load is noise on a page and in a pipe.
-    transformers.utils.logging.disable_progress_bar()
     config = hub.read_json(pipeline.folder, "text_encoder/config.json")
     clip = pipeline.kind == "latent"
     kind, width = config.get("model_type"), config.get("hidden_size" if clip else "d_model")
@@ -165,7 +157,7 @@ def _encoder(pipeline: Pipeline | None, loading: Loading) -> CaptionEncoder:
             **options,
         )
         family = transformers.CLIPTokenizer if clip else transformers.T5Tokenizer
-        return family.from_pretrained(pipeline.folder / "tokenizer", local_files_only=True), model.eval()
+        return family.from_pretrained(pipeline.folder / "tokenizer", local_files_only=True), model
 
     files = sorted((pipeline.folder / "tokenizer").glob("*"))
     names = [hub.file_digest(hub.inside(pipeline.folder, f"tokenizer/{file.name}")) for file in files if file.is_file()]

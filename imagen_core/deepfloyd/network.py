@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -36,7 +37,7 @@ class DiffusersUNet:
         with self._lock:
             if self._unet is None:
                 with enough_memory():
-                    self._unet = once_a_text(self._load().eval().requires_grad_(False))
+                    self._unet = once_a_text(self._load())
         return self._unet
 
     def prepare(self, text: TextEmbedding) -> Tensor:
@@ -73,6 +74,30 @@ def enough_memory() -> Iterator[None]:
             "model: out of memory; try --dtype float16 (or bfloat16), --eight-bit, fewer pictures, or --device auto, "
             "which spreads a network over card, memory and disk"
         ) from error
+
+
+def from_folder(kind: Any, folder: Path, variant: str | None, **options: Any) -> Any:
+    """A network of diffusers or transformers from a folder's safetensors, every weight of it.
+
+    Raises:
+        UserError: it does not fit its config.json, or not into the memory.
+    """
+    if variant:
+        options["variant"] = variant
+    try:
+        with enough_memory():
+            network, info = kind.from_pretrained(
+                folder, local_files_only=True, use_safetensors=True, output_loading_info=True, **options
+            )
+    except UserError:
+        raise
+    except Exception as error:
+        why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(f"model: {folder} cannot be loaded ({why:.200})") from error
+    wrong = sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]]))
+    if wrong:
+        raise UserError(f"model: the weights in {folder} do not fit its config.json (first at {wrong[0]:.100})")
+    return network.eval().requires_grad_(False)
 
 
 def once_a_text(unet: Any) -> Any:

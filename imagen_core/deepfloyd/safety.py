@@ -13,6 +13,7 @@ from .. import hub
 from ..checkpoints import Finish, Finished, Loading
 from ..types import Image, UserError
 from .layout import Pipeline
+from .network import from_folder
 
 
 def finisher(pipelines: Sequence[Pipeline], loading: Loading) -> tuple[Finish | None, str]:
@@ -32,7 +33,7 @@ def finisher(pipelines: Sequence[Pipeline], loading: Loading) -> tuple[Finish | 
 
     @lru_cache(maxsize=1)
     def parts() -> tuple[Any, Any, Any]:
-        return (*(_checker(checker, loading) if checker else (None, None)), _marker(marker) if marker else None)
+        return (*(_checker(checker) if checker else (None, None)), _marker(marker) if marker else None)
 
     def finish(pictures: Image) -> Finished:
         extractor, check, mark = parts()
@@ -51,28 +52,27 @@ def finisher(pipelines: Sequence[Pipeline], loading: Loading) -> tuple[Finish | 
     return finish, f"Finished pictures are {' and '.join(done)} with the parts that the model's authors ship."
 
 
-def _checker(pipeline: Pipeline, loading: Loading) -> tuple[Any, Any]:
+def _checker(pipeline: Pipeline) -> tuple[Any, Any]:
     from diffusers.pipelines.deepfloyd_if.safety_checker import IFSafetyChecker
     from transformers import CLIPImageProcessor
 
+    class Checker(IFSafetyChecker):
+        def __init__(self, config: Any) -> None:
+            super().__init__(config)
+            # transformers 5 loads no model that leaves this out, and diffusers' does.
+            self.post_init()
+
     hub.inside(pipeline.folder, "feature_extractor/preprocessor_config.json")
     extractor = CLIPImageProcessor.from_pretrained(pipeline.folder / "feature_extractor", local_files_only=True)
-    options: dict[str, Any] = {"variant": v} if (v := pipeline.weights["safety_checker"].variant) else {}
-    check = IFSafetyChecker.from_pretrained(
-        pipeline.folder / "safety_checker",
-        local_files_only=True,
-        use_safetensors=True,
-        torch_dtype=torch.float32,
-        **options,
-    )
-    return extractor, check.eval()
+    variant = pipeline.weights["safety_checker"].variant
+    return extractor, from_folder(Checker, pipeline.folder / "safety_checker", variant, dtype=torch.float32)
 
 
 def _marker(pipeline: Pipeline) -> Any:
     from diffusers.pipelines.deepfloyd_if.watermark import IFWatermarker
 
-    hub.weights(pipeline.folder, "watermarker", "diffusion_pytorch_model")
-    return IFWatermarker.from_pretrained(pipeline.folder / "watermarker", local_files_only=True, use_safetensors=True)
+    variant = hub.weights(pipeline.folder, "watermarker", "diffusion_pytorch_model").variant
+    return from_folder(IFWatermarker, pipeline.folder / "watermarker", variant)
 
 
 def _pil(pictures: Image) -> list[Any]:
