@@ -27,7 +27,7 @@ def _sample(args: Any) -> dict[str, Any]:
     files = cli.outputs(args.out, request.count)
     if args.trace:
         cli.check_output(args.trace, ".npz", "--trace")
-    cascade = load_cascade(args.model)
+    cascade = load_cascade(args.model, cli.loading(args))
     check(request, cascade)
     recorder = trace.Recorder(request, cascade.digest)
     events = cli.with_progress(generate(request, cascade), sum(stage.steps for stage in request.stages))
@@ -58,7 +58,7 @@ def _compare(args: Any) -> dict[str, Any]:
     request = cli.request_from(args)
     cells = cli.cells_of(args, request)
     cli.check_output(args.out, ".png")
-    cascade = load_cascade(args.model)
+    cascade = load_cascade(args.model, cli.loading(args))
     check(request, cascade)
     events = cli.with_progress(compare([cell.request for cell in cells], cascade), sum(s.steps for s in request.stages))
     images = [result.image[0] for result in [row for row in events if isinstance(row[0], StageResult)][-1]]
@@ -98,7 +98,7 @@ def _sweep(args: Any) -> dict[str, Any]:
     for level in aug_levels:
         replace(last, aug_level=level)
     cli.check_output(args.out, ".png")
-    cascade = load_cascade(args.model)
+    cascade = load_cascade(args.model, cli.loading(args))
     check(request, cascade)
     first = replace(request, stages=request.stages[:-1])
     before = [e for e in generate(first, cascade) if isinstance(e, StageResult)][-1].unmarked
@@ -141,16 +141,20 @@ def _branch(args: Any) -> dict[str, Any]:
     request = cli.changed_by(args, run.request)
     cli.warn(request)
     files = cli.outputs(args.out, request.count)
-    cascade = load_cascade(args.model)
+    cascade = load_cascade(args.model, cli.loading(args))
     events = branch(run, args.step, request, cascade)
     return _save(cli.with_progress(events, sum(s.steps for s in request.stages) - args.step), files, request, cascade)
 
 
 def _info(args: Any) -> dict[str, Any]:
-    from .checkpoints import load_cascade, unet_of
+    from .checkpoints import is_deepfloyd, load_cascade, locate, unet_of
     from .unet import gflop
 
-    cascade = load_cascade(args.model)
+    if is_deepfloyd(args.model):
+        from .deepfloyd.plan import plan
+
+        return plan(locate(args.model), cli.loading(args))
+    cascade = load_cascade(args.model, cli.loading(args))
     stages = {
         stage.spec.name: {
             "size": stage.spec.size,
@@ -170,7 +174,7 @@ def _bench(args: Any) -> dict[str, Any]:
     from .bench import bench
     from .checkpoints import load_cascade
 
-    request, cascade = cli.request_from(args), load_cascade(args.model)
+    request, cascade = cli.request_from(args), load_cascade(args.model, cli.loading(args))
     return bench(request, cascade)
 
 

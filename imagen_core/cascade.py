@@ -50,6 +50,8 @@ def check(request: Request, cascade: Cascade) -> None:
         if config.size not in cascade.sizes:
             offered = ", ".join(map(str, cascade.sizes))
             raise UserError(f"size: {config.size} is not offered by {cascade.name}; it has {offered}")
+        if cascade.stage(config.size).spec.latent_factor > 1 and config.threshold != "none":
+            raise UserError(f"threshold: {config.name} of this model samples latents, which have no range; choose none")
         if config.guidance_rule in BY_CLASSIFIER:
             if cascade.classifier is None:
                 raise UserError(f"guidance_rule: {cascade.name} has no classifier; choose another rule")

@@ -18,8 +18,8 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from . import hub
 from .classifier import Classifier, ClassifierConfig
 from .parameterization import PREDICTIONS
 from .schedules import SCHEDULES
+from .settings import DEFAULTS, StageConfig
 from .text import TEXT_ENCODERS, TextEncoder
 from .types import Image, Network, StageSpec, UserError
 from .unet import UNet, UNetConfig
@@ -41,6 +42,8 @@ FORMAT = 1
 CLASSIFIER = "classifier"
 # A Space takes files up to 10 MB without large-file storage.
 SHARD_BYTES = 9_500_000
+# By which a model is known: this project's own, or one in diffusers' layout.
+DESCRIPTIONS = ("cascade.json", "model_index.json")
 # What is fetched of a cascade that lies on a hub.
 OWN = ["cascade.json", "README.md", "*/config.json", "*/model*.safetensors", "*/model.safetensors.index.json"]
 
@@ -108,7 +111,7 @@ class Cascade:
 
     ``classifier`` reads noisy pictures of the base's size, for classifier guidance; most cascades have none. ``folder``
     is where a cascade of this project's own was read from. ``guard`` says in one sentence what is done to pictures
-    before anybody sees them, empty where that is nothing.
+    before anybody sees them, empty where that is nothing. ``defaults`` are the settings that suit the model, by size.
     """
 
     name: str
@@ -118,6 +121,7 @@ class Cascade:
     classifier: Classifier | None = None
     folder: Path | None = None
     guard: str = ""
+    defaults: Mapping[int, StageConfig] = field(default_factory=lambda: DEFAULTS, repr=False)
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -223,14 +227,41 @@ def load_cascade(name: Path | str, loading: Loading | None = None) -> Cascade:
         UserError: a file is missing, altered, truncated or of another format; the message names it.
     """
     sources = locate(str(name))
-    folder = hub.fetch(sources[0], ["cascade.json", "model_index.json"])
-    if len(sources) == 1 and (folder / "cascade.json").is_file():
+    if not is_deepfloyd(str(name)):
         return _load_own(hub.fetch(sources[0], OWN))
-    if not (folder / "model_index.json").is_file():
-        raise UserError(f"model: {sources[0]} holds no cascade.json and no model_index.json")
     from .deepfloyd.load import load
 
     return load(sources, loading or Loading())
+
+
+def is_deepfloyd(name: str) -> bool:
+    """Whether ``--model`` names pipelines in diffusers' layout, rather than a cascade of this project's own.
+
+    Raises:
+        UserError: neither is there, or it cannot be reached.
+    """
+    sources = locate(name)
+    if len(sources) > 1:
+        return True
+    folder = hub.fetch(sources[0], DESCRIPTIONS)
+    if (folder / "cascade.json").is_file():
+        return False
+    if (folder / "model_index.json").is_file():
+        return True
+    raise UserError(f"model: {sources[0]:.200} holds no {' and no '.join(DESCRIPTIONS)}")
+
+
+def defaults_of(name: str) -> Mapping[int, StageConfig]:
+    """The default settings of a model, by size, without loading it.
+
+    Raises:
+        UserError: there is no such model, or it cannot be reached.
+    """
+    if not is_deepfloyd(name):
+        return DEFAULTS
+    from .deepfloyd.layout import defaults
+
+    return {config.size: config for config in map(defaults, locate(name))}
 
 
 def locate(name: str) -> tuple[str, ...]:
@@ -245,9 +276,9 @@ def locate(name: str) -> tuple[str, ...]:
         return (str(MODELS[name]),)
     sources = (name,) if os.path.isdir(name) else tuple(part.strip() for part in name.split(","))
     for source in sources:
-        held = [file for file in ("cascade.json", "model_index.json") if os.path.isfile(os.path.join(source, file))]
+        held = any(os.path.isfile(os.path.join(source, file)) for file in DESCRIPTIONS)
         if not held and (os.path.exists(source) or not hub.is_hub_id(source)):
-            raise UserError(f"model: {source:.200} holds no cascade.json and no model_index.json")
+            raise UserError(f"model: {source:.200} holds no {' and no '.join(DESCRIPTIONS)}")
     return sources
 
 

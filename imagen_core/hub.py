@@ -139,6 +139,31 @@ def weights(folder: Path, part: str, stem: str, *, half: bool = False) -> Weight
     raise UserError(f"model: {folder / part} holds no {stem}.safetensors{hint}")
 
 
+def remote_weights(source: str, part: str, stem: str, *, half: bool = False) -> tuple[int, int]:
+    """Parameters and stored bytes of weights on a hub, from its listing and their headers; nothing is fetched.
+
+    Raises:
+        UserError: there are none, or the hub is out of reach.
+    """
+    from huggingface_hub import HfApi
+
+    repository, _, revision = source.partition("@")
+    try:
+        facts = HfApi().model_info(repository, revision=revision or None, files_metadata=True)
+        listed = {file.rfilename: int(file.size or 0) for file in facts.siblings or ()}
+        for mark in (".fp16", "") if half else ("", ".fp16"):
+            wanted = re.compile(rf"{part}/{stem}{re.escape(mark)}(-[0-9]+-of-[0-9]+)?\.safetensors")
+            names = [name for name in listed if wanted.fullmatch(name)]
+            if names:
+                heads = [
+                    HfApi().parse_safetensors_file_metadata(repository, name, revision=facts.sha) for name in names
+                ]
+                return sum(sum(head.parameter_count.values()) for head in heads), sum(listed[name] for name in names)
+    except Exception as error:
+        raise UserError(f"model: {source} cannot be looked up ({reason(error, repository)})") from error
+    raise UserError(f"model: {source} holds no {part}/{stem}.safetensors")
+
+
 def _header(path: Path) -> tuple[int, int]:
     """Parameters and bytes of a safetensors file, whose length must be what its header says."""
     try:

@@ -14,14 +14,11 @@ from tiny_deepfloyd import write_if
 from torch import Tensor
 from torch.testing import assert_close
 
-from imagen_core.augmentation import aug_sigma, aug_timestep, augment
-from imagen_core.cascade import StageResult, denoiser_of, generate, run_stage
+from imagen_core.cascade import StageResult, generate
 from imagen_core.checkpoints import Cascade, load_cascade
-from imagen_core.deepfloyd import captions
-from imagen_core.samplers import SAMPLERS, unit_noise
-from imagen_core.schedules import DISCRETE, SCHEDULES, alpha_sigma, level_at, levels, timestep_of
+from imagen_core.samplers import unit_noise
 from imagen_core.settings import Request, StageConfig
-from imagen_core.types import Conditioning, StepRecord, TextEmbedding
+from imagen_core.types import StepRecord
 
 PROMPT, SEED = "a red ball on grass", 5
 IF_1 = StageConfig(64, 3, 7.0, "ancestral", "leading", percentile=95.0, options={"cap": 1.5})

@@ -19,6 +19,7 @@ from typing import Any
 from .. import hub
 from ..hub import Weights
 from ..schedules import DISCRETE, TRAIN_STEPS
+from ..settings import StageConfig
 from ..types import StageSpec, UserError
 
 # What a pipeline's class makes of it.
@@ -36,8 +37,13 @@ PARTS: dict[str, set[tuple[str, str]]] = {
     "feature_extractor": {("transformers", f"CLIP{name}") for name in ("ImageProcessor", "FeatureExtractor")},
     "watermarker": {("deepfloyd_if", "IFWatermarker")},
 }
+# diffusers' timestep_spacing in our words.
+SPACING = {"leading": "leading", "trailing": "trailing", "linspace": "uniform"}
 PREDICTION = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}
 # Picture size, channels of z and of the low-resolution image, and latent factor of each kind.
+STEMS = {"text_encoder": "model", "safety_checker": "model"} | dict.fromkeys(
+    ("unet", "vae", "watermarker"), "diffusion_pytorch_model"
+)
 SIZES = {"base": (64, 3, 0, 1), "sr": (256, 3, 3, 1), "latent": (1024, 4, 3, 4)}
 LOW_RES = {"base": None, "sr": 64, "latent": 256}
 AUGMENTATION = {"base": "cosine", "sr": "deepfloyd", "latent": "upscaler"}
@@ -69,12 +75,8 @@ def read(folder: Path, source: str, *, half: bool) -> Pipeline:
         UserError: not a pipeline this engine knows, a foreign class, parts that do not belong together, or weights that
             are missing or truncated.
     """
-    index = hub.read_json(folder, "model_index.json")
-    called = index.get("_class_name")
-    kind = KINDS.get(called) if isinstance(called, str) else None
-    if kind is None:
-        raise UserError(f"model: {source} is a {called!r:.60}; known: {', '.join(KINDS)}")
-    parts = _parts(index, source)
+    kind, index = kind_of(folder, source)
+    parts = parts_of(index, source)
     for part in ("unet", "scheduler"):
         if part not in parts:
             raise UserError(f"model: {source} has no {part}")
@@ -84,15 +86,48 @@ def read(folder: Path, source: str, *, half: bool) -> Pipeline:
     noising = {"sr": "image_noising_scheduler", "latent": "low_res_scheduler"}.get(kind)
     if noising:
         _schedule(hub.read_json(folder, f"{noising}/scheduler_config.json"), f"{source}: {noising}")
-    weights = {"unet": hub.weights(folder, "unet", "diffusion_pytorch_model", half=half)}
-    for part, stem in (("text_encoder", "model"), ("vae", "diffusion_pytorch_model"), ("safety_checker", "model")):
-        # Stage II repeats stage I's encoder, which need not be there.
-        if part in parts and (folder / part).is_dir():
-            weights[part] = hub.weights(folder, part, stem, half=half)
+    # Stage II repeats stage I's encoder, which need not be there.
+    there = [part for part in STEMS if part == "unet" or (part in parts and any((folder / part).glob("*.safetensors")))]
+    weights = {part: hub.weights(folder, part, STEMS[part], half=half) for part in there}
     return Pipeline(folder, source, kind, parts, spec, unet, scheduler, weights)
 
 
-def _parts(index: dict[str, Any], source: str) -> frozenset[str]:
+def defaults(source: str) -> StageConfig:
+    """How a pipeline samples in diffusers, in this engine's words; reads two small files.
+
+    Raises:
+        UserError: not a pipeline this engine knows, or out of reach.
+    """
+    folder = hub.fetch(source, ["model_index.json", "scheduler/scheduler_config.json"])
+    kind, _ = kind_of(folder, source)
+    scheduler = hub.read_json(folder, "scheduler/scheduler_config.json")
+    spacing = SPACING.get(str(scheduler.get("timestep_spacing", "leading")), "leading")
+    try:
+        if kind == "latent":
+            return StageConfig(1024, 50, 9.0, "ddim", spacing, threshold="none", aug_level=0.02)
+        threshold: dict[str, Any] = {"threshold": "static" if scheduler.get("clip_sample", True) else "none"}
+        if scheduler.get("thresholding"):
+            cap = {"cap": float(scheduler.get("sample_max_value", 1.0))}
+            percentile = 100 * float(scheduler.get("dynamic_thresholding_ratio", 0.995))
+            threshold = {"threshold": "dynamic", "percentile": percentile, "options": cap}
+        if kind == "sr":
+            return StageConfig(256, 50, 4.0, "ancestral", spacing, aug_level=0.25, **threshold)
+        return StageConfig(64, 50, 7.0, "ancestral", spacing, **threshold)
+    except (UserError, TypeError, ValueError) as error:
+        raise UserError(f"model: {source}: its scheduler_config.json cannot be followed ({error})") from error
+
+
+def kind_of(folder: Path, source: str) -> tuple[str, dict[str, Any]]:
+    """Which of KINDS a pipeline is, and its model_index.json; UserError for any other class."""
+    index = hub.read_json(folder, "model_index.json")
+    called = index.get("_class_name")
+    kind = KINDS.get(called) if isinstance(called, str) else None
+    if kind is None:
+        raise UserError(f"model: {source} is a {called!r:.60}; known: {', '.join(KINDS)}")
+    return kind, index
+
+
+def parts_of(index: dict[str, Any], source: str) -> frozenset[str]:
     """The parts that a model_index.json lists, each of a class we know."""
     found = set()
     for part, value in index.items():

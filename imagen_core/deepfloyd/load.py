@@ -24,9 +24,7 @@ from .network import DiffusersUNet, enough_memory, from_folder
 NEEDED = ("diffusers", "sentencepiece", "google.protobuf", "bs4", "ftfy")
 ORDER = ("base", "sr", "latent")
 # What is fetched of a repository: one variant of the weights, never a pickle.
-SMALL = ["*.json", "tokenizer/*", "watermarker/*.safetensors"]
-HALF = ["*.fp16.safetensors", "*.fp16-*.safetensors"]
-FULL = ["*/model.safetensors", "*/model-*.safetensors", "*/diffusion_pytorch_model*.safetensors"]
+SMALL = ["*.json", "tokenizer/*"]
 
 
 def load(sources: Sequence[str], loading: Loading) -> Cascade:
@@ -48,14 +46,45 @@ def load(sources: Sequence[str], loading: Loading) -> Cascade:
             raise UserError(f"model: {pipeline.source} was trained on text {wide}")
     finish, guard = safety.finisher(pipelines, loading)
     stages = tuple(replace(_stage(pipeline, loading), finish=finish) for pipeline in pipelines)
-    facts = [[p.source, p.unet, p.scheduler, p.weights["unet"].digest()] for p in pipelines]
+    facts = [[p.kind, p.unet, p.scheduler, p.weights["unet"].digest()] for p in pipelines]
     digest = hashlib.sha256(json.dumps([facts, encoder.digest], sort_keys=True).encode()).hexdigest()
     name = " + ".join(pipeline.source for pipeline in pipelines)
-    return Cascade(name, stages, encoder, digest, guard=guard)
+    defaults = {pipeline.spec.size: layout.defaults(pipeline.source) for pipeline in pipelines}
+    return Cascade(name, stages, encoder, digest, guard=guard, defaults=defaults)
 
 
 def find(sources: Sequence[str], loading: Loading) -> list[Pipeline]:
     """The pipelines' folders, fetched where they are not here, checked, and in the order of their stages."""
+    check_packages(loading)
+    half = dtype_of(loading) != torch.float32
+    pipelines = [layout.read(_fetch(source, half), source, half=half) for source in sources]
+    kinds = tuple(pipeline.kind for pipeline in pipelines)
+    if kinds != ORDER[: len(kinds)]:
+        found = ", ".join(f"{p.source} ({p.spec.name})" for p in pipelines)
+        raise UserError(f"model: stages must be 64, then 256, then 1024, without gaps, joined by commas; got {found}")
+    return pipelines
+
+
+def _fetch(source: str, half: bool) -> Path:
+    """A pipeline's folder; of a repository only what is used: one variant of each part's weights, never a pickle."""
+    folder = hub.fetch(source, SMALL)
+    kind, index = layout.kind_of(folder, source)
+    if Path(source).is_dir():
+        return folder
+    for part in layout.parts_of(index, source) & layout.STEMS.keys():
+        # Stage II repeats stage I's encoder, which is most of its bytes.
+        if (part, kind) == ("text_encoder", "sr"):
+            continue
+        for mark in (".fp16", "") if half else ("", ".fp16"):
+            stem = f"{part}/{layout.STEMS[part]}{mark}"
+            folder = hub.fetch(source, [*SMALL, f"{stem}.safetensors", f"{stem}-*-of-*.safetensors"])
+            if any((folder / part).glob(f"*{mark}*.safetensors" if mark else "*.safetensors")):
+                break
+    return folder
+
+
+def check_packages(loading: Loading) -> None:
+    """Refuse, in one line, where something is not installed that this model or ``loading`` needs."""
     for package in NEEDED:
         try:
             there = importlib.util.find_spec(package)
@@ -71,19 +100,6 @@ def find(sources: Sequence[str], loading: Loading) -> list[Pipeline]:
     # A bar for every load is noise on a page and in a pipe.
     transformers.utils.logging.disable_progress_bar()
     diffusers.utils.logging.disable_progress_bar()
-    half = dtype_of(loading) != torch.float32
-    pipelines = []
-    for source in sources:
-        patterns = [*SMALL, *(HALF if half else FULL)]
-        folder = hub.fetch(source, patterns)
-        if half and not Path(source).is_dir() and not list(folder.glob("unet/*.safetensors")):
-            folder = hub.fetch(source, [*SMALL, *FULL])
-        pipelines.append(layout.read(folder, source, half=half))
-    kinds = tuple(pipeline.kind for pipeline in pipelines)
-    if kinds != ORDER[: len(kinds)]:
-        found = ", ".join(f"{p.source} ({p.spec.name})" for p in pipelines)
-        raise UserError(f"model: stages must be 64, then 256, then 1024, without gaps, joined by commas; got {found}")
-    return pipelines
 
 
 def dtype_of(loading: Loading) -> torch.dtype:

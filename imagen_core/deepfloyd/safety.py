@@ -12,8 +12,12 @@ import torch
 from .. import hub
 from ..checkpoints import Finish, Finished, Loading
 from ..types import Image, UserError
+from . import layout
 from .layout import Pipeline
 from .network import from_folder
+
+CHECKER = frozenset({"safety_checker", "feature_extractor"})
+MARKER = frozenset({"watermarker"})
 
 
 def finisher(pipelines: Sequence[Pipeline], loading: Loading) -> tuple[Finish | None, str]:
@@ -22,14 +26,14 @@ def finisher(pipelines: Sequence[Pipeline], loading: Loading) -> tuple[Finish | 
     The parts come from the first pipeline that has them. They are on unless ``loading.safety`` is off, and see finished
     pictures only: x0_hat on its way is shown as it is.
     """
-    checker = next((p for p in pipelines if {"safety_checker", "feature_extractor"} <= p.parts), None)
-    marker = next((p for p in pipelines if "watermarker" in p.parts), None)
-    if not loading.safety:
-        return None, "Safety checker and watermark are switched off by the host."
-    if checker is None and marker is None:
-        return None, "This copy of the model has neither a safety checker nor a watermark."
-    if checker is not None and "safety_checker" not in checker.weights:
-        raise UserError(f"model: {checker.folder / 'safety_checker'} is missing")
+    checker = next((p for p in pipelines if p.parts >= CHECKER), None)
+    marker = next((p for p in pipelines if p.parts >= MARKER), None)
+    said = sentence([p.parts for p in pipelines], loading)
+    if not loading.safety or (checker is None and marker is None):
+        return None, said
+    for part, pipeline in (("safety_checker", checker), ("watermarker", marker)):
+        if pipeline is not None and part not in pipeline.weights:
+            raise UserError(f"model: {pipeline.folder / part} holds no {layout.STEMS[part]}.safetensors")
 
     @lru_cache(maxsize=1)
     def parts() -> tuple[Any, Any, Any]:
@@ -48,8 +52,18 @@ def finisher(pipelines: Sequence[Pipeline], loading: Loading) -> tuple[Finish | 
         image = _tensor(mark.apply_watermark(_pil(unmarked))).to(pictures) if mark is not None else unmarked
         return Finished(image, unmarked, tuple(withheld))
 
-    done = [what for what, there in (("checked for unsafe content", checker), ("watermarked", marker)) if there]
-    return finish, f"Finished pictures are {' and '.join(done)} with the parts that the model's authors ship."
+    return finish, said
+
+
+def sentence(parts: Sequence[frozenset[str]], loading: Loading) -> str:
+    """What is done to finished pictures, from the parts of each pipeline."""
+    if not loading.safety:
+        return "Safety checker and watermark are switched off by the host."
+    steps = (("checked for unsafe content", CHECKER), ("watermarked", MARKER))
+    done = [what for what, needed in steps if any(needed <= held for held in parts)]
+    if not done:
+        return "This copy of the model has neither a safety checker nor a watermark."
+    return f"Finished pictures are {' and '.join(done)} with the parts that the model's authors ship."
 
 
 def _checker(pipeline: Pipeline) -> tuple[Any, Any]:
@@ -71,7 +85,7 @@ def _checker(pipeline: Pipeline) -> tuple[Any, Any]:
 def _marker(pipeline: Pipeline) -> Any:
     from diffusers.pipelines.deepfloyd_if.watermark import IFWatermarker
 
-    variant = hub.weights(pipeline.folder, "watermarker", "diffusion_pytorch_model").variant
+    variant = pipeline.weights["watermarker"].variant
     return from_folder(IFWatermarker, pipeline.folder / "watermarker", variant)
 
 
