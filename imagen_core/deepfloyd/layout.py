@@ -40,10 +40,11 @@ PARTS: dict[str, set[tuple[str, str]]] = {
 # diffusers' timestep_spacing in our words.
 SPACING = {"leading": "leading", "trailing": "trailing", "linspace": "uniform"}
 PREDICTION = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}
-# Picture size, channels of z and of the low-resolution image, and latent factor of each kind.
+# What the weights of each part are called.
 STEMS = {"text_encoder": "model", "safety_checker": "model"} | dict.fromkeys(
     ("unet", "vae", "watermarker"), "diffusion_pytorch_model"
 )
+# Picture size, channels of z and of the low-resolution image, and latent factor of each kind.
 SIZES = {"base": (64, 3, 0, 1), "sr": (256, 3, 3, 1), "latent": (1024, 4, 3, 4)}
 LOW_RES = {"base": None, "sr": 64, "latent": 256}
 AUGMENTATION = {"base": "cosine", "sr": "deepfloyd", "latent": "upscaler"}
@@ -86,8 +87,10 @@ def read(folder: Path, source: str, *, half: bool) -> Pipeline:
     noising = {"sr": "image_noising_scheduler", "latent": "low_res_scheduler"}.get(kind)
     if noising:
         _schedule(hub.read_json(folder, f"{noising}/scheduler_config.json"), f"{source}: {noising}")
-    # Stage II repeats stage I's encoder, which need not be there.
-    there = [part for part in STEMS if part == "unet" or (part in parts and any((folder / part).glob("*.safetensors")))]
+    # Stage II repeats stage I's encoder, and a part may have been left out; one with weights must have safe ones.
+    there = [part for part in STEMS if part in parts and ((folder / part).is_dir() or part == "unet")]
+    if kind == "sr" and "text_encoder" in there:
+        there.remove("text_encoder")
     weights = {part: hub.weights(folder, part, STEMS[part], half=half) for part in there}
     return Pipeline(folder, source, kind, parts, spec, unet, scheduler, weights)
 
@@ -106,10 +109,12 @@ def defaults(source: str) -> StageConfig:
         if kind == "latent":
             return StageConfig(1024, 50, 9.0, "ddim", spacing, threshold="none", aug_level=0.02)
         threshold: dict[str, Any] = {"threshold": "static" if scheduler.get("clip_sample", True) else "none"}
+        cap = float(scheduler.get("sample_max_value", 1.0))
         if scheduler.get("thresholding"):
-            cap = {"cap": float(scheduler.get("sample_max_value", 1.0))}
             percentile = 100 * float(scheduler.get("dynamic_thresholding_ratio", 0.995))
-            threshold = {"threshold": "dynamic", "percentile": percentile, "options": cap}
+            # A cap of 1, as stage II has it, leaves nothing to divide by.
+            rule = {"threshold": "dynamic", "options": {"cap": cap}} if cap > 1 else {"threshold": "static"}
+            threshold = {**rule, "percentile": percentile}
         if kind == "sr":
             return StageConfig(256, 50, 4.0, "ancestral", spacing, aug_level=0.25, **threshold)
         return StageConfig(64, 50, 7.0, "ancestral", spacing, **threshold)

@@ -37,9 +37,7 @@ def load(sources: Sequence[str], loading: Loading) -> Cascade:
         UserError: a package is missing, or a source is no such pipeline, damaged, out of order or out of reach.
     """
     pipelines = find(sources, loading)
-    encoder = _encoder(
-        next((p for p in pipelines if p.kind != "latent" and "text_encoder" in p.weights), None), loading
-    )
+    encoder = _encoder(pipelines[0], loading)
     for pipeline in pipelines:
         if pipeline.kind != "latent" and pipeline.text_width != encoder.width:
             wide = f"{pipeline.text_width} wide; the encoder makes {encoder.width}"
@@ -97,9 +95,10 @@ def check_packages(loading: Loading) -> None:
     import diffusers
     import transformers
 
-    # A bar for every load is noise on a page and in a pipe.
-    transformers.utils.logging.disable_progress_bar()
-    diffusers.utils.logging.disable_progress_bar()
+    # What they warn of is checked here, and said in one line.
+    for logging in (transformers.utils.logging, diffusers.utils.logging):
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
 
 
 def dtype_of(loading: Loading) -> torch.dtype:
@@ -147,10 +146,10 @@ def _stage(pipeline: Pipeline, loading: Loading) -> Stage:
     return Stage(pipeline.spec, network, facts, _encoder(pipeline, loading), _decoder(pipeline, loading))
 
 
-def _encoder(pipeline: Pipeline | None, loading: Loading) -> CaptionEncoder:
+def _encoder(pipeline: Pipeline, loading: Loading) -> CaptionEncoder:
     """The pipeline's text encoder: IF's T5, or the upscaler's CLIP."""
-    if pipeline is None:
-        raise UserError("model: none of its stages has a text_encoder; stage I has one")
+    if "text_encoder" not in pipeline.weights:
+        raise UserError(f"model: {pipeline.source} has no text_encoder")
     import transformers
 
     config = hub.read_json(pipeline.folder, "text_encoder/config.json")
