@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.layout import LAUNCH, build
 from app.models import Model
-from imagen_core.cli import Parser, add_model_argument
+from imagen_core.cli import Parser, add_model_argument, loading
 from imagen_core.types import UserError
 
 model = Model("tabletop")
@@ -21,7 +21,7 @@ def main() -> None:
     if args.port is not None and not 1 <= args.port <= 65535:
         parser.error(f"argument --port: must be between 1 and 65535, got {args.port}")
     try:
-        model.use(args.model)
+        model.use(args.model, loading(args))
         demo.launch(server_name=args.host, server_port=args.port, **LAUNCH)
     except (UserError, OSError) as error:
         parser.exit(2, f"app.py: {str(error).splitlines()[0]}\n")

@@ -90,12 +90,13 @@ def generate(model: Model, *controls: Any) -> Iterator[tuple[Any, ...]]:
         requests = [settings.with_stage(request, 64, threshold=rule) for rule in rules]
         history: dict[str, list[views.Moment]] = {rule: [] for rule in rules}
         images: dict[str, Any] = {}
+        onward: dict[str, Any] = {}
         shown, viewer = 0.0, ""
         for row in model.in_turn(compare(requests, cascade)):
             records: dict[str, StepRecord] = {}
             for rule, event in zip(rules, row):
                 if isinstance(event, StageResult):
-                    images[rule] = event.image
+                    images[rule], onward[rule] = event.image, event.unmarked
                 else:
                     records[rule] = event
                     history[rule].append(views.moment(event))
@@ -106,7 +107,7 @@ def generate(model: Model, *controls: Any) -> Iterator[tuple[Any, ...]]:
                 yield update(viewer)
         pictures = files(images[chosen], request, cascade.digest)
         # Updates that come fast are merged by the browser, so the last one must be complete.
-        yield update(viewer, pictures, finished=Finished(request, images))
+        yield update(viewer, pictures, finished=Finished(request, onward))
     except UserError as error:
         raise refuse(error) from None
 
@@ -122,10 +123,10 @@ def upscale(
             raise UserError(f"threshold: the run had {', '.join(finished.images)}; press Generate for {rule!r:.60}")
         cascade = model.get()
         levels = zip(DEFAULT_SIZES[1:], (aug256, aug1024))
-        later = tuple(replace(DEFAULTS[s], aug_level=level) for s, level in levels if s <= size)
+        later = tuple(replace({**DEFAULTS, **cascade.defaults}[s], aug_level=level) for s, level in levels if s <= size)
         base = replace(finished.request.stages[0], threshold=rule)
         request = replace(finished.request, stages=(base, *later))
-        steps = {stage.size: stage.steps for stage in later}
+        steps = {stage.name: stage.steps for stage in later}
         shown = 0.0
         for event in model.in_turn(cascade_generate(request, cascade, image=finished.images[rule])):
             if isinstance(event, StageResult):
@@ -134,9 +135,9 @@ def upscale(
             elif time.monotonic() - shown > 4 * FRAME_SECONDS:
                 shown = time.monotonic()
                 side = event.z.shape[-1]
-                caption = f"{event.stage}: x̂0 at step {event.index + 1} of {steps[side]}"
-                # A preview of a megapixel would take longer to send than to compute.
-                small = side <= 256
+                caption = f"{event.stage}: x̂0 at step {event.index + 1} of {steps[event.stage]}"
+                # A preview of a megapixel would take longer to send than to compute; latents are no picture.
+                small = side <= 256 and event.z.shape[1] == 3
                 yield views.preview(event.out.x0_hat, caption) if small else views.message(caption), gr.skip()
     except UserError as error:
         raise refuse(error) from None

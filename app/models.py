@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from typing import TypeVar
 
-from imagen_core.checkpoints import Cascade, load_cascade, locate
+from imagen_core.checkpoints import Cascade, Loading, load_cascade, locate
 from imagen_core.types import UserError
 
 T = TypeVar("T")
@@ -20,17 +20,17 @@ class Model:
         self._busy = threading.Lock()
         self._take(name)
 
-    def use(self, name: str) -> None:
+    def use(self, name: str, loading: Loading | None = None) -> None:
         """Take another model; it is loaded when :meth:`start` or :meth:`get` is first called.
 
         Raises:
             UserError: there is no such model.
         """
         locate(name)
-        self._take(name)
+        self._take(name, loading)
 
-    def _take(self, name: str) -> None:
-        self.name = name
+    def _take(self, name: str, loading: Loading | None = None) -> None:
+        self.name, self._loading = name, loading
         self._thread: threading.Thread | None = None
         self._cascade: Cascade | None = None
         self._error: Exception | None = None
@@ -44,7 +44,7 @@ class Model:
 
     def _load(self) -> None:
         try:
-            cascade = load_cascade(self.name)
+            cascade = load_cascade(self.name, self._loading)
             cascade.encode.warm_up()
             self._cascade = cascade
         except Exception as error:

@@ -259,9 +259,12 @@ def defaults_of(name: str) -> Mapping[int, StageConfig]:
     """
     if not is_deepfloyd(name):
         return DEFAULTS
-    from .deepfloyd.layout import defaults
+    from .deepfloyd.layout import check_order, defaults
 
-    return {config.size: config for config in map(defaults, locate(name))}
+    sources = locate(name)
+    configs = [defaults(source) for source in sources]
+    check_order(sources, [config.size for config in configs])
+    return {config.size: config for config in configs}
 
 
 def locate(name: str) -> tuple[str, ...]:

@@ -124,3 +124,47 @@ def write_safety(folder: Path) -> dict[str, list[str]]:
         "feature_extractor": ["transformers", "CLIPImageProcessor"],
         "watermarker": ["deepfloyd_if", "IFWatermarker"],
     }
+
+
+def write_upscaler(folder: Path) -> Path:
+    """Stage III: the x4 upscaler of Stable Diffusion, latent, with a CLIP text encoder of its own."""
+    from diffusers import AutoencoderKL, DDIMScheduler, DDPMScheduler, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+    unet = UNet2DConditionModel(
+        sample_size=128, in_channels=7, out_channels=4, layers_per_block=1, block_out_channels=(8, 16),
+        norm_num_groups=4, down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), cross_attention_dim=WIDTH, attention_head_dim=8,
+        num_class_embeds=1000, only_cross_attention=(True, False), use_linear_projection=True,
+    )  # fmt: skip
+    filled(unet, 4).save_pretrained(folder / "unet")
+    betas: dict[str, Any] = {"beta_start": 1e-4, "beta_end": 0.02, "beta_schedule": "scaled_linear"}
+    DDIMScheduler(**betas, prediction_type="v_prediction", clip_sample=False).save_pretrained(folder / "scheduler")
+    DDPMScheduler(**betas).save_pretrained(folder / "low_res_scheduler")
+    vae = AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 3, up_block_types=("UpDecoderBlock2D",) * 3,
+        block_out_channels=(4, 4, 8), norm_num_groups=4, latent_channels=4, scaling_factor=0.08333,
+    )  # fmt: skip
+    filled(vae, 5).save_pretrained(folder / "vae")
+    letters = [*"abcdefghijklmnopqrstuvwxyz"]
+    words = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+    vocabulary = {word: number for number, word in enumerate(words)}
+    CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=77).save_pretrained(folder / "tokenizer")
+    text = CLIPTextConfig(
+        vocab_size=len(words), hidden_size=WIDTH, intermediate_size=48, num_hidden_layers=1, num_attention_heads=4,
+        eos_token_id=len(words) - 1, bos_token_id=len(words) - 2,
+    )  # fmt: skip
+    filled(CLIPTextModel(text), 6).save_pretrained(folder / "text_encoder")
+    index = {
+        "_class_name": "StableDiffusionUpscalePipeline",
+        "_diffusers_version": "0.16.0",
+        "max_noise_level": 350,
+        **{name: ["diffusers", kind] for name, kind in (
+            ("unet", "UNet2DConditionModel"), ("vae", "AutoencoderKL"), ("scheduler", "DDIMScheduler"),
+            ("low_res_scheduler", "DDPMScheduler"),
+        )},
+        "text_encoder": ["transformers", "CLIPTextModel"],
+        "tokenizer": ["transformers", "CLIPTokenizer"],
+    }  # fmt: skip
+    (folder / "model_index.json").write_text(json.dumps(index, indent=1))
+    return folder

@@ -12,6 +12,7 @@ safety_checker/, feature_extractor/, watermarker/       where the authors ship t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from typing import Any
 from .. import hub
 from ..hub import Weights
 from ..schedules import DISCRETE, TRAIN_STEPS
-from ..settings import StageConfig
+from ..settings import DEFAULT_SIZES, StageConfig
 from ..types import StageSpec, UserError
 
 # What a pipeline's class makes of it.
@@ -93,6 +94,13 @@ def read(folder: Path, source: str, *, half: bool) -> Pipeline:
         there.remove("text_encoder")
     weights = {part: hub.weights(folder, part, STEMS[part], half=half) for part in there}
     return Pipeline(folder, source, kind, parts, spec, unet, scheduler, weights)
+
+
+def check_order(sources: Sequence[str], sizes: Sequence[int]) -> None:
+    """Refuse stages that do not follow on each other, or that begin with a super-resolution stage."""
+    if tuple(sizes) != DEFAULT_SIZES[: len(sizes)]:
+        found = ", ".join(f"{source} makes {size}" for source, size in zip(sources, sizes))
+        raise UserError(f"model: stages must be 64, then 256, then 1024, without gaps, joined by commas; {found}")
 
 
 def defaults(source: str) -> StageConfig:

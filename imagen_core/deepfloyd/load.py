@@ -22,7 +22,6 @@ from .layout import Pipeline
 from .network import DiffusersUNet, enough_memory, from_folder
 
 NEEDED = ("diffusers", "sentencepiece", "google.protobuf", "bs4", "ftfy")
-ORDER = ("base", "sr", "latent")
 # What is fetched of a repository: one variant of the weights, never a pickle.
 SMALL = ["*.json", "tokenizer/*"]
 
@@ -56,10 +55,7 @@ def find(sources: Sequence[str], loading: Loading) -> list[Pipeline]:
     check_packages(loading)
     half = dtype_of(loading) != torch.float32
     pipelines = [layout.read(_fetch(source, half), source, half=half) for source in sources]
-    kinds = tuple(pipeline.kind for pipeline in pipelines)
-    if kinds != ORDER[: len(kinds)]:
-        found = ", ".join(f"{p.source} ({p.spec.name})" for p in pipelines)
-        raise UserError(f"model: stages must be 64, then 256, then 1024, without gaps, joined by commas; got {found}")
+    layout.check_order(sources, [pipeline.spec.size for pipeline in pipelines])
     return pipelines
 
 
@@ -90,6 +86,8 @@ def check_packages(loading: Loading) -> None:
             there = None
         if there is None:
             raise UserError(f"model: {package} is missing; pip install -r requirements-deepfloyd.txt")
+    if loading.device.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(f"--device: {loading.device} is not there, or torch was built without it; use auto or cpu")
     if loading.eight_bit and not (torch.cuda.is_available() and importlib.util.find_spec("bitsandbytes")):
         raise UserError("--eight-bit: needs an NVIDIA card and pip install bitsandbytes; --dtype float16 needs neither")
     import diffusers
