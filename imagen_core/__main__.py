@@ -172,10 +172,16 @@ def _info(args: Any) -> dict[str, Any]:
 
 def _bench(args: Any) -> dict[str, Any]:
     from .bench import bench
-    from .checkpoints import load_cascade
+    from .checkpoints import is_deepfloyd, load_cascade, locate
 
-    request, cascade = cli.request_from(args), load_cascade(args.model, cli.loading(args))
-    return bench(request, cascade)
+    request = cli.request_from(args)
+    if args.peer:
+        if not is_deepfloyd(args.model):
+            raise UserError("--peer: compares with diffusers' pipelines, which only DeepFloyd IF has")
+        from .deepfloyd.peer import peer
+
+        return peer(locate(args.model), cli.loading(args), request.prompt, request.stages[0].steps)
+    return bench(request, load_cascade(args.model, cli.loading(args)))
 
 
 def _train(args: Any) -> dict[str, Any]:
@@ -230,6 +236,7 @@ def _parser() -> cli.Parser:
     bench = verb("bench", _bench, "what a run costs on this machine")
     cli.add_run_arguments(bench)
     bench.set_defaults(size=1024)
+    bench.add_argument("--peer", action="store_true", help="DeepFloyd IF: a step of ours beside a step of diffusers'")
     return parser
 
 

@@ -121,7 +121,7 @@ def placement(loading: Loading) -> dict[str, Any]:
 
 def part(pipeline: Pipeline, name: str, kind: Any, loading: Loading, **options: Any) -> Any:
     """One network of a pipeline, from safetensors, in the chosen dtype and places."""
-    options = {"torch_dtype": dtype_of(loading), **placement(loading), **options}
+    options = {"dtype": dtype_of(loading), **placement(loading), **options}
     return from_folder(kind, pipeline.folder / name, pipeline.weights[name].variant, **options)
 
 
@@ -192,7 +192,7 @@ def _decoder(pipeline: Pipeline, loading: Loading) -> Callable[[Tensor], Tensor]
         from diffusers import AutoencoderKL
 
         # It overflows in float16; and it is small, so it comes and goes.
-        vae = part(pipeline, "vae", AutoencoderKL, loading, torch_dtype=torch.float32)
+        vae = part(pipeline, "vae", AutoencoderKL, loading, dtype=torch.float32)
         with enough_memory():
             pictures: Tensor = vae.decode(latents.to(vae.device) / scale, return_dict=False)[0]
         return pictures.to(latents.device)
