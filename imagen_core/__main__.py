@@ -48,7 +48,9 @@ def _save(events: Iterable[Any], files: list[Path], request: Request, cascade: C
     for index, (file, image) in enumerate(zip(files, results[-1].image)):
         png.save(image, file, request, weights=cascade.digest, index=str(index))
     seconds = {result.stage: round(result.seconds, 3) for result in results}
-    return {"files": [str(file) for file in files], "seeds": list(request.seeds), "seconds": seconds}
+    told = {"files": [str(file) for file in files], "seeds": list(request.seeds), "seconds": seconds}
+    guarded = {"guard": cascade.guard, "withheld": list(results[-1].withheld)} if cascade.guard else {}
+    return {**told, **guarded}
 
 
 def _compare(args: Any) -> dict[str, Any]:
@@ -147,13 +149,11 @@ def _branch(args: Any) -> dict[str, Any]:
 
 
 def _info(args: Any) -> dict[str, Any]:
-    from .checkpoints import is_deepfloyd, load_cascade, locate, unet_of
+    from .checkpoints import load_cascade, memory_plan, unet_of
     from .unet import gflop
 
-    if is_deepfloyd(args.model):
-        from .deepfloyd.plan import plan
-
-        return plan(locate(args.model), cli.loading(args))
+    if plan := memory_plan(args.model, cli.loading(args)):
+        return plan
     cascade = load_cascade(args.model, cli.loading(args))
     stages = {
         stage.spec.name: {

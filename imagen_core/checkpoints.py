@@ -251,6 +251,22 @@ def is_deepfloyd(name: str) -> bool:
     raise UserError(f"model: {sources[0]:.200} holds no {' and no '.join(DESCRIPTIONS)}")
 
 
+def memory_plan(name: str, loading: Loading | None = None) -> dict[str, Any] | None:
+    """What a large model will take, before it is loaded or fetched; None for this project's own, which are small.
+
+    Its parts with their parameters and bytes and where they will sit, the room there is, and what is done to pictures:
+    see :func:`.deepfloyd.plan.plan`.
+
+    Raises:
+        UserError: there is no such model, it is damaged, or it cannot be reached.
+    """
+    if not is_deepfloyd(name):
+        return None
+    from .deepfloyd.plan import plan
+
+    return plan(locate(name), loading or Loading())
+
+
 def defaults_of(name: str) -> Mapping[int, StageConfig]:
     """The default settings of a model, by size, without loading it.
 

@@ -322,3 +322,27 @@ def test_stages_side_by_side_share_networks(cascade: Cascade) -> None:
     for a, b in pairwise((together[0], alone[0])):
         assert torch.equal(a.image, b.image)
     assert torch.equal(together[1].image, alone[1].image)
+
+
+def test_a_network_may_lie_partly_on_the_disk(
+    stage_1: Path, cascade: Cascade, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Spread by accelerate over too little memory and the disk, it makes the same picture."""
+    from imagen_core.deepfloyd import load
+
+    place = load.placement
+    monkeypatch.setattr(load, "placement", lambda loading: {**place(loading), "max_memory": {"cpu": "600KB"}})
+    spread = load_cascade(stage_1)
+    asked = Request(PROMPT, SEED, 1, (replace(IF_1, steps=2),))
+    _, there = drained(generate(asked, spread))
+    assert set(spread.stages[0].network.unet.hf_device_map.values()) == {"cpu", "disk"}
+    assert_close(there.image, drained(generate(asked, cascade))[1].image)
+
+
+@pytest.mark.slow
+def test_ours_runs_beside_diffusers(stage_1: Path) -> None:
+    from imagen_core.deepfloyd.peer import peer
+
+    told = peer((str(stage_1),), Loading(), PROMPT, 2)
+    assert told["stages"]["base64"]["ratio"] > 0
+    assert all(megabytes > 100 for megabytes in told["peak_memory_mb"].values())
