@@ -6,7 +6,8 @@ import threading
 from collections.abc import Iterator
 from typing import TypeVar
 
-from imagen_core.checkpoints import Cascade, Loading, load_cascade, locate
+from imagen_core.checkpoints import load_cascade, locate
+from imagen_core.models import Cascade, Loading
 from imagen_core.types import UserError
 
 T = TypeVar("T")

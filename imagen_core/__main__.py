@@ -85,7 +85,6 @@ def _grid(out: Path, request: Request, cells: list[cli.Cell], images: list[Any],
 
 def _sweep(args: Any) -> dict[str, Any]:
     from . import png
-    from .augmentation import aug_sigma
     from .cascade import StageResult, check, generate, sweep
     from .checkpoints import load_cascade
     from .saturation import consistency, sharpness
@@ -106,12 +105,13 @@ def _sweep(args: Any) -> dict[str, Any]:
     before = [e for e in generate(first, cascade) if isinstance(e, StageResult)][-1].unmarked
     events = cli.with_progress(sweep(request, cascade, aug_levels, image=before), last.steps)
     images = [result.image for result in [row for row in events if isinstance(row[0], StageResult)][-1]]
-    labels = [f"aug_level {level:g}, σ = {aug_sigma(level):.3f}" for level in aug_levels]
+    stage = cascade.stage(last.size)
+    labels = [f"aug_level {level:g}, σ = {stage.aug_sigma(level):.3f}" for level in aug_levels]
     png.save_grid([image[0] for image in images], labels, len(labels), args.out, request, cells="; ".join(labels))
     cells = [
         {
             "aug_level": level,
-            "sigma": round(aug_sigma(level), 4),
+            "sigma": round(stage.aug_sigma(level), 4),
             "psnr": round(float(consistency(image, before)[0]), 2),
             "sharpness": round(float(sharpness(image)[0]), 4),
         }
@@ -178,7 +178,7 @@ def _bench(args: Any) -> dict[str, Any]:
     if args.peer:
         if not is_deepfloyd(args.model):
             raise UserError("--peer: compares with diffusers' pipelines, which only DeepFloyd IF has")
-        from .deepfloyd.peer import peer
+        from .peer import peer
 
         return peer(locate(args.model), cli.loading(args), request.prompt, request.stages[0].steps)
     return bench(request, load_cascade(args.model, cli.loading(args)))

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 
 from .augmentation import augment, resize
-from .checkpoints import Cascade, Finished, Stage
 from .denoiser import Rules, build_denoiser
 from .guidance import BY_CLASSIFIER, RENOISE_UNCOND
+from .models import Cascade, Finished, Stage
 from .samplers import sample, unit_noise
 from .schedules import levels, levels_at
 from .settings import TRAINED, Request, StageConfig, with_stage

@@ -17,9 +17,7 @@ import dataclasses
 import hashlib
 import json
 import os
-import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +26,12 @@ from torch import Tensor, nn
 
 from . import hub
 from .classifier import Classifier, ClassifierConfig
+from .models import Cascade, Loading, Stage
 from .parameterization import PREDICTIONS
 from .schedules import SCHEDULES
 from .settings import DEFAULTS, StageConfig
 from .text import TEXT_ENCODERS, TextEncoder
-from .types import Image, Network, StageSpec, UserError
+from .types import StageSpec, UserError
 from .unet import UNet, UNetConfig
 
 # The weights that come with the repository.
@@ -46,130 +45,6 @@ SHARD_BYTES = 9_500_000
 DESCRIPTIONS = ("cascade.json", "model_index.json")
 # What is fetched of a cascade that lies on a hub.
 OWN = ["cascade.json", "README.md", "*/config.json", "*/model*.safetensors", "*/model.safetensors.index.json"]
-
-
-# What a large model may compute in.
-DTYPES = ("auto", "float32", "float16", "bfloat16")
-
-
-@dataclass(frozen=True)
-class Loading:
-    """How a large model is loaded; the shipped one is small, and none of this changes it.
-
-    ``dtype`` "auto" is float16 on a card and float32 elsewhere; ``device`` "auto" spreads a network over cards, memory
-    and disk, anything else is a torch device that must hold it. ``eight_bit`` is for the text encoder. ``safety`` is
-    whether the authors' safety checker and watermark are used.
-    """
-
-    dtype: str = "auto"
-    device: str = "auto"
-    eight_bit: bool = False
-    safety: bool = True
-
-    def __post_init__(self) -> None:
-        if self.dtype not in DTYPES:
-            raise UserError(f"dtype: must be one of {', '.join(DTYPES)}, got {self.dtype!r:.60}")
-        try:
-            known = self.device == "auto" or torch.device(self.device).type in {"cpu", "cuda", "mps"}
-        except RuntimeError:
-            known = False
-        if not known:
-            raise UserError(f"device: must be auto, cpu, cuda, cuda:N or mps, got {self.device!r:.60}")
-
-
-@dataclass(frozen=True)
-class Finished:
-    """Pictures for people (``image``) and for the next stage (``unmarked``), both black where ``withheld``."""
-
-    image: Image
-    unmarked: Image
-    withheld: tuple[bool, ...]
-
-
-Finish = Callable[[Image], Finished]
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A trained stage: what it is and the network that does it.
-
-    ``encode`` is the text encoder of a stage that does not share the cascade's, ``decode`` a latent stage's way back to
-    pictures, and ``finish`` what the model's authors ask to be done to pictures before anybody sees them.
-    """
-
-    spec: StageSpec
-    network: Network
-    training: dict[str, Any]
-    encode: TextEncoder | None = None
-    decode: Callable[[Tensor], Image] | None = None
-    finish: Finish | None = None
-
-
-@dataclass(frozen=True)
-class Cascade:
-    """Stages in order of size, and the text encoder they were trained with. ``digest`` names the weights.
-
-    ``classifier`` reads noisy pictures of the base's size, for classifier guidance; most cascades have none. ``folder``
-    is where a cascade of this project's own was read from. ``guard`` says in one sentence what is done to pictures
-    before anybody sees them, empty where that is nothing. ``defaults`` are the settings that suit the model, by size.
-    """
-
-    name: str
-    stages: tuple[Stage, ...]
-    encode: TextEncoder
-    digest: str
-    classifier: Classifier | None = None
-    folder: Path | None = None
-    guard: str = ""
-    defaults: Mapping[int, StageConfig] = field(default_factory=lambda: DEFAULTS, repr=False)
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        return tuple(stage.spec.size for stage in self.stages)
-
-    def stage(self, size: int) -> Stage:
-        """The stage that makes pictures of this size; KeyError if there is none (cascade.check says so kindly)."""
-        return {stage.spec.size: stage for stage in self.stages}[size]
-
-    @classmethod
-    def from_pretrained(
-        cls, source: Path | str, *, revision: str | None = None, loading: Loading | None = None
-    ) -> Cascade:
-        """A cascade by folder or hub id, ``owner/name`` or ``owner/name@revision``: see :func:`load_cascade`."""
-        return load_cascade(f"{source}@{revision}" if revision else source, loading)
-
-    def save_pretrained(self, folder: Path | str) -> None:
-        """Copy this cascade, each file checked, to a folder that :meth:`from_pretrained` reads; its digest stays.
-
-        Raises:
-            UserError: it is not one of this project's own: others stay in the layout they came in.
-        """
-        if self.folder is None:
-            raise UserError(f"model: {self.name} is not a cascade of this project's own, and is kept where it is")
-        digests = json.loads((self.folder / "cascade.json").read_text())["digests"]
-        copies = {file: _read(self.folder, file, digests) for file in digests}
-        copies["cascade.json"] = (self.folder / "cascade.json").read_bytes()
-        card = self.folder / "README.md"
-        copies["README.md"] = card.read_bytes() if card.is_file() else _card(self).encode()
-        for file, data in copies.items():
-            (Path(folder) / file).parent.mkdir(parents=True, exist_ok=True)
-            (Path(folder) / file).write_bytes(data)
-
-    def push_to_hub(self, repository: str, *, private: bool = True) -> str:
-        """Create or update a repository on the hub (token from HF_TOKEN) and return its commit's address.
-
-        Raises:
-            UserError: not this project's networks, or the hub refuses; one line says why.
-        """
-        from huggingface_hub import HfApi
-
-        with tempfile.TemporaryDirectory() as place:
-            self.save_pretrained(place)
-            try:
-                HfApi().create_repo(repository, private=private, exist_ok=True)
-                return str(HfApi().upload_folder(repo_id=repository, folder_path=place, commit_message=self.name))
-            except Exception as error:
-                raise UserError(f"hub: {repository} cannot be written ({hub.reason(error, repository)})") from error
 
 
 def save_stage(
@@ -329,20 +204,6 @@ def _load_own(folder: Path) -> Cascade:
     return Cascade(called, stages, encoder, digest, judge, folder)
 
 
-def _card(cascade: Cascade) -> str:
-    """A model card for a cascade that has none: what the hub lists, and what its files say of it."""
-    lines = [
-        f"| {stage.spec.name} | {stage.spec.size} × {stage.spec.size} | {stage.spec.schedule}, {stage.spec.prediction} "
-        f"| {sum(p.numel() for p in unet_of(stage).parameters()):,} |"
-        for stage in cascade.stages
-    ]
-    head = ("---", "pipeline_tag: text-to-image", "library_name: imagen-lab", "tags: [imagen, diffusion]", "---")
-    table = ("| stage | picture | schedule, prediction | parameters |", "|---|---|---|---|", *lines)
-    about = f"A cascade of diffusion models on the frozen text encoder {cascade.encode.name}."
-    facts = "Each stage's `config.json` says how it was trained; `cascade.json` holds the digest of every file."
-    return "\n".join((*head, f"# {cascade.name}", "", about, "", *table, "", facts, ""))
-
-
 def unet_of(stage: Stage) -> UNet:
     """A stage's network, which must be our own U-Net for its operations to be counted."""
     if not isinstance(stage.network, UNet):
@@ -351,7 +212,7 @@ def unet_of(stage: Stage) -> UNet:
 
 
 def _load_stage(folder: Path, name: str, digests: dict[str, str], encoder: TextEncoder) -> Stage:
-    data, path = _read(folder, f"{name}/config.json", digests), folder / name / "config.json"
+    data, path = read_checked(folder, f"{name}/config.json", digests), folder / name / "config.json"
     try:
         config = json.loads(data)
         spec, sizes = StageSpec(**config["stage"]), UNetConfig(**config["unet"])
@@ -379,7 +240,7 @@ def _load_stage(folder: Path, name: str, digests: dict[str, str], encoder: TextE
 
 
 def _load_classifier(folder: Path, digests: dict[str, str]) -> Classifier:
-    data, path = _read(folder, f"{CLASSIFIER}/config.json", digests), folder / CLASSIFIER / "config.json"
+    data, path = read_checked(folder, f"{CLASSIFIER}/config.json", digests), folder / CLASSIFIER / "config.json"
     try:
         with torch.device("meta"):
             network = Classifier(ClassifierConfig(**json.loads(data)["classifier"]))
@@ -415,13 +276,13 @@ def _read_weights(folder: Path, name: str, digests: dict[str, str]) -> dict[str,
     weights: dict[str, Tensor] = {}
     for file in files:
         try:
-            weights |= {key: value.float() for key, value in load(_read(folder, file, digests)).items()}
+            weights |= {key: value.float() for key, value in load(read_checked(folder, file, digests)).items()}
         except SafetensorError as error:
             raise UserError(f"model: {folder / file} is not a whole safetensors file") from error
     return weights
 
 
-def _read(folder: Path, file: str, digests: dict[str, str]) -> bytes:
+def read_checked(folder: Path, file: str, digests: dict[str, str]) -> bytes:
     """A file's bytes, once it is known to lie inside the folder and to be the one that was written."""
     path = folder / file
     if "\0" in file or not path.resolve().is_relative_to(folder.resolve()):

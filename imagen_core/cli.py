@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from . import settings
-from .checkpoints import DTYPES, Loading, defaults_of
+from .checkpoints import defaults_of
+from .models import DTYPES, Loading
 from .settings import CHOICES, CONVENTIONS, DEFAULT_SIZES, DEFAULTS, RANGES, RULES, Request, StageConfig
 from .thresholding import PRESETS
 from .types import StepRecord, UserError

@@ -13,16 +13,16 @@ LAYERS = (
     {"types"},
     {"schedules", "parameterization", "guidance", "w_schedules", "thresholding", "augmentation", "layers", "hub"},
     {"saturation", "samplers", "denoiser", "unet", "classifier", "text"},
-    {"settings", "checkpoints", "deepfloyd"},
+    {"settings", "models", "checkpoints", "deepfloyd"},
     {"cascade", "png"},
-    {"trace", "bench", "tabletop"},
+    {"trace", "bench", "peer", "tabletop"},
     {"branch"},
     {"training", "evaluation"},
     {"cli"},
     {"__main__"},
 )
 # What the page may use: values, the whole way, and statistics; never the arithmetic between them.
-FOR_THE_PAGE = {"settings", "cascade", "checkpoints", "png", "trace", "saturation", "types", "tabletop"}
+FOR_THE_PAGE = {"settings", "cascade", "models", "checkpoints", "png", "trace", "saturation", "types", "tabletop"}
 FILES = sorted((ROOT / "imagen_core").rglob("*.py"))
 
 

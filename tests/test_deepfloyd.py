@@ -18,8 +18,9 @@ from torch.testing import assert_close
 
 from imagen_core.augmentation import aug_timestep, augment, resize
 from imagen_core.cascade import StageResult, check, generate, run_stage
-from imagen_core.checkpoints import Cascade, Loading, load_cascade
+from imagen_core.checkpoints import load_cascade
 from imagen_core.deepfloyd import captions
+from imagen_core.models import Cascade, Loading
 from imagen_core.samplers import SAMPLERS, unit_noise
 from imagen_core.schedules import DISCRETE, SCHEDULES, alpha_sigma, levels, timestep_of
 from imagen_core.settings import Request, StageConfig
@@ -93,8 +94,7 @@ def drained(events: Iterator[Any]) -> tuple[list[StepRecord], StageResult]:
     return steps, result
 
 
-@pytest.mark.parametrize("threshold", THRESHOLDING)
-@pytest.mark.parametrize("w", [1.0, 7.0])
+@pytest.mark.parametrize(("threshold", "w"), [*((threshold, 7.0) for threshold in THRESHOLDING), ("dynamic", 1.0)])
 def test_a_run_of_stage_1_is_the_pipelines(
     stage_1: Path, cascade: Cascade, monkeypatch: pytest.MonkeyPatch, threshold: str, w: float
 ) -> None:
@@ -241,7 +241,7 @@ def with_other_variance(cascade: Cascade) -> Cascade:
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_the_learned_variance_is_the_ancestral_samplers_alone(cascade: Cascade, sampler: str) -> None:
-    asked = Request(PROMPT, SEED, 1, (replace(IF_1, sampler=sampler),))
+    asked = Request(PROMPT, SEED, 1, (replace(IF_1, sampler=sampler, steps=2),))
     _, before = drained(generate(asked, cascade))
     _, after = drained(generate(asked, with_other_variance(cascade)))
     assert torch.isfinite(before.image).all()
@@ -284,9 +284,14 @@ def test_the_encoder_leaves_and_what_it_read_stays(stage_1: Path, cache: Path) -
     loads, alive = cascade.encode.load, []
 
     def watched() -> Any:
-        tokenizer, model = loads()
-        alive.append(weakref.ref(model))
-        return tokenizer, model
+        tokenizer, load = loads()
+
+        def loaded() -> Any:
+            model = load()
+            alive.append(weakref.ref(model))
+            return model
+
+        return tokenizer, loaded
 
     cascade.encode.load = watched
     first = cascade.encode(["a dog", "a cat", "a dog"])
@@ -307,7 +312,11 @@ def test_the_encoder_leaves_and_what_it_read_stays(stage_1: Path, cache: Path) -
     assert torch.equal(anew.encode(["a cat"]).tokens[0], first.tokens[1])
 
 
-def test_a_prompt_beyond_77_tokens_is_refused(cascade: Cascade) -> None:
+def test_a_prompt_beyond_77_tokens_is_refused_before_the_encoder_loads(
+    cascade: Cascade, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = cascade.encode.load
+    monkeypatch.setattr(cascade.encode, "load", lambda: (load()[0], lambda: pytest.fail("not for this")))
     with pytest.raises(UserError, match=r"prompt: has \d+ tokens, .* reads at most 77"):
         cascade.encode(["ball " * 99])
 
@@ -341,7 +350,7 @@ def test_a_network_may_lie_partly_on_the_disk(
 
 @pytest.mark.slow
 def test_ours_runs_beside_diffusers(stage_1: Path) -> None:
-    from imagen_core.deepfloyd.peer import peer
+    from imagen_core.peer import peer
 
     told = peer((str(stage_1),), Loading(), PROMPT, 2)
     assert told["stages"]["base64"]["ratio"] > 0

@@ -57,7 +57,8 @@ def clean(text: str) -> str:
 class CaptionEncoder(TextEncoder):
     """A text encoder that pads to ``max_tokens``, whose null text is the embedding of "", and that leaves when done.
 
-    ``load`` is called for every batch of texts that are not kept yet. ``masked`` is whether the model is told which
+    ``load`` gives the tokenizer and a function that loads the model: it is called for every batch of texts that are not
+    kept yet. ``masked`` is whether the model is told which
     tokens are padding (T5), or not (the CLIP of stage III).
     """
 
@@ -89,12 +90,13 @@ class CaptionEncoder(TextEncoder):
         return TextEmbedding(*_stack(rows), unconditional=TextEmbedding(*_stack(null)))
 
     def _encode(self, texts: Sequence[str]) -> None:
-        tokenizer, model = self.load()
+        tokenizer, load = self.load()
         tokens = tokenizer(list(texts), padding="max_length", max_length=self.max_tokens, return_tensors="pt")
         ids, mask = tokens["input_ids"], tokens["attention_mask"].bool()
         if ids.shape[1] > self.max_tokens:
             longest = int(mask.sum(1).max())
             raise UserError(f"prompt: has {longest} tokens, {self.name} reads at most {self.max_tokens}")
+        model = load()
         given = {"attention_mask": tokens["attention_mask"].to(model.device)} if self.masked else {}
         states = model(input_ids=ids.to(model.device), **given).last_hidden_state.cpu()
         for text, row, seen in zip(texts, states, mask):

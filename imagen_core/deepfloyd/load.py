@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import hub
-from ..checkpoints import Cascade, Loading, Stage
+from ..models import Cascade, Loading, Stage
 from ..types import UserError
 from . import layout, safety
 from .captions import MAX_TOKENS, CaptionEncoder, cache_folder, clean
@@ -162,15 +162,15 @@ def _encoder(pipeline: Pipeline, loading: Loading) -> CaptionEncoder:
         options["quantization_config"] = transformers.BitsAndBytesConfig(load_in_8bit=True)
 
     def load() -> tuple[Any, Any]:
-        model = part(
-            pipeline,
-            "text_encoder",
-            transformers.CLIPTextModel if clip else transformers.T5EncoderModel,
-            loading,
-            **options,
-        )
         family = transformers.CLIPTokenizer if clip else transformers.T5Tokenizer
-        return family.from_pretrained(pipeline.folder / "tokenizer", local_files_only=True), model
+        network = transformers.CLIPTextModel if clip else transformers.T5EncoderModel
+        try:
+            tokenizer = family.from_pretrained(pipeline.folder / "tokenizer", local_files_only=True)
+        except Exception as error:
+            raise UserError(
+                f"model: {pipeline.folder / 'tokenizer'} cannot be read ({type(error).__name__})"
+            ) from error
+        return tokenizer, lambda: part(pipeline, "text_encoder", network, loading, **options)
 
     files = sorted((pipeline.folder / "tokenizer").glob("*"))
     names = [hub.file_digest(hub.inside(pipeline.folder, f"tokenizer/{file.name}")) for file in files if file.is_file()]

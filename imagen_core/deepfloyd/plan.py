@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import hub
-from ..checkpoints import Loading
+from ..models import Loading
 from . import layout, safety
 from .load import SMALL, check_packages, dtype_of
 

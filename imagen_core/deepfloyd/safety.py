@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from .. import hub
-from ..checkpoints import Finish, Finished, Loading
+from ..models import Finish, Finished, Loading
 from ..types import Image, UserError
 from . import layout
 from .layout import Pipeline

@@ -14,10 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checkpoints import Cascade, Loading
-from ..types import TextEmbedding
-from .layout import Pipeline
-from .load import dtype_of, find, load
+from .cascade import run_stage
+from .deepfloyd.layout import Pipeline, defaults
+from .deepfloyd.load import dtype_of, find, load
+from .models import Cascade, Loading
+from .types import TextEmbedding
 
 # Each side runs this often, in turns, so that other work on the machine meets both alike.
 REPEATS = 5
@@ -58,8 +59,6 @@ def peer(sources: Sequence[str], loading: Loading, prompt: str, steps: int) -> d
 
 
 def _ours(cascade: Cascade, pipeline: Pipeline, text: TextEmbedding, steps: int) -> Callable[[], Any]:
-    from ..cascade import run_stage
-
     size = pipeline.spec.size
     stage, config = cascade.stage(size), replace(cascade.defaults[size], steps=steps)
     image = _image() if pipeline.kind == "sr" else None
@@ -76,8 +75,6 @@ def _ours(cascade: Cascade, pipeline: Pipeline, text: TextEmbedding, steps: int)
 
 def _theirs(pipeline: Pipeline, loading: Loading, text: TextEmbedding, steps: int) -> Callable[[], Any]:
     from diffusers import DiffusionPipeline
-
-    from .layout import defaults
 
     left_out = dict.fromkeys(("text_encoder", "tokenizer", "safety_checker", "feature_extractor", "watermarker"))
     options = {"variant": v} if (v := pipeline.weights["unet"].variant) else {}
