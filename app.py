@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 from app.layout import LAUNCH, build
 from app.models import Model
-from imagen_core.cli import Parser, add_model_argument
+from imagen_core.cli import Parser, add_model_argument, loading
 from imagen_core.types import UserError
 
 model = Model("tabletop")
@@ -29,7 +29,7 @@ def main() -> None:
         page = demo
         if args.model != model.name:
             other = Model(args.model)
-            other.use(args.model)
+            other.use(args.model, loading(args))
             # The shipped model stays one click away.
             page = build(other, model)
         page.launch(server_name=args.host, server_port=args.port, mcp_server=args.mcp, **LAUNCH)

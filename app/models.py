@@ -10,7 +10,8 @@ from dataclasses import replace
 from typing import TypeVar
 
 from imagen_core.cascade import generate
-from imagen_core.checkpoints import Cascade, load_cascade, locate
+from imagen_core.checkpoints import load_cascade, locate
+from imagen_core.models import Cascade, Loading
 from imagen_core.settings import Request, request
 from imagen_core.types import StepRecord, UserError
 
@@ -39,18 +40,19 @@ class Model:
         """The label as the last part of an address."""
         return re.sub(r"[^a-z0-9]+", "-", self.label.lower()).strip("-") or "model"
 
-    def use(self, name: str) -> None:
+    def use(self, name: str, loading: Loading | None = None) -> None:
         """Take another model; it is loaded when :meth:`start` or :meth:`get` is first called.
 
         Raises:
             UserError: there is no such model.
         """
         locate(name)
-        self._take(name)
+        self._take(name, loading)
 
-    def _take(self, name: str) -> None:
-        self.name = name
+    def _take(self, name: str, loading: Loading | None = None) -> None:
+        self.name, self._loading = name, loading
         self._thread: threading.Thread | None = None
+        self._tried = threading.Event()
         self._cascade: Cascade | None = None
         self._error: Exception | None = None
         self.pace = Pace()
@@ -64,13 +66,16 @@ class Model:
 
     def _load(self) -> None:
         try:
-            cascade = load_cascade(self.name)
+            cascade = load_cascade(self.name, self._loading)
             cascade.encode.warm_up()
             self._cascade = cascade
         except Exception as error:
             self._error = error
-        else:
-            self._measure(cascade)
+        finally:
+            self._tried.set()
+        # A large model would keep its first visitor waiting for this.
+        if self._cascade is not None and self._cascade.folder is not None:
+            self._measure(self._cascade)
 
     def _measure(self, cascade: Cascade) -> None:
         """Two steps of each stage: the first run is then warm, and its time can be told beforehand."""
@@ -109,8 +114,7 @@ class Model:
             UserError: it could not be loaded; one line says why.
         """
         self.start()
-        assert self._thread is not None
-        self._thread.join()
+        self._tried.wait()
         if self._cascade is None:
             if isinstance(self._error, UserError):
                 raise self._error

@@ -27,7 +27,7 @@ def _sample(args: Any) -> dict[str, Any]:
     files = cli.outputs(args.out, request.count)
     if args.trace:
         cli.check_output(args.trace, ".npz", "--trace")
-    cascade = load_cascade(args.model)
+    cascade = load_cascade(args.model, cli.loading(args))
     check(request, cascade)
     recorder = trace.Recorder(request, cascade.digest)
     events = cli.with_progress(generate(request, cascade), sum(stage.steps for stage in request.stages))
@@ -48,7 +48,9 @@ def _save(events: Iterable[Any], files: list[Path], request: Request, cascade: C
     for index, (file, image) in enumerate(zip(files, results[-1].image)):
         png.save(image, file, request, weights=cascade.digest, index=str(index))
     seconds = {result.stage: round(result.seconds, 3) for result in results}
-    return {"files": [str(file) for file in files], "seeds": list(request.seeds), "seconds": seconds}
+    told = {"files": [str(file) for file in files], "seeds": list(request.seeds), "seconds": seconds}
+    guarded = {"guard": cascade.guard, "withheld": list(results[-1].withheld)} if cascade.guard else {}
+    return {**told, **guarded}
 
 
 def _compare(args: Any) -> dict[str, Any]:
@@ -58,7 +60,7 @@ def _compare(args: Any) -> dict[str, Any]:
     request = cli.request_from(args)
     cells = cli.cells_of(args, request)
     cli.check_output(args.out, ".png")
-    cascade = load_cascade(args.model)
+    cascade = load_cascade(args.model, cli.loading(args))
     check(request, cascade)
     events = cli.with_progress(compare([cell.request for cell in cells], cascade), sum(s.steps for s in request.stages))
     images = [result.image[0] for result in [row for row in events if isinstance(row[0], StageResult)][-1]]
@@ -83,7 +85,6 @@ def _grid(out: Path, request: Request, cells: list[cli.Cell], images: list[Any],
 
 def _sweep(args: Any) -> dict[str, Any]:
     from . import png
-    from .augmentation import aug_sigma
     from .cascade import StageResult, check, generate, sweep
     from .checkpoints import load_cascade
     from .saturation import consistency, sharpness
@@ -98,18 +99,19 @@ def _sweep(args: Any) -> dict[str, Any]:
     for level in aug_levels:
         replace(last, aug_level=level)
     cli.check_output(args.out, ".png")
-    cascade = load_cascade(args.model)
+    cascade = load_cascade(args.model, cli.loading(args))
     check(request, cascade)
     first = replace(request, stages=request.stages[:-1])
-    before = [e for e in generate(first, cascade) if isinstance(e, StageResult)][-1].image
+    before = [e for e in generate(first, cascade) if isinstance(e, StageResult)][-1].unmarked
     events = cli.with_progress(sweep(request, cascade, aug_levels, image=before), last.steps)
     images = [result.image for result in [row for row in events if isinstance(row[0], StageResult)][-1]]
-    labels = [f"aug_level {level:g}, σ = {aug_sigma(level):.3f}" for level in aug_levels]
+    stage = cascade.stage(last.size)
+    labels = [f"aug_level {level:g}, σ = {stage.aug_sigma(level):.3f}" for level in aug_levels]
     png.save_grid([image[0] for image in images], labels, len(labels), args.out, request, cells="; ".join(labels))
     cells = [
         {
             "aug_level": level,
-            "sigma": round(aug_sigma(level), 4),
+            "sigma": round(stage.aug_sigma(level), 4),
             "psnr": round(float(consistency(image, before)[0]), 2),
             "sharpness": round(float(sharpness(image)[0]), 4),
         }
@@ -141,7 +143,7 @@ def _branch(args: Any) -> dict[str, Any]:
     request = cli.changed_by(args, run.request)
     cli.warn(request)
     files = cli.outputs(args.out, request.count)
-    cascade = load_cascade(args.model)
+    cascade = load_cascade(args.model, cli.loading(args))
     events = branch(run, args.step, request, cascade)
     return _save(cli.with_progress(events, sum(s.steps for s in request.stages) - args.step), files, request, cascade)
 
@@ -159,10 +161,12 @@ def _record(args: Any) -> dict[str, Any]:
 
 
 def _info(args: Any) -> dict[str, Any]:
-    from .checkpoints import load_cascade, unet_of
+    from .checkpoints import load_cascade, memory_plan, unet_of
     from .unet import gflop
 
-    cascade = load_cascade(args.model)
+    if plan := memory_plan(args.model, cli.loading(args)):
+        return plan
+    cascade = load_cascade(args.model, cli.loading(args))
     stages = {
         stage.spec.name: {
             "size": stage.spec.size,
@@ -180,10 +184,16 @@ def _info(args: Any) -> dict[str, Any]:
 
 def _bench(args: Any) -> dict[str, Any]:
     from .bench import bench
-    from .checkpoints import load_cascade
+    from .checkpoints import is_deepfloyd, load_cascade, locate
 
-    request, cascade = cli.request_from(args), load_cascade(args.model)
-    return bench(request, cascade)
+    request = cli.request_from(args)
+    if args.peer:
+        if not is_deepfloyd(args.model):
+            raise UserError("--peer: compares with diffusers' pipelines, which only DeepFloyd IF has")
+        from .peer import peer
+
+        return peer(locate(args.model), cli.loading(args), request.prompt, request.stages[0].steps)
+    return bench(request, load_cascade(args.model, cli.loading(args)))
 
 
 def _train(args: Any) -> dict[str, Any]:
@@ -242,6 +252,7 @@ def _parser() -> cli.Parser:
     bench = verb("bench", _bench, "what a run costs on this machine")
     cli.add_run_arguments(bench)
     bench.set_defaults(size=1024)
+    bench.add_argument("--peer", action="store_true", help="DeepFloyd IF: a step of ours beside a step of diffusers'")
     return parser
 
 

@@ -77,7 +77,7 @@ def _branch(run: Trace, recorded: StageTrace, step: int, request: Request, casca
         memory=_memory(recorded, step, config, weights),
     )
     if len(request.stages) > 1:
-        yield from generate(request, cascade, image=result.image)
+        yield from generate(request, cascade, image=result.unmarked)
 
 
 def _past(run: Trace, recorded: StageTrace, step: int, cascade: Cascade) -> StepRecord:

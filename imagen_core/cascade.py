@@ -14,9 +14,9 @@ from typing import Any
 import torch
 
 from .augmentation import augment, resize
-from .checkpoints import Cascade, Stage
 from .denoiser import Rules, build_denoiser
 from .guidance import BY_CLASSIFIER, RENOISE_UNCOND
+from .models import Cascade, Finished, Stage
 from .samplers import sample, unit_noise
 from .schedules import levels, levels_at
 from .settings import TRAINED, Request, StageConfig, with_stage
@@ -27,7 +27,9 @@ from .types import Conditioning, Denoise, Image, Level, StageSpec, StepRecord, T
 class StageResult:
     """A finished stage: its pictures in [-1, 1], and the seconds that sampling took.
 
-    ``low_res`` is what a super-resolution stage was really given: resized and noised; None for the base.
+    ``low_res`` is what a super-resolution stage was really given: resized and noised; None for the base. ``image`` is
+    for people: a cascade with a safety checker and a watermark has applied both to it. ``unmarked`` is for the next
+    stage: checked, without the watermark; the same tensor for all other cascades. Both are black where ``withheld``.
     """
 
     stage: str
@@ -35,6 +37,8 @@ class StageResult:
     image: Image
     low_res: Image | None
     seconds: float
+    unmarked: Image
+    withheld: tuple[bool, ...]
 
 
 Event = StepRecord | StageResult
@@ -46,6 +50,8 @@ def check(request: Request, cascade: Cascade) -> None:
         if config.size not in cascade.sizes:
             offered = ", ".join(map(str, cascade.sizes))
             raise UserError(f"size: {config.size} is not offered by {cascade.name}; it has {offered}")
+        if cascade.stage(config.size).spec.latent_factor > 1 and config.threshold != "none":
+            raise UserError(f"threshold: {config.name} of this model samples latents, which have no range; choose none")
         if config.guidance_rule in BY_CLASSIFIER:
             if cascade.classifier is None:
                 raise UserError(f"guidance_rule: {cascade.name} has no classifier; choose another rule")
@@ -55,8 +61,8 @@ def check(request: Request, cascade: Cascade) -> None:
 def generate(request: Request, cascade: Cascade, *, image: Image | None = None) -> Iterator[Event]:
     """Run a request; yields a StepRecord for every step and a StageResult after each stage.
 
-    With ``image``, a picture of an earlier run at one of the cascade's sizes, the stages up to that size are
-    skipped: this is how a base result is upscaled later, to the same pictures as in one go.
+    With ``image``, a picture of an earlier run at one of the cascade's sizes (its ``StageResult.unmarked``), the stages
+    up to that size are skipped: this is how a base result is upscaled later, to the same pictures as in one go.
 
     Raises:
         UserError: the cascade lacks a stage, or the image does not fit the request.
@@ -71,13 +77,14 @@ def generate(request: Request, cascade: Cascade, *, image: Image | None = None) 
 
 @torch.no_grad()
 def _generate(request: Request, cascade: Cascade, image: Image | None) -> Iterator[Event]:
-    text = cascade.encode([request.prompt] * request.count)
-    for config in request.stages:
-        if image is None or config.size > image.shape[-1]:
-            result = yield from run_stage(
-                cascade.stage(config.size), config, text, request.seeds, image, steer=steering(request, config, cascade)
-            )
-            image = result.image
+    left = [config for config in request.stages if image is None or config.size > image.shape[-1]]
+    # All texts first: a large encoder makes room for the networks.
+    prompts = [request.prompt] * request.count
+    texts = [(cascade.stage(config.size).encode or cascade.encode)(prompts) for config in left]
+    for config, text in zip(left, texts):
+        steer, stage = steering(request, config, cascade), cascade.stage(config.size)
+        result = yield from run_stage(stage, config, text, request.seeds, image, steer=steer)
+        image = result.unmarked
 
 
 def run_stage(
@@ -98,12 +105,13 @@ def run_stage(
     step before it (None at the first) and guidance's ``memory``, takes a run up where it was.
     """
     began = time.perf_counter()
-    spec, shape = stage.spec, (3, config.size, config.size)
+    spec, shape = stage.spec, stage.spec.shape
     low_res = None
     if image is not None and config.aug_level is not None:
         # Noised once, before the loop (sec. 2.5), from a stream of its own: sampling noise stays the same at any level.
-        blank = unit_noise(seeds, f"{spec.name}/augmentation", shape)
-        low_res = augment(resize(image.clamp(-1, 1), config.size), config.aug_level, blank)
+        blank = unit_noise(seeds, f"{spec.name}/augmentation", (3, *shape[1:]))
+        enlarged = resize(image.clamp(-1, 1), shape[-1], spec.augmentation)
+        low_res = augment(enlarged, config.aug_level, blank, spec.augmentation)
     denoise = denoiser_of(stage, config, Conditioning(text, low_res, config.aug_level), steer=steer, memory=memory)
     path = path_of(spec, config)[0 if past is None else past.index + 1 :]
 
@@ -114,7 +122,10 @@ def run_stage(
         z = unit_noise(seeds, spec.name, shape)
     for record in sample(config.rule("sampler"), denoise, z, path, noise, stage=spec.name, past=past):
         yield record
-    finished = StageResult(spec.name, config.size, record.out.x0_hat.clamp(-1, 1), low_res, time.perf_counter() - began)
+    picture = (stage.decode(record.out.x0_hat) if stage.decode else record.out.x0_hat).clamp(-1, 1)
+    seconds = time.perf_counter() - began
+    done = stage.finish(picture) if stage.finish else Finished(picture, picture, (False,) * len(picture))
+    finished = StageResult(spec.name, config.size, done.image, low_res, seconds, done.unmarked, done.withheld)
     yield finished
     return finished
 

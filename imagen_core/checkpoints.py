@@ -1,4 +1,4 @@
-"""A cascade on disk: one folder, JSON and safetensors only, every file under its digest.
+"""A cascade on disk or on a hub: one folder, JSON and safetensors only, every file under its digest.
 
 ```
 cascade.json                       format, name, text encoder, world version, stages in order, sha256 of each file,
@@ -6,6 +6,7 @@ cascade.json                       format, name, text encoder, world version, st
 base64/config.json                 what the stage is (StageSpec), its network's sizes, how it was trained
 base64/model-0000i-of-0000N.safetensors    float16, no shard over SHARD_BYTES, with model.safetensors.index.json
 sr256/ …   sr1024/ …   classifier/ …
+README.md                          the model card
 ```
 Nothing is ever unpickled, nothing outside the folder is read, and a file that changed is refused.
 """
@@ -15,18 +16,22 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from . import hub
 from .classifier import Classifier, ClassifierConfig
+from .models import Cascade, Loading, Stage
 from .parameterization import PREDICTIONS
 from .schedules import SCHEDULES
+from .settings import DEFAULTS, StageConfig
 from .text import TEXT_ENCODERS, TextEncoder
-from .types import Network, StageSpec, UserError
+from .types import StageSpec, UserError
 from .unet import UNet, UNetConfig
 
 # The weights that come with the repository.
@@ -36,37 +41,10 @@ FORMAT = 1
 CLASSIFIER = "classifier"
 # A Space takes files up to 10 MB without large-file storage.
 SHARD_BYTES = 9_500_000
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A trained stage: what it is and the network that does it."""
-
-    spec: StageSpec
-    network: Network
-    training: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Cascade:
-    """Stages in order of size, and the text encoder they were trained with. ``digest`` names the weights.
-
-    ``classifier`` reads noisy pictures of the base's size, for classifier guidance; most cascades have none.
-    """
-
-    name: str
-    stages: tuple[Stage, ...]
-    encode: TextEncoder
-    digest: str
-    classifier: Classifier | None = None
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        return tuple(stage.spec.size for stage in self.stages)
-
-    def stage(self, size: int) -> Stage:
-        """The stage that makes pictures of this size; KeyError if there is none (cascade.check says so kindly)."""
-        return {stage.spec.size: stage for stage in self.stages}[size]
+# By which a model is known: this project's own, or one in diffusers' layout.
+DESCRIPTIONS = ("cascade.json", "model_index.json")
+# What is fetched of a cascade that lies on a hub.
+OWN = ["cascade.json", "README.md", "*/config.json", "*/model*.safetensors", "*/model.safetensors.index.json"]
 
 
 def save_stage(
@@ -114,15 +92,91 @@ def write_cascade(folder: Path, name: str, encoder: TextEncoder, *, world_versio
     (folder / "cascade.json").write_text(json.dumps(facts, indent=1) + "\n")
 
 
-def load_cascade(name: Path | str) -> Cascade:
-    """Read and check a shipped model or a folder; the text encoder loads when it is first used.
+def load_cascade(name: Path | str, loading: Loading | None = None) -> Cascade:
+    """Read and check a model, as ``--model`` names it; the text encoder loads when it is first used.
 
-    Weights become float32 in channels_last.
+    One of this project's cascades by name, folder or hub id: weights become float32 in channels_last. Or one to three
+    pipelines of DeepFloyd IF in diffusers' layout, joined by commas (see :func:`.deepfloyd.load.load`).
 
     Raises:
         UserError: a file is missing, altered, truncated or of another format; the message names it.
     """
-    folder = locate(str(name))
+    sources = locate(str(name))
+    if not is_deepfloyd(str(name)):
+        return _load_own(hub.fetch(sources[0], OWN))
+    from .deepfloyd.load import load
+
+    return load(sources, loading or Loading())
+
+
+def is_deepfloyd(name: str) -> bool:
+    """Whether ``--model`` names pipelines in diffusers' layout, rather than a cascade of this project's own.
+
+    Raises:
+        UserError: neither is there, or it cannot be reached.
+    """
+    sources = locate(name)
+    if len(sources) > 1:
+        return True
+    folder = hub.fetch(sources[0], DESCRIPTIONS)
+    if (folder / "cascade.json").is_file():
+        return False
+    if (folder / "model_index.json").is_file():
+        return True
+    raise UserError(f"model: {sources[0]:.200} holds no {' and no '.join(DESCRIPTIONS)}")
+
+
+def memory_plan(name: str, loading: Loading | None = None) -> dict[str, Any] | None:
+    """What a large model will take, before it is loaded or fetched; None for this project's own, which are small.
+
+    Its parts with their parameters and bytes and where they will sit, the room there is, and what is done to pictures:
+    see :func:`.deepfloyd.plan.plan`.
+
+    Raises:
+        UserError: there is no such model, it is damaged, or it cannot be reached.
+    """
+    if not is_deepfloyd(name):
+        return None
+    from .deepfloyd.plan import plan
+
+    return plan(locate(name), loading or Loading())
+
+
+def defaults_of(name: str) -> Mapping[int, StageConfig]:
+    """The default settings of a model, by size, without loading it.
+
+    Raises:
+        UserError: there is no such model, or it cannot be reached.
+    """
+    if not is_deepfloyd(name):
+        return DEFAULTS
+    from .deepfloyd.layout import check_order, defaults
+
+    sources = locate(name)
+    configs = [defaults(source) for source in sources]
+    check_order(sources, [config.size for config in configs])
+    return {config.size: config for config in configs}
+
+
+def locate(name: str) -> tuple[str, ...]:
+    """The folders and hub ids of what ``--model`` takes, without loading or fetching any.
+
+    Raises:
+        UserError: a folder holds no model, or a name is neither a folder nor a hub id.
+    """
+    if not name or len(name) > 1000:
+        raise UserError("model: must be tabletop, a model's folder or a hub id")
+    if name in MODELS:
+        return (str(MODELS[name]),)
+    sources = (name,) if os.path.isdir(name) else tuple(part.strip() for part in name.split(","))
+    for source in sources:
+        held = any(os.path.isfile(os.path.join(source, file)) for file in DESCRIPTIONS)
+        if not held and (os.path.exists(source) or not hub.is_hub_id(source)):
+            raise UserError(f"model: {source:.200} holds no {' and no '.join(DESCRIPTIONS)}")
+    return sources
+
+
+def _load_own(folder: Path) -> Cascade:
     path = folder / "cascade.json"
     digest = _sha256(path.read_bytes())
     try:
@@ -147,21 +201,7 @@ def load_cascade(name: Path | str) -> Cascade:
     if classifier not in (None, CLASSIFIER):
         raise UserError(f"model: {path} names its classifier {classifier!r:.60}, not {CLASSIFIER}")
     judge = _load_classifier(folder, digests) if classifier else None
-    return Cascade(called, stages, encoder, digest, judge)
-
-
-def locate(name: str) -> Path:
-    """The folder of a shipped model's name, or of a path, as ``--model`` takes it.
-
-    Raises:
-        UserError: there is no cascade.
-    """
-    folder = MODELS.get(name, Path(name))
-    if not name or len(name) > 1000:
-        raise UserError("model: must be tabletop or a cascade's folder")
-    if not (folder / "cascade.json").is_file():
-        raise UserError(f"model: {folder} holds no cascade.json")
-    return folder
+    return Cascade(called, stages, encoder, digest, judge, folder)
 
 
 def unet_of(stage: Stage) -> UNet:
@@ -172,7 +212,7 @@ def unet_of(stage: Stage) -> UNet:
 
 
 def _load_stage(folder: Path, name: str, digests: dict[str, str], encoder: TextEncoder) -> Stage:
-    data, path = _read(folder, f"{name}/config.json", digests), folder / name / "config.json"
+    data, path = read_checked(folder, f"{name}/config.json", digests), folder / name / "config.json"
     try:
         config = json.loads(data)
         spec, sizes = StageSpec(**config["stage"]), UNetConfig(**config["unet"])
@@ -183,6 +223,8 @@ def _load_stage(folder: Path, name: str, digests: dict[str, str], encoder: TextE
             network = UNet(sizes)
         fits = spec.name == name and sizes.text_width == encoder.width and spec.size % sizes.multiple == 0
         fits &= sizes.low_res == (spec.low_res_size is not None)
+        # Our networks are of pixels, noised and resized our way, and learn no variance.
+        fits &= spec == StageSpec(spec.name, spec.size, spec.low_res_size, spec.schedule, spec.prediction)
         # from_low_res guesses v, and nothing else.
         fits &= spec.prediction == "v" or not sizes.low_res
     except UserError:
@@ -198,7 +240,7 @@ def _load_stage(folder: Path, name: str, digests: dict[str, str], encoder: TextE
 
 
 def _load_classifier(folder: Path, digests: dict[str, str]) -> Classifier:
-    data, path = _read(folder, f"{CLASSIFIER}/config.json", digests), folder / CLASSIFIER / "config.json"
+    data, path = read_checked(folder, f"{CLASSIFIER}/config.json", digests), folder / CLASSIFIER / "config.json"
     try:
         with torch.device("meta"):
             network = Classifier(ClassifierConfig(**json.loads(data)["classifier"]))
@@ -234,13 +276,13 @@ def _read_weights(folder: Path, name: str, digests: dict[str, str]) -> dict[str,
     weights: dict[str, Tensor] = {}
     for file in files:
         try:
-            weights |= {key: value.float() for key, value in load(_read(folder, file, digests)).items()}
+            weights |= {key: value.float() for key, value in load(read_checked(folder, file, digests)).items()}
         except SafetensorError as error:
             raise UserError(f"model: {folder / file} is not a whole safetensors file") from error
     return weights
 
 
-def _read(folder: Path, file: str, digests: dict[str, str]) -> bytes:
+def read_checked(folder: Path, file: str, digests: dict[str, str]) -> bytes:
     """A file's bytes, once it is known to lie inside the folder and to be the one that was written."""
     path = folder / file
     if "\0" in file or not path.resolve().is_relative_to(folder.resolve()):

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from . import settings
+from .checkpoints import defaults_of
+from .models import DTYPES, Loading
 from .settings import CHOICES, CONVENTIONS, DEFAULT_SIZES, DEFAULTS, RANGES, RULES, Request, StageConfig
 from .thresholding import PRESETS
 from .types import StepRecord, UserError
@@ -38,7 +40,24 @@ class Parser(argparse.ArgumentParser):
 
 
 def add_model_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", default="tabletop", help="tabletop or a cascade's folder (default %(default)s)")
+    parser.add_argument(
+        "--model",
+        default="tabletop",
+        help="tabletop, a folder or a hub id (owner/name@revision): a cascade of this project, or the stages of "
+        "DeepFloyd IF joined by commas (default %(default)s)",
+    )
+    large = parser.add_argument_group("a large model", "how DeepFloyd IF is loaded; the shipped model ignores these")
+    large.add_argument("--dtype", choices=DTYPES, default="auto", help="auto: float16 on a card, else float32")
+    large.add_argument(
+        "--device", default="auto", help="auto spreads it over cards, memory and disk; or cpu, cuda, cuda:N, mps"
+    )
+    large.add_argument("--eight-bit", action="store_true", help="text encoder in 8 bits (NVIDIA card, bitsandbytes)")
+    large.add_argument("--no-safety", action="store_true", help="without its authors' safety checker and watermark")
+
+
+def loading(args: argparse.Namespace) -> Loading:
+    """How add_model_argument's options ask for a model to be loaded."""
+    return Loading(args.dtype, args.device, args.eight_bit, not args.no_safety)
 
 
 def add_json_argument(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +68,7 @@ def add_run_arguments(parser: argparse.ArgumentParser, without: tuple[str, ...] 
     """Everything that makes a Request, but for the settings in ``without``.
 
     Bare options are the base stage's; --aug-level is every later stage's. What is not given stays None, so that
-    :func:`request_from` and :func:`changed_by` can tell.
+    :func:`request_from` and :func:`changed_by` can tell; the defaults that are shown are the shipped model's.
     """
     base, later = DEFAULTS[64], DEFAULTS[256]
     if "prompt" not in without:
@@ -152,7 +171,8 @@ def request_from(args: argparse.Namespace) -> Request:
     Raises:
         UserError: a value is out of range, or --set names no stage or field.
     """
-    request = settings.request(args.prompt, convention=args.guidance_convention, **_given(args))
+    defaults = defaults_of(args.model)
+    request = settings.request(args.prompt, convention=args.guidance_convention, defaults=defaults, **_given(args))
     return _finish(request, args)
 
 
@@ -164,7 +184,8 @@ def changed_by(args: argparse.Namespace, request: Request) -> Request:
     """
     given = _given(args)
     size, aug_level = given.pop("size", request.stages[-1].size), given.pop("aug_level", None)
-    later = settings.later_stages(size, aug_level, instead=request.stages[1:])
+    defaults = defaults_of(args.model)
+    later = settings.later_stages(size, aug_level, instead=request.stages[1:], defaults=defaults)
     if "guidance" in given:
         given["guidance"] = settings.weight(given["guidance"], args.guidance_convention)
     base = settings.with_rule(request.stages[0], **given)

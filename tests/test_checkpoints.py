@@ -131,3 +131,54 @@ def test_weights_that_are_not_safetensors_are_never_unpickled(folder: Path) -> N
     redigest(folder)
     with pytest.raises(UserError, match="not a whole safetensors file"):
         load_cascade(folder)
+
+
+def test_a_cascade_is_saved_as_it_was(tiny: Cascade, tmp_path: Path) -> None:
+    tiny.save_pretrained(tmp_path / "saved")
+    saved = Cascade.from_pretrained(tmp_path / "saved")
+    assert saved.digest == tiny.digest and saved.sizes == tiny.sizes
+    card = (tmp_path / "saved" / "README.md").read_text()
+    assert card.startswith("---\npipeline_tag: text-to-image") and "| base64 | 64 × 64 |" in card
+    # A card of its own goes with it.
+    (tmp_path / "saved" / "README.md").write_text("mine")
+    saved.save_pretrained(tmp_path / "again")
+    assert (tmp_path / "again" / "README.md").read_text() == "mine"
+
+
+def test_what_was_altered_after_loading_is_not_saved(folder: Path, tmp_path: Path) -> None:
+    cascade = load_cascade(folder)
+    (folder / "base64" / "config.json").write_text("{}")
+    with pytest.raises(UserError, match="was altered"):
+        cascade.save_pretrained(tmp_path / "saved")
+    assert not (tmp_path / "saved").exists()
+
+
+def test_a_cascade_goes_to_a_hub_whole(tiny: Cascade, monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+
+    sent: dict[str, object] = {}
+
+    class Api:
+        def create_repo(self, repository: str, *, private: bool, exist_ok: bool) -> None:
+            sent.update(repository=repository, private=private)
+
+        def upload_folder(self, *, repo_id: str, folder_path: str, commit_message: str) -> str:
+            sent["digest"] = load_cascade(folder_path).digest
+            return f"https://huggingface.co/{repo_id}/commit/1"
+
+    monkeypatch.setattr(huggingface_hub, "HfApi", Api)
+    assert tiny.push_to_hub("me/tiny").endswith("me/tiny/commit/1")
+    assert sent == {"repository": "me/tiny", "private": True, "digest": tiny.digest}
+    monkeypatch.setattr(Api, "create_repo", lambda *_, **__: (_ for _ in ()).throw(ConnectionError("down")))
+    with pytest.raises(UserError, match=r"^hub: me/tiny cannot be written \(the hub is out of reach"):
+        tiny.push_to_hub("me/tiny")
+
+
+def test_a_stage_that_is_not_our_own_kind_is_refused(folder: Path) -> None:
+    """Latents, learned variances and others' augmentation belong to others' networks."""
+    for change in ({"learned_variance": True}, {"augmentation": "deepfloyd"}, {"channels": 4}, {"latent_factor": 4}):
+        edit(folder / "base64/config.json", lambda d, change=change: d["stage"].update(change))
+        redigest(folder)
+        with pytest.raises(UserError, match="do not belong together"):
+            load_cascade(folder)
+        edit(folder / "base64/config.json", lambda d, change=change: [d["stage"].pop(name) for name in change])

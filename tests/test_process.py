@@ -33,7 +33,7 @@ def test_scales_are_variance_preserving(schedule: str, t: float) -> None:
 def test_log_snr_falls_and_is_bounded(schedule: str) -> None:
     log_snr = SCHEDULES[schedule](torch.linspace(0, 1, 1001, dtype=torch.float64))
     assert (log_snr.diff() <= 0).all() and (log_snr[5:].diff() < 0).all()
-    assert log_snr[0] <= LOG_SNR_MAX + 1e-9 and log_snr[-1] < -9
+    assert log_snr[0] <= LOG_SNR_MAX + 1e-9 and log_snr[-1] < -7
 
 
 @pytest.mark.parametrize("size", [256, 1024])
@@ -69,7 +69,7 @@ def test_linear_agrees_with_diffusers() -> None:
 def test_levels_go_from_noise_to_clean(schedule: str, spacing: str, steps: int) -> None:
     path = levels(schedule, steps, spacing)
     assert len(path) == steps + 1
-    assert path[0].t == 1 and path[-1].sigma == 0 and path[-1].alpha == 1
+    assert (path[0].t == 1 or spacing == "leading") and path[-1].sigma == 0 and path[-1].alpha == 1
     assert all(a.log_snr < b.log_snr for a, b in itertools.pairwise(path))
 
 
