@@ -147,7 +147,7 @@ def sweep_augmentation(
         before = replace(request, stages=request.stages[:-1])
         for event in model.in_turn(generate(before, cascade), before):
             if isinstance(event, StageResult):
-                small = event.image
+                small = event.unmarked
             yield None, {"stage": event.stage}
         variants = [with_stage(request, size, aug_level=level) for level in levels]
         for row in model.in_turn(sweep(request, cascade, levels, image=small), *variants):
@@ -155,19 +155,20 @@ def sweep_augmentation(
                 images = [event.image for event in row if isinstance(event, StageResult)]
             yield None, {"stage": row[0].stage}
         stages = [variant.stages[-1] for variant in variants]
-        labels = [views.level_facts(stage) for stage in stages]
+        labels = [views.level_facts(stage, cascade) for stage in stages]
         path = folder() / "sweep.png"
         facts = {"weights": cascade.digest, "cells": "; ".join(labels)}
         png.save_grid([image[0] for image in images], labels, len(labels), path, request, **facts)
+        own = cascade.stage(size)
         found = [
             {
-                "aug_level": stage.aug_level,
-                "sigma": stage.aug_sigma,
+                "aug_level": level,
+                "sigma": own.aug_sigma(level),
                 # JSON has no infinity.
-                "snr": None if stage.aug_level == 0 else stage.aug_snr,
+                "snr": None if own.aug_sigma(level) == 0 else own.aug_snr(level),
                 **vars(cascade_tab.scores_of(image, small)),
             }
-            for stage, image in zip(stages, images)
+            for level, image in zip(levels, images)
         ]
         yield gr.FileData(path=str(path)), {"levels": found, "settings": link.flat(request), "weights": cascade.digest}
     except UserError as error:

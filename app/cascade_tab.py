@@ -12,6 +12,7 @@ from typing import Any
 import gradio as gr
 
 from imagen_core.cascade import StageResult, check, generate, sweep
+from imagen_core.models import Cascade
 from imagen_core.saturation import consistency, sharpness
 from imagen_core.settings import CHOICES, DEFAULT_SIZES, DEFAULTS, Request, StageConfig, later_stages, with_stage
 from imagen_core.types import UserError
@@ -50,10 +51,11 @@ def scores_of(image: Any, small: Any) -> Scores:
 
 @dataclass(frozen=True, eq=False)
 class Base:
-    """A base picture [1, 3, 64, 64] and a request for the whole cascade that makes it first."""
+    """A base picture [1, 3, 64, 64], to see and to go on from, and a request for the whole cascade that makes it."""
 
     request: Request
     image: Any
+    onward: Any
 
     def up_to(self, size: int) -> Request:
         """The request as far as the stage of ``size``."""
@@ -71,25 +73,26 @@ def base(
     later = tuple(stage for stage in later if stage.size in cascade.sizes)
     if key != NOW:
         picture = session.picture(runs, key, None if rule == KEPT else rule)
-        return Base(replace(picture.request, stages=(*picture.request.stages, *later)), picture.image)
+        request = replace(picture.request, stages=(*picture.request.stages, *later))
+        return Base(request, picture.image, picture.onward)
     first = replace(now, count=1, stages=now.stages[:1])
     if rule != KEPT:
         first = grid.vary(first, {"threshold": rule})
     check(first, cascade)
-    image = yield from drawn(model, first, what="The 64 × 64 picture")
-    return Base(replace(first, stages=(*first.stages, *later)), image)
+    made = yield from drawn(model, first, what="The 64 × 64 picture")
+    return Base(replace(first, stages=(*first.stages, *later)), made.image, made.unmarked)
 
 
 def drawn(model: Model, request: Request, image: Any = None, *, what: str) -> Generator[str, None, Any]:
-    """The last picture of a request, begun at ``image`` where that is given; yields what is being done."""
-    shown = 0.0
+    """The last result of a request, begun at ``image`` where that is given; yields what is being done."""
+    shown, result = 0.0, None
     for event in model.in_turn(generate(request, model.get(), image=image), request):
         if isinstance(event, StageResult):
-            image = event.image
+            result = event
         elif time.monotonic() - shown > STATUS_SECONDS:
             shown = time.monotonic()
             yield f"{what}: step {event.index + 1}"
-    return image
+    return result
 
 
 def stages_of(request: Request) -> tuple[StageConfig, ...]:
@@ -111,20 +114,23 @@ def upscale(
         request, cascade = start.up_to(size), model.get()
         check(request, cascade)
         made = [tiles.tile(start.image[0], "64 × 64", grid.sentence(grid.facts(start.image)))]
-        small, shown = start.image, 0.0
+        small, shown = start.onward, 0.0
         configs = {stage.name: stage for stage in request.stages}
-        for event in model.in_turn(generate(request, cascade, image=start.image), request):
+        for event in model.in_turn(generate(request, cascade, image=start.onward), request):
             config = configs[event.stage]
             if isinstance(event, StageResult):
-                made += [received(event.low_res, config), result(event.image, scores_of(event.image, small), config)]
-                small = event.image
+                made += [
+                    received(event.low_res, config, cascade),
+                    result(event.image, scores_of(event.image, small), config),
+                ]
+                small, seen = event.unmarked, event.image
                 yield views.message(f"{event.size} × {event.size} in {event.seconds:.1f} s"), _strip(made), gr.skip()
             elif time.monotonic() - shown > STATUS_SECONDS:
                 shown = time.monotonic()
                 yield views.message(f"SR {config.size}: step {event.index + 1} of {config.steps}"), gr.skip(), gr.skip()
         # Updates that come fast are merged by the browser, so the last one must be complete.
         done = f"{size} × {size} is ready, aug_level {configs[f'sr{size}'].aug_level:g}."
-        yield views.message(done), _strip(made), _kept([(small, request)], cascade.digest)
+        yield views.message(done), _strip(made), _kept([(seen, request)], cascade.digest)
     except UserError as error:
         raise refuse(error) from None
 
@@ -133,9 +139,9 @@ def _strip(made: list[str]) -> str:
     return tiles.row(made, 5 if len(made) > 3 else 3)
 
 
-def received(low_res: Any, config: StageConfig) -> str:
+def received(low_res: Any, config: StageConfig, cascade: Cascade) -> str:
     """The tile of what a super-resolution stage is conditioned on."""
-    return tiles.tile(low_res[0], f"What SR {config.size} receives", views.level_facts(config), noisy=True)
+    return tiles.tile(low_res[0], f"What SR {config.size} receives", views.level_facts(config, cascade), noisy=True)
 
 
 def result(image: Any, scores: Scores, config: StageConfig, badges: Sequence[str] = ()) -> str:
@@ -175,12 +181,12 @@ def swept(
         start: Base = steps.result
         request, cascade = start.up_to(size), model.get()
         check(request, cascade)
-        small = start.image
+        small = start.onward
         below = start.up_to(request.stages[-2].size)
         if len(below.stages) > 1:
             for step in (steps := _Steps(drawn(model, below, small, what="The 256 × 256 picture before it"))):
                 yield views.message(step), gr.skip(), gr.skip(), gr.skip()
-            small = steps.result
+            small = steps.result.unmarked
         variants = [with_stage(request, size, aug_level=level) for level in wanted]
         shown, planned = 0.0, request.stages[-1].steps
         for row in model.in_turn(sweep(request, cascade, wanted, image=small), *variants):
@@ -194,7 +200,7 @@ def swept(
         best = badges(wanted, scores)
         configs = [variant.stages[-1] for variant in variants]
         pictures = [result(e.image, s, c, b) for e, s, c, b in zip(results, scores, configs, best)]
-        inputs = [received(event.low_res, config) for event, config in zip(results, configs)]
+        inputs = [received(event.low_res, config, cascade) for event, config in zip(results, configs)]
         columns = len(wanted) if len(wanted) <= 4 else 3
         kept = _kept([(event.image, variant) for event, variant in zip(results, variants)], cascade.digest)
         choices = [(" · ".join([f"{level:g}", *badge]), f"{size}:{level}") for level, badge in zip(wanted, best)]
@@ -286,7 +292,7 @@ def build(
                 level = DEFAULTS[size].aug_level or 0.0
                 augs.append(slider("aug_level", level, f"aug_level of SR {size}", "the paper's best lie at 0.1 to 0.3",
                                    step=0.01, elem_id=f"cascade-aug-{size}"))  # fmt: skip
-                notes.append(gr.HTML(views.aug_note(size, level)))
+                notes.append(gr.HTML(views.aug_note(model, size, level)))
     with gr.Row():
         ups = [
             gr.Button(f"Upscale to {size}", variant="primary", elem_id=f"cascade-up-{size}", scale=2) for size in LATER
@@ -319,7 +325,7 @@ def build(
     stop.click(None, None, None, cancels=working, **QUIET).then(views.stopped, status, status, **QUIET)
     pick.input(take, pick, [*augs, *twins], **QUIET)
     for size, aug, note in zip(LATER, augs, notes):
-        aug.change(partial(views.aug_note, size), aug, note, **QUIET)
+        aug.change(partial(views.aug_note, model, size), aug, note, **QUIET)
     for aug, twin in zip(augs, twins):
         aug.input(None, aug, twin, js="x => x", **QUIET)
         twin.input(None, twin, aug, js="x => x", **QUIET)

@@ -112,12 +112,17 @@ def _page(model: Model, demo: gr.Blocks) -> None:
         """Run a cell of the grid on See it."""
         return _open(names, grid_plan, getattr(event, "key", None))
 
+    def suit(visit: gr.Request) -> list[Any]:
+        """Set the controls to what suits a model that is not the shipped one, unless the address asks for something."""
+        return _suited(model, names, visit.query_params)
+
     apply.click(partial(_apply, names), found, [*targets, tabs], **WAKING)
     grid.click(open_cell, plan, [*targets, tabs, seen.again], **WAKING)
     cascade.select(*price, **QUIET)
     compare.select(*cost, **QUIET)
     refresh(inspect.select)
-    demo.load(partial(_status, model), None, status, show_progress="hidden", api_visibility="private")
+    loaded = demo.load(partial(_status, model), None, status, show_progress="hidden", api_visibility="private")
+    loaded.then(suit, None, targets, **WAKING)
     demo.load(follow, None, targets, **WAKING)
 
 
@@ -168,6 +173,16 @@ def _open(names: list[str], plan: Any, key: Any) -> list[Any]:
     return [*_values(names, request), gr.Tabs(selected="see"), time.monotonic()]
 
 
+def _suited(model: Model, names: list[str], query: Any) -> list[Any]:
+    """What sets the controls to a model's own defaults."""
+    nothing = [gr.skip()] * (len(names) + 4)
+    if not model.ready or model.own or any(not key.startswith("__") for key in query):
+        return nothing
+    defaults = model.get().defaults
+    stages = tuple(defaults.get(size, settings.DEFAULTS[size]) for size in settings.DEFAULT_SIZES)
+    return _values(names, Request(see.OPENING.prompt, see.OPENING.seed, stages=stages))
+
+
 def _from_link(names: list[str], query: Any) -> list[Any]:
     """Set the controls to what the page's address asks for; a bad address changes nothing and is told about."""
     try:
@@ -200,4 +215,5 @@ def _status(model: Model):
     except settings.UserError as error:
         yield _head(str(error))
         return
-    yield _head(f"{cascade.name} · {' → '.join(map(str, cascade.sizes))} · ready")
+    guard = f" · {cascade.guard}" if cascade.guard else ""
+    yield _head(f"{cascade.name} · {' → '.join(map(str, cascade.sizes))} · ready{guard}")

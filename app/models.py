@@ -74,7 +74,7 @@ class Model:
         finally:
             self._tried.set()
         # A large model would keep its first visitor waiting for this.
-        if self._cascade is not None and self._cascade.folder is not None:
+        if self._cascade is not None and self.own:
             self._measure(self._cascade)
 
     def _measure(self, cascade: Cascade) -> None:
@@ -106,6 +106,11 @@ class Model:
     @property
     def ready(self) -> bool:
         return self._cascade is not None
+
+    @property
+    def own(self) -> bool:
+        """Whether this is a cascade of this project, which knows the table top and nothing else; True until known."""
+        return self._cascade is None or self._cascade.folder is not None
 
     def get(self) -> Cascade:
         """The cascade, once it is there.

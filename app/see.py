@@ -49,6 +49,7 @@ class Run:
     requests: dict[str, Request]
     frames: dict[str, list[Frame]] = field(default_factory=dict)
     images: dict[str, Any] = field(default_factory=dict)
+    onward: dict[str, Any] = field(default_factory=dict)
     run_id: str = field(default_factory=lambda: secrets.token_hex(8))
     stopped: bool = False
 
@@ -154,7 +155,7 @@ def generate(model: Model, *controls: Any) -> Iterator[tuple[Any, ...]]:
         for row in model.in_turn(compare(list(requests.values()), cascade), *requests.values()):
             for rule, event in zip(requests, row):
                 if isinstance(event, StageResult):
-                    run.images[rule] = event.image
+                    run.images[rule], run.onward[rule] = event.image, event.unmarked
                 else:
                     run.frames[rule].append(recording.frame(event))
             if run.stopped:
@@ -202,20 +203,20 @@ def upscale(
             raise UserError(f"threshold: the run had {', '.join(run.images)}; press Generate for {rule}")
         cascade = model.get()
         levels = dict(zip(LATER, (aug256, aug1024)))
-        later = settings.later_stages(size, instead=asked.stages[1:])
+        later = settings.later_stages(size, instead=asked.stages[1:], defaults=cascade.defaults)
         later = tuple(replace(stage, aug_level=levels[stage.size]) for stage in later)
         request = replace(run.requests[rule], stages=(run.requests[rule].stages[0], *later))
         steps = {stage.name: stage.steps for stage in later}
         shown = 0.0
-        for event in model.in_turn(cascade_generate(request, cascade, image=run.images[rule]), request):
+        for event in model.in_turn(cascade_generate(request, cascade, image=run.onward[rule]), request):
             if isinstance(event, StageResult):
                 done = views.message(f"{event.size} × {event.size} in {event.seconds:.1f} s")
                 yield done, files(event.image, request, cascade.digest) if event.size == size else gr.skip()
             elif time.monotonic() - shown > 4 * FRAME_SECONDS:
                 shown = time.monotonic()
                 caption = f"{event.stage}: x̂₀ at step {event.index + 1} of {steps[event.stage]}"
-                # A preview of a megapixel would take longer to send than to compute.
-                small = event.z.shape[-1] <= 256
+                # A preview of a megapixel would take longer to send than to compute; latents are no picture.
+                small = event.z.shape[-1] <= 256 and event.z.shape[1] == 3
                 yield views.preview(event.out.x0_hat, caption) if small else views.message(caption), gr.skip()
     except UserError as error:
         raise refuse(error) from None
@@ -303,7 +304,7 @@ def build(model: Model, demo: gr.Blocks) -> See:
             with gr.Accordion("Build a prompt", open=False):
                 lists = builder.pick_lists()
             with gr.Accordion("Advanced", open=False):
-                advanced, augs, notes = _advanced()
+                advanced, augs, notes = _advanced(model)
 
     names = list(inspect.signature(build_whole).parameters)
     controls = dict(zip(names, [prompt, w, rule, percentile, seed, *advanced]))
@@ -317,10 +318,10 @@ def build(model: Model, demo: gr.Blocks) -> See:
     stop.click(stopped, run, [screen, take], cancels=[running, *upscaling], **QUIET)
     examples.click(partial(choose, names), examples, [screen, take, *values], **QUIET)
     dice.click(roll, None, seed, **QUIET)
-    prompt.change(views.words_note, prompt, words, trigger_mode="always_last", **QUIET)
+    prompt.change(partial(views.words_note, model), prompt, words, trigger_mode="always_last", **QUIET)
     gr.on([item.input for item in lists], builder.compose, lists, prompt, **QUIET)
     for size, level, note in zip(LATER, augs, notes):
-        level.change(partial(views.aug_note, size), level, note, **QUIET)
+        level.change(partial(views.aug_note, model, size), level, note, **QUIET)
     priced = [control.change for name, control in controls.items() if name not in ("prompt", "seed")]
     gr.on(priced, partial(cost, model), values, price, trigger_mode="always_last", **QUIET)
     running.then(partial(cost, model), values, price, **QUIET)
@@ -329,7 +330,7 @@ def build(model: Model, demo: gr.Blocks) -> See:
     return See(controls, run, screen, running, again, dict(zip(LATER, augs)))
 
 
-def _advanced() -> tuple[list[Any], list[gr.Slider], list[gr.HTML]]:
+def _advanced(model: Model) -> tuple[list[Any], list[gr.Slider], list[gr.HTML]]:
     """What few visitors need: (controls from convention to more in build_whole's order, aug_levels, their notes)."""
     base = DEFAULTS[64]
     with gr.Row():
@@ -343,15 +344,15 @@ def _advanced() -> tuple[list[Any], list[gr.Slider], list[gr.HTML]]:
         gr.Dropdown(list(CHOICES[name]), value=getattr(base, name), label=label, info=info, interactive=True)
         for name, (label, info) in ADVANCED.items()
     ]
-    augs, notes = zip(*(_aug_controls(size) for size in LATER))
+    augs, notes = zip(*(_aug_controls(model, size) for size in LATER))
     more = gr.Textbox("", label="More settings", info="any others, as in a link: gamma=0.3 sr256.steps=20",
                       interactive=True, max_length=2000, elem_id="more")  # fmt: skip
     return [convention, count, steps, cap, *choices, more], list(augs), list(notes)
 
 
-def _aug_controls(size: int) -> tuple[gr.Slider, gr.HTML]:
+def _aug_controls(model: Model, size: int) -> tuple[gr.Slider, gr.HTML]:
     with gr.Column(min_width=200):
         level = DEFAULTS[size].aug_level or 0.0
         label, info = f"aug_level of SR {size}", "noise on its input; best 0.1 to 0.3"
         control = slider("aug_level", level, label, info, step=0.01, elem_id=f"aug-{size}")
-        return control, gr.HTML(views.aug_note(size, level))
+        return control, gr.HTML(views.aug_note(model, size, level))

@@ -16,12 +16,14 @@ NOW = "now"
 
 
 class Finished(Protocol):
-    """What a finished base run hands over: its request, and each rule's pictures [b, 3, 64, 64]."""
+    """What a finished base run hands over: its request, and each rule's pictures [b, 3, 64, 64], twice as below."""
 
     @property
     def request(self) -> Request: ...
     @property
     def images(self) -> dict[str, Any]: ...
+    @property
+    def onward(self) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +33,7 @@ class Run:
     number: int
     request: Request
     images: dict[str, Any]
+    onward: dict[str, Any]
 
     @property
     def label(self) -> str:
@@ -41,10 +44,14 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """One picture of a run, as a request that makes just this one, and the picture [1, 3, 64, 64]."""
+    """One picture of a run, as a request that makes just this one, and the picture [1, 3, 64, 64].
+
+    ``onward`` is what the next stage is given: the same, but for cascades that mark what people see.
+    """
 
     request: Request
     image: Any
+    onward: Any
 
 
 Runs = tuple[Run, ...]
@@ -57,7 +64,7 @@ def remember(finished: Finished | None, runs: Runs) -> Runs:
     if finished is None:
         return runs
     number = runs[-1].number + 1 if runs else 1
-    return (*runs, Run(number, finished.request, finished.images))[-MOST_RUNS:]
+    return (*runs, Run(number, finished.request, finished.images, finished.onward))[-MOST_RUNS:]
 
 
 def pictures(runs: Runs) -> list[tuple[str, str]]:
@@ -104,4 +111,4 @@ def picture(runs: Runs, key: Any, rule: Any = None) -> Picture:
     alone = replace(run.request, seed=run.request.seeds[i], count=1, stages=run.request.stages[:1])
     if rule != alone.stages[0].threshold:
         alone = with_stage(alone, 64, threshold=rule)
-    return Picture(alone, run.images[rule][i : i + 1])
+    return Picture(alone, run.images[rule][i : i + 1], run.onward[rule][i : i + 1])

@@ -9,10 +9,13 @@ import math
 from dataclasses import replace
 from typing import Any
 
+from imagen_core.models import Cascade
 from imagen_core.png import to_pil
 from imagen_core.settings import DEFAULTS, StageConfig
 from imagen_core.tabletop import vocabulary
 from imagen_core.types import UserError
+
+from .models import Model
 
 
 def data_uri(images) -> str:
@@ -28,8 +31,10 @@ def data_uri(images) -> str:
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
-def words_note(prompt: str) -> str:
+def words_note(model: Model, prompt: str) -> str:
     """What the shipped model does not know of a prompt, and what it does know; empty if it knows every word."""
+    if not model.own:
+        return ""
     unknown = vocabulary.unknown_words(prompt)
     if not unknown:
         return ""
@@ -65,15 +70,21 @@ def stopped(status: str) -> str:
     return message("Stopped. What was drawn is kept.") if status else ""
 
 
-def level_facts(config: StageConfig) -> str:
-    """What a super-resolution stage's aug_level does: the noise's σ and the signal-to-noise ratio."""
-    ratio = "∞ (untouched)" if math.isinf(config.aug_snr) else f"{config.aug_snr:.3g}"
-    return f"aug_level {config.aug_level or 0:g} · σ = {config.aug_sigma:.3f} · SNR = {ratio}"
+def level_facts(config: StageConfig, cascade: Cascade | None = None) -> str:
+    """What a super-resolution stage's aug_level does: σ and SNR of its noise, as in this cascade if one is given."""
+    level = config.aug_level or 0.0
+    sigma, snr = config.aug_sigma, config.aug_snr
+    if cascade is not None and config.size in cascade.sizes:
+        stage = cascade.stage(config.size)
+        sigma, snr = stage.aug_sigma(level), stage.aug_snr(level)
+    ratio = "∞ (untouched)" if math.isinf(snr) else f"{snr:.3g}"
+    return f"aug_level {level:g} · σ = {sigma:.3f} · SNR = {ratio}"
 
 
-def aug_note(size: int, level: Any) -> str:
+def aug_note(model: Model, size: int, level: Any) -> str:
     """The same of a slider's value, or what is wrong with it."""
     try:
-        return note(level_facts(replace(DEFAULTS[size], aug_level=level)))
+        config = replace(DEFAULTS[size], aug_level=level)
     except UserError as error:
         return note(str(error), wrong=True)
+    return note(level_facts(config, model.get() if model.ready else None))

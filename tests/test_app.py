@@ -90,23 +90,23 @@ def test_a_missing_or_broken_model_is_one_line(tmp_path: Path) -> None:
         list(see.generate(Model(str(tmp_path)), *controls()))
 
 
-def test_unknown_words_are_pointed_out_and_escaped() -> None:
-    assert views.words_note("a red ball on grass") == ""
-    note = views.words_note("a dog <img src=x onerror=alert(1)> on a skateboard")
+def test_unknown_words_are_pointed_out_and_escaped(model: Model) -> None:
+    assert views.words_note(model, "a red ball on grass") == ""
+    note = views.words_note(model, "a dog <img src=x onerror=alert(1)> on a skateboard")
     assert "dog" in note and "skateboard" in note and "sphere" in note and "<img" not in note
 
 
-def test_the_builder_makes_prompts_the_model_knows() -> None:
+def test_the_builder_makes_prompts_the_model_knows(model: Model) -> None:
     built = builder.compose("large", "shiny", "orange", "cube", "behind", "", "cone", "on sand", "at night")
     assert built == "a large shiny orange cube behind a cone on sand at night"
     assert builder.compose("", "", "orange", "cube", "behind", "", "", "", "") == "an orange cube"
-    assert views.words_note(built) == ""
+    assert views.words_note(model, built) == ""
 
 
-def test_aug_note_says_what_a_level_does() -> None:
-    assert "untouched" in views.aug_note(256, 0.0)
-    assert f"{DEFAULTS[256].aug_sigma:.3f}" in views.aug_note(256, DEFAULTS[256].aug_level)
-    assert "aug_level: must be" in views.aug_note(256, 7)
+def test_aug_note_says_what_a_level_does(model: Model) -> None:
+    assert "untouched" in views.aug_note(model, 256, 0.0)
+    assert f"{DEFAULTS[256].aug_sigma:.3f}" in views.aug_note(model, 256, DEFAULTS[256].aug_level)
+    assert "aug_level: must be" in views.aug_note(model, 256, 7)
 
 
 @pytest.mark.parametrize(

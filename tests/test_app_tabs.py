@@ -62,7 +62,9 @@ def runs(model: Model) -> session.Runs:
         for rule in SIDE_BY_SIDE:
             base = replace(asked, stages=with_stage(asked, 64, threshold=rule).stages[:1])
             images[rule] = list(generate(base, model.get()))[-1].image
-        found = session.remember(SimpleNamespace(request=replace(asked, stages=asked.stages[:1]), images=images), found)
+        found = session.remember(
+            SimpleNamespace(request=replace(asked, stages=asked.stages[:1]), images=images, onward=images), found
+        )
     return found
 
 
