@@ -1,0 +1,55 @@
+"""The page over DeepFloyd IF: its own defaults, and pictures marked for people, unmarked for the next stage."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_deepfloyd import write_if
+
+from app import cascade_tab, layout, see, session, views
+from app.models import Model
+from imagen_core import png
+from imagen_core.settings import with_stage
+
+NAMES = list(inspect.signature(see.build_whole).parameters)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    folder = tmp_path_factory.mktemp("if")
+    stages = [write_if(folder / name, number, safety=True) for number, name in ((1, "I"), (2, "II"))]
+    model = Model(",".join(map(str, stages)))
+    model.get()
+    return model
+
+
+def test_the_controls_take_the_models_defaults_but_not_over_a_link(model: Model) -> None:
+    found = see.build_whole(*layout._suited(model, NAMES, {"__theme": "dark"})[: len(NAMES)])
+    defaults = model.get().defaults
+    assert found.stages[0] == defaults[64]
+    assert found.stages[1].steps == defaults[256].steps and found.stages[1].sampler == defaults[256].sampler
+    assert layout._suited(model, NAMES, {"seed": "4"})[0] == {"__type__": "update"}
+
+
+def test_people_see_the_mark_and_the_next_stage_does_not(model: Model) -> None:
+    asked = with_stage(see.build_whole(*layout._suited(model, NAMES, {})[: len(NAMES)]), 64, steps=2)
+    controls = see.controls_of(with_stage(asked, 256, steps=2), NAMES)
+    run = list(see.generate(model, *controls))[-1][2]
+    assert not torch.equal(run.images["dynamic"], run.onward["dynamic"])
+    runs = session.remember(run, ())
+    levels = (0.25, 0.1)
+    _, shown, kept = list(cascade_tab.upscale(model, see.build_whole, 256, runs, "1.0", "as kept", *levels, *controls))[
+        -1
+    ]
+    assert shown.count("<img") == 3
+    # Its own noise schedule, not the table top's.
+    assert f"σ = {model.get().stage(256).aug_sigma(0.25):.3f}" in shown
+    request, _ = png.read_settings(Path(kept.constructor_args["value"][0]).read_bytes())
+    assert request.stages[1].steps == 2
+
+
+def test_it_is_not_told_what_the_table_top_knows(model: Model) -> None:
+    assert views.words_note(model, "a dog on a skateboard") == ""
