@@ -51,6 +51,7 @@ class Model:
     def _take(self, name: str) -> None:
         self.name = name
         self._thread: threading.Thread | None = None
+        self._tried = threading.Event()
         self._cascade: Cascade | None = None
         self._error: Exception | None = None
         self.pace = Pace()
@@ -69,8 +70,10 @@ class Model:
             self._cascade = cascade
         except Exception as error:
             self._error = error
-        else:
-            self._measure(cascade)
+        finally:
+            self._tried.set()
+        if self._cascade is not None:
+            self._measure(self._cascade)
 
     def _measure(self, cascade: Cascade) -> None:
         """Two steps of each stage: the first run is then warm, and its time can be told beforehand."""
@@ -109,8 +112,7 @@ class Model:
             UserError: it could not be loaded; one line says why.
         """
         self.start()
-        assert self._thread is not None
-        self._thread.join()
+        self._tried.wait()
         if self._cascade is None:
             if isinstance(self._error, UserError):
                 raise self._error
