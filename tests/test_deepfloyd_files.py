@@ -219,7 +219,7 @@ def test_shards_are_read(folder: Path) -> None:
 
     unet = UNet2DConditionModel.from_pretrained(folder / "unet")
     shutil.rmtree(folder / "unet")
-    unet.save_pretrained(folder / "unet", max_shard_size="200KB")
+    unet.save_pretrained(folder / "unet", max_shard_size="100KB")
     found = hub.weights(folder, "unet", "diffusion_pytorch_model")
     assert len(found.files) > 2 and found.parameters == sum(p.numel() for p in unet.parameters())
     network = load_cascade(folder).stages[0].network.unet
