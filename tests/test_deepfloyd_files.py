@@ -219,7 +219,7 @@ def test_shards_are_read(folder: Path) -> None:
 
     unet = UNet2DConditionModel.from_pretrained(folder / "unet")
     shutil.rmtree(folder / "unet")
-    unet.save_pretrained(folder / "unet", max_shard_size="200KB")
+    unet.save_pretrained(folder / "unet", max_shard_size="100KB")
     found = hub.weights(folder, "unet", "diffusion_pytorch_model")
     assert len(found.files) > 2 and found.parameters == sum(p.numel() for p in unet.parameters())
     network = load_cascade(folder).stages[0].network.unet
@@ -480,3 +480,14 @@ print(json.dumps(told))
     assert "it has no such revision" in revision and not any("\n" in line for line in (gated, missing, revision))
     fetched = [name for name in hub_folder.asked if name.endswith((".safetensors", ".bin"))]
     assert "unet/diffusion_pytorch_model.bin" not in fetched and "tokenizer/spiece.model" in hub_folder.asked
+
+
+def test_what_an_earlier_stage_brings_is_not_asked_for_again(made: Path) -> None:
+    """Stage II's copies of the encoder, the checker and the mark would be gigabytes fetched for nothing."""
+    from imagen_core.deepfloyd.load import find
+
+    sources = (str(made / "I"), str(made / "II"))
+    first, second = find(sources, Loading())
+    assert set(first.weights) == {"unet", "text_encoder", "safety_checker", "watermarker"}
+    assert "text_encoder" in second.parts and set(second.weights) == {"unet"}
+    assert set(find(sources, Loading(safety=False))[0].weights) == {"unet", "text_encoder"}

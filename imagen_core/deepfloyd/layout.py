@@ -45,6 +45,8 @@ PREDICTION = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}
 STEMS = {"text_encoder": "model", "safety_checker": "model"} | dict.fromkeys(
     ("unet", "vae", "watermarker"), "diffusion_pytorch_model"
 )
+# What stages have in common: the first that has it brings it.
+SHARED = frozenset({"text_encoder", "safety_checker", "watermarker"})
 # Picture size, channels of z and of the low-resolution image, and latent factor of each kind.
 SIZES = {"base": (64, 3, 0, 1), "sr": (256, 3, 3, 1), "latent": (1024, 4, 3, 4)}
 LOW_RES = {"base": None, "sr": 64, "latent": 256}
@@ -70,8 +72,19 @@ class Pipeline:
         return int(self.unet.get("encoder_hid_dim") or self.unet["cross_attention_dim"])
 
 
-def read(folder: Path, source: str, *, half: bool) -> Pipeline:
-    """Read and check a pipeline's folder; of two variants of its weights, fp16 is taken where ``half``.
+def own_parts(parts: frozenset[str], kind: str, before: frozenset[str]) -> list[str]:
+    """The parts whose weights a pipeline must bring: what one ``before`` brought is shared, as most of their bytes is.
+
+    The latent stage reads with a text encoder of its own.
+    """
+    shared = before & SHARED - ({"text_encoder"} if kind == "latent" else set())
+    return [part for part in STEMS if part in parts - shared]
+
+
+def read(folder: Path, source: str, before: frozenset[str] = frozenset(), *, half: bool) -> Pipeline:
+    """Read and check a pipeline's folder, but for the parts that those ``before`` it brought.
+
+    Of two variants of its weights, fp16 is taken where ``half``.
 
     Raises:
         UserError: not a pipeline this engine knows, a foreign class, parts that do not belong together, or weights that
@@ -88,10 +101,8 @@ def read(folder: Path, source: str, *, half: bool) -> Pipeline:
     noising = {"sr": "image_noising_scheduler", "latent": "low_res_scheduler"}.get(kind)
     if noising:
         _schedule(hub.read_json(folder, f"{noising}/scheduler_config.json"), f"{source}: {noising}")
-    # Stage II repeats stage I's encoder, and a part may have been left out; one with weights must have safe ones.
-    there = [part for part in STEMS if part in parts and ((folder / part).is_dir() or part == "unet")]
-    if kind == "sr" and "text_encoder" in there:
-        there.remove("text_encoder")
+    # A part may have been left out of a folder; one that is there must have weights that are safe to read.
+    there = [part for part in own_parts(parts, kind, before) if part == "unet" or (folder / part).is_dir()]
     weights = {part: hub.weights(folder, part, STEMS[part], half=half) for part in there}
     return Pipeline(folder, source, kind, parts, spec, unet, scheduler, weights)
 

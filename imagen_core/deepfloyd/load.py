@@ -36,7 +36,7 @@ def load(sources: Sequence[str], loading: Loading) -> Cascade:
         UserError: a package is missing, or a source is no such pipeline, damaged, out of order or out of reach.
     """
     pipelines = find(sources, loading)
-    encoder = _encoder(pipelines[0], loading)
+    encoder = _encoder(next((p for p in pipelines[:2] if "text_encoder" in p.weights), pipelines[0]), loading)
     for pipeline in pipelines:
         if pipeline.kind != "latent" and pipeline.text_width != encoder.width:
             wide = f"{pipeline.text_width} wide; the encoder makes {encoder.width}"
@@ -54,21 +54,23 @@ def find(sources: Sequence[str], loading: Loading) -> list[Pipeline]:
     """The pipelines' folders, fetched where they are not here, checked, and in the order of their stages."""
     check_packages(loading)
     half = dtype_of(loading) != torch.float32
-    pipelines = [layout.read(_fetch(source, half), source, half=half) for source in sources]
+    # Parts that nobody asks for count as brought.
+    before = frozenset[str]() if loading.safety else frozenset({"safety_checker", "watermarker"})
+    pipelines: list[Pipeline] = []
+    for source in sources:
+        pipelines.append(layout.read(_fetch(source, before, half), source, before, half=half))
+        before |= pipelines[-1].parts
     layout.check_order(sources, [pipeline.spec.size for pipeline in pipelines])
     return pipelines
 
 
-def _fetch(source: str, half: bool) -> Path:
-    """A pipeline's folder; of a repository only what is used: one variant of each part's weights, never a pickle."""
+def _fetch(source: str, before: frozenset[str], half: bool) -> Path:
+    """A pipeline's folder; of a repository only what is used: one variant of its own parts' weights, never a pickle."""
     folder = hub.fetch(source, SMALL)
     kind, index = layout.kind_of(folder, source)
     if Path(source).is_dir():
         return folder
-    for part in layout.parts_of(index, source) & layout.STEMS.keys():
-        # Stage II repeats stage I's encoder, which is most of its bytes.
-        if (part, kind) == ("text_encoder", "sr"):
-            continue
+    for part in layout.own_parts(layout.parts_of(index, source), kind, before):
         for mark in (".fp16", "") if half else ("", ".fp16"):
             stem = f"{part}/{layout.STEMS[part]}{mark}"
             folder = hub.fetch(source, [*SMALL, f"{stem}.safetensors", f"{stem}-*-of-*.safetensors"])

@@ -30,23 +30,26 @@ def plan(sources: Sequence[str], loading: Loading) -> dict[str, Any]:
     """
     check_packages(loading)
     dtype, room = dtype_of(loading), _room(loading)
-    left, most, parts, held = dict(room), 0, {}, []
+    left, parts = dict(room), {}
+    resident = visitor = 0
+    held: list[frozenset[str]] = [] if loading.safety else [frozenset({"safety_checker"})]
     for source in sources:
         folder = hub.fetch(source, SMALL)
         kind, index = layout.kind_of(folder, source)
-        held.append(layout.parts_of(index, source))
+        found = layout.parts_of(index, source)
+        own = layout.own_parts(found, kind, frozenset().union(*held))
+        held.append(found)
         for part, stays in STAYS.items():
-            # Stage II repeats stage I's encoder.
-            if part not in held[-1] or (part, kind) == ("text_encoder", "sr"):
-                continue
-            if part == "safety_checker" and (not loading.safety or any(part in before for before in held[:-1])):
+            if part not in own:
                 continue
             parameters, stored = _weights(source, folder, part, half=dtype.itemsize == 2)
             width = 4 if part in ("vae", "safety_checker") else dtype.itemsize
             size = parameters * (1 if part == "text_encoder" and loading.eight_bit else width)
             where, after = _place(size, left)
-            most = max(most, sum(room.values()) - sum(after.values()))
-            left = after if stays.startswith("from") else left
+            if stays.startswith("from"):
+                left, resident = after, resident + size
+            else:
+                visitor = max(visitor, size)
             facts = {
                 "parameters": parameters,
                 "stored": _gb(stored),
@@ -59,7 +62,8 @@ def plan(sources: Sequence[str], loading: Loading) -> dict[str, Any]:
         "name": " + ".join(sources),
         "dtype": str(dtype).removeprefix("torch."),
         "room": {place: _gb(size) for place, size in room.items()},
-        "most_at_once": _gb(most),
+        # A later prompt brings the text encoder back beside the networks that have stayed.
+        "most_at_once": _gb(resident + visitor),
         "parts": parts,
         "guard": safety.sentence(held, loading),
     }
