@@ -1,6 +1,8 @@
-"""Open the page: ``python app.py [--host 0.0.0.0] [--port 7860] [--model FOLDER]``. A Space imports ``demo``."""
+"""Open the page: ``python app.py [--host HOST] [--port PORT] [--model FOLDER] [--mcp]``. A Space imports ``demo``."""
 
 from __future__ import annotations
+
+from importlib.util import find_spec
 
 from app.layout import LAUNCH, build
 from app.models import Model
@@ -16,13 +18,21 @@ def main() -> None:
     parser = Parser(prog="app.py", description="Imagen Lab: see how text becomes a picture.")
     parser.add_argument("--host", help="address to listen on (default 127.0.0.1, or GRADIO_SERVER_NAME)")
     parser.add_argument("--port", type=int, help="port, 1 to 65535 (default the first free one from 7860)")
+    parser.add_argument("--mcp", action="store_true", help="also serve the API as MCP tools (pip install gradio[mcp])")
     add_model_argument(parser)
     args = parser.parse_args()
     if args.port is not None and not 1 <= args.port <= 65535:
         parser.error(f"argument --port: must be between 1 and 65535, got {args.port}")
+    if args.mcp and find_spec("mcp") is None:
+        parser.error("argument --mcp: needs a package that is missing: pip install 'gradio[mcp]'")
     try:
-        model.use(args.model)
-        demo.launch(server_name=args.host, server_port=args.port, **LAUNCH)
+        page = demo
+        if args.model != model.name:
+            other = Model(args.model)
+            other.use(args.model)
+            # The shipped model stays one click away.
+            page = build(other, model)
+        page.launch(server_name=args.host, server_port=args.port, mcp_server=args.mcp, **LAUNCH)
     except (UserError, OSError) as error:
         parser.exit(2, f"app.py: {str(error).splitlines()[0]}\n")
 

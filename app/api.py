@@ -19,7 +19,7 @@ from imagen_core.settings import CHOICES, DEFAULTS, RANGES, Request, with_stage
 from imagen_core.tabletop import vocabulary
 from imagen_core.types import UserError
 
-from . import cascade_tab, grid, link
+from . import cascade_tab, grid, link, views
 from .handlers import files, folder, refuse
 from .models import Model
 
@@ -155,7 +155,7 @@ def sweep_augmentation(
                 images = [event.image for event in row if isinstance(event, StageResult)]
             yield None, {"stage": row[0].stage}
         stages = [variant.stages[-1] for variant in variants]
-        labels = [cascade_tab.level_facts(stage) for stage in stages]
+        labels = [views.level_facts(stage) for stage in stages]
         path = folder() / "sweep.png"
         facts = {"weights": cascade.digest, "cells": "; ".join(labels)}
         png.save_grid([image[0] for image in images], labels, len(labels), path, request, **facts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,22 +13,19 @@ import gradio as gr
 
 from imagen_core.cascade import StageResult, check, generate, sweep
 from imagen_core.saturation import consistency, sharpness
-from imagen_core.settings import CHOICES, DEFAULT_SIZES, DEFAULTS, Request, StageConfig, with_stage
+from imagen_core.settings import CHOICES, DEFAULT_SIZES, DEFAULTS, Request, StageConfig, later_stages, with_stage
 from imagen_core.types import UserError
 
 from . import grid, session, tiles, views
-from .handlers import QUIET, engine, files, refuse, slider
+from .handlers import QUIET, STATUS_SECONDS, engine, files, refuse, slider
 from .models import Model
 from .pace import about
-from .session import Build, Runs
+from .session import NOW, Build, Runs
 
 LATER = DEFAULT_SIZES[1:]
 # More would not fit beside each other, and at 1024 × 1024 each is a picture of 2 MB.
 MOST_LEVELS = 6
 LEVELS = "0, 0.1, 0.2, 0.3"
-STATUS_SECONDS = 0.4
-# The key of a base picture that is drawn from the settings on See it, beside those of the session.
-NOW = "now"
 CHOICE_NOW = ("Drawn anew from the settings on See it", NOW)
 KEPT = "as kept"
 SCORES = (
@@ -64,9 +60,6 @@ class Base:
         return replace(self.request, stages=tuple(stage for stage in self.request.stages if stage.size <= size))
 
 
-Status = Iterator[tuple[Any, ...]]
-
-
 def base(
     model: Model, build_request: Build, runs: Runs, key: Any, rule: Any, augs: Sequence[Any],
     controls: tuple[Any, ...],
@@ -83,24 +76,31 @@ def base(
     if rule != KEPT:
         first = grid.vary(first, {"threshold": rule})
     check(first, cascade)
-    yield "Drawing the 64 × 64 picture …"
-    image = None
-    for event in model.in_turn(generate(first, cascade), first):
+    image = yield from drawn(model, first, what="The 64 × 64 picture")
+    return Base(replace(first, stages=(*first.stages, *later)), image)
+
+
+def drawn(model: Model, request: Request, image: Any = None, *, what: str) -> Generator[str, None, Any]:
+    """The last picture of a request, begun at ``image`` where that is given; yields what is being done."""
+    shown = 0.0
+    for event in model.in_turn(generate(request, model.get(), image=image), request):
         if isinstance(event, StageResult):
             image = event.image
-    return Base(replace(first, stages=(*first.stages, *later)), image)
+        elif time.monotonic() - shown > STATUS_SECONDS:
+            shown = time.monotonic()
+            yield f"{what}: step {event.index + 1}"
+    return image
 
 
 def stages_of(request: Request) -> tuple[StageConfig, ...]:
     """The super-resolution stages as the request sets them, or by default."""
-    own = {stage.size: stage for stage in request.stages}
-    return tuple(own.get(size, DEFAULTS[size]) for size in LATER)
+    return later_stages(LATER[-1], instead=request.stages[1:])
 
 
 def upscale(
     model: Model, build_request: Build, size: int, runs: Runs, key: Any, rule: Any, aug256: Any,
     aug1024: Any, *controls: Any,
-) -> Status:  # fmt: skip
+) -> Iterator[tuple[Any, ...]]:  # fmt: skip
     """Carry a base picture on to ``size``; yields (status, tiles, files)."""
     try:
         if not model.ready:
@@ -135,7 +135,7 @@ def _strip(made: list[str]) -> str:
 
 def received(low_res: Any, config: StageConfig) -> str:
     """The tile of what a super-resolution stage is conditioned on."""
-    return tiles.tile(low_res[0], f"What SR {config.size} receives", level_facts(config), noisy=True)
+    return tiles.tile(low_res[0], f"What SR {config.size} receives", views.level_facts(config), noisy=True)
 
 
 def result(image: Any, scores: Scores, config: StageConfig, badges: Sequence[str] = ()) -> str:
@@ -143,12 +143,6 @@ def result(image: Any, scores: Scores, config: StageConfig, badges: Sequence[str
     title = f"{config.size} × {config.size}, aug_level {config.aug_level:g}"
     facts = f"consistency {scores.consistency:.1f} dB · sharpness {scores.sharpness:.4f}"
     return tiles.tile(image[0], title, facts, badges=badges)
-
-
-def level_facts(config: StageConfig) -> str:
-    """What an aug_level does: the noise's σ and the signal-to-noise ratio."""
-    ratio = "∞ (untouched)" if math.isinf(config.aug_snr) else f"{config.aug_snr:.3g}"
-    return f"aug_level {config.aug_level or 0:g} · σ = {config.aug_sigma:.3f} · SNR = {ratio}"
 
 
 def levels_in(text: Any) -> list[float]:
@@ -168,7 +162,7 @@ def levels_in(text: Any) -> list[float]:
 def swept(
     model: Model, build_request: Build, size: Any, levels: Any, runs: Runs, key: Any, rule: Any,
     aug256: Any, aug1024: Any, *controls: Any,
-) -> Status:  # fmt: skip
+) -> Iterator[tuple[Any, ...]]:  # fmt: skip
     """One stage at several aug_levels from the same noise; yields (status, tiles, files, levels to pick from)."""
     try:
         if size not in LATER:
@@ -184,10 +178,9 @@ def swept(
         small = start.image
         below = start.up_to(request.stages[-2].size)
         if len(below.stages) > 1:
-            yield views.message("The stage before it …"), gr.skip(), gr.skip(), gr.skip()
-            for event in model.in_turn(generate(below, cascade, image=small), below):
-                if isinstance(event, StageResult):
-                    small = event.image
+            for step in (steps := _Steps(drawn(model, below, small, what="The 256 × 256 picture before it"))):
+                yield views.message(step), gr.skip(), gr.skip(), gr.skip()
+            small = steps.result
         variants = [with_stage(request, size, aug_level=level) for level in wanted]
         shown, planned = 0.0, request.stages[-1].steps
         for row in model.in_turn(sweep(request, cascade, wanted, image=small), *variants):
@@ -232,14 +225,15 @@ def badges(levels: Sequence[float], scores: Sequence[Scores]) -> list[list[str]]
     return [["most faithful"] * (i == faithful) + ["sharpest"] * (i == sharp) for i in range(len(levels))]
 
 
-def take(picked: Any) -> tuple[Any, Any]:
-    """A level picked from a sweep, put on the slider of its stage: updates of (SR 256, SR 1024)."""
+def take(picked: Any) -> tuple[Any, ...]:
+    """A level picked from a sweep, put on its stage's slider here and on See it: updates of SR 256, SR 1024, twice."""
     size, colon, text = str(picked).partition(":")
     try:
         level = levels_in(text)[0] if colon and size in map(str, LATER) else None
     except UserError:
         level = None
-    return tuple(gr.Slider(value=level) if level is not None and size == str(s) else gr.skip() for s in LATER)  # type: ignore[return-value]
+    updates = [gr.Slider(value=level) if level is not None and size == str(s) else gr.skip() for s in LATER]
+    return (*updates, *updates)
 
 
 def estimate(model: Model, build_request: Build, size: Any, levels: Any, *controls: Any) -> str:
@@ -268,16 +262,13 @@ class _Steps:
         self.result = yield from self._generator
 
 
-def aug_note(size: int, level: Any) -> str:
-    """What the level on a slider does, as a quiet line."""
-    try:
-        return views.note(level_facts(replace(DEFAULTS[size], aug_level=level)))
-    except UserError as error:
-        return views.note(str(error), wrong=True)
+def build(
+    model: Model, build_request: Build, controls: list[Any], runs: gr.State, twins: list[gr.Slider]
+) -> tuple[Any, ...]:
+    """Lay the tab out and wire it, its sliders kept in step with their ``twins`` on See it.
 
-
-def build(model: Model, build_request: Build, controls: list[Any], runs: gr.State) -> tuple[Any, ...]:
-    """Lay the tab out and wire it; returns the picture list, the sliders, and what keeps the estimate right."""
+    Returns the picture list, the sliders, and the event's parts that keep the estimate right.
+    """
     gr.HTML(
         '<p class="lab-lead">Each super-resolution stage is given the picture before it, enlarged and <b>noised on '
         "purpose</b>: trained so, it forgives that picture's flaws. Too little noise keeps them, too much loses the "
@@ -295,7 +286,7 @@ def build(model: Model, build_request: Build, controls: list[Any], runs: gr.Stat
                 level = DEFAULTS[size].aug_level or 0.0
                 augs.append(slider("aug_level", level, f"aug_level of SR {size}", "the paper's best lie at 0.1 to 0.3",
                                    step=0.01, elem_id=f"cascade-aug-{size}"))  # fmt: skip
-                notes.append(gr.HTML(aug_note(size, level)))
+                notes.append(gr.HTML(views.aug_note(size, level)))
     with gr.Row():
         ups = [
             gr.Button(f"Upscale to {size}", variant="primary", elem_id=f"cascade-up-{size}", scale=2) for size in LATER
@@ -307,7 +298,7 @@ def build(model: Model, build_request: Build, controls: list[Any], runs: gr.Stat
         levels = gr.Textbox(LEVELS, label="aug_levels", info=f"up to {MOST_LEVELS}, each from 0 to 1", interactive=True,
                             scale=3, min_width=180, max_length=100, elem_id="sweep-levels")  # fmt: skip
         go = gr.Button("Sweep from the same noise", elem_id="sweep-go", scale=2, min_width=180, elem_classes="lab-end")
-    cost = gr.HTML(elem_id="cascade-cost")
+    cost = gr.HTML(elem_id="cascade-cost", elem_classes="lab-queue")
     status = gr.HTML(elem_id="cascade-status")
     pick = gr.Radio([], label="Take a level", visible=False, interactive=True, elem_id="sweep-pick")
     shown = tiles.component(elem_id="cascade-tiles")
@@ -324,10 +315,14 @@ def build(model: Model, build_request: Build, controls: list[Any], runs: gr.Stat
             partial(swept, model, build_request), [at, levels, *inputs], [status, shown, kept, pick], **engine(cost)
         )
     )
-    stop.click(None, None, None, cancels=working, api_visibility="private")
-    pick.input(take, pick, augs, **QUIET)
+    # Said afterwards, because the last step's own line may still be on its way.
+    stop.click(None, None, None, cancels=working, **QUIET).then(views.stopped, status, status, **QUIET)
+    pick.input(take, pick, [*augs, *twins], **QUIET)
     for size, aug, note in zip(LATER, augs, notes):
-        aug.change(partial(aug_note, size), aug, note, **QUIET)
+        aug.change(partial(views.aug_note, size), aug, note, **QUIET)
+    for aug, twin in zip(augs, twins):
+        aug.input(None, aug, twin, js="x => x", **QUIET)
+        twin.input(None, twin, aug, js="x => x", **QUIET)
     cheap = (partial(estimate, model, build_request), [at, levels, *controls], cost)
     gr.on([at.change, levels.change], *cheap, **QUIET)
     return key, augs, cheap

@@ -16,13 +16,10 @@ from imagen_core.settings import Request
 from imagen_core.types import UserError
 
 from . import grid, session, tiles, views
-from .handlers import QUIET, engine, folder, refuse
+from .handlers import QUIET, STATUS_SECONDS, engine, folder, refuse
 from .models import Model
 from .pace import about
 from .session import Build, Runs
-
-# A status line more often than this would only make the browser busy.
-STATUS_SECONDS = 0.4
 
 
 def run(
@@ -151,7 +148,7 @@ def build(model: Model, build_request: Build, controls: list[Any], runs: gr.Stat
     with gr.Row():
         go = gr.Button("Draw the grid", variant="primary", elem_id="grid-go", scale=3)
         stop = gr.Button("Stop", variant="stop", elem_id="grid-stop", scale=1, min_width=80)
-    cost = gr.HTML(elem_id="grid-cost")
+    cost = gr.HTML(elem_id="grid-cost", elem_classes="lab-queue")
     status = gr.HTML(elem_id="grid-status")
     shown = tiles.component(elem_id="grid")
     made = gr.File(label="The grid as PNG, its numbers as CSV", file_count="multiple", interactive=False, visible=False,
@@ -171,7 +168,8 @@ def build(model: Model, build_request: Build, controls: list[Any], runs: gr.Stat
         [status, shown, plan, made],
         **engine(cost),
     )
-    stop.click(None, None, None, cancels=[drawing], api_visibility="private")
+    # Said afterwards, because the last step's own line may still be on its way.
+    stop.click(None, None, None, cancels=[drawing], **QUIET).then(views.stopped, status, status, **QUIET)
     cheap = partial(estimate, model, build_request)
     for setting, values in sides:
         setting.input(chosen, setting, values, **QUIET).then(cheap, everything, cost, **QUIET)

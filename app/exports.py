@@ -15,6 +15,7 @@ from imagen_core.recording import Frame
 
 Frames = Mapping[str, Sequence[Frame]]
 FRAME_MS, LAST_MS = 120, 1500
+MOST_FRAMES = 64
 BAND, GAP = 22, 8
 # An animation's panels are this many pixels wide, or the picture's own size if that is more.
 PANEL = 256
@@ -41,8 +42,10 @@ def to_csv(frames: Frames) -> str:
 
 
 def trajectory(frames: Frames) -> list[Image.Image]:
-    """One sheet a step: each rule's x̂0 as kept, beside each other, under its name."""
-    return [_sheet(dict(zip(frames, step))) for step in zip(*frames.values())]
+    """One sheet a step, of long runs MOST_FRAMES: each rule's x̂0 as kept, beside each other, under its name."""
+    steps = list(zip(*frames.values()))
+    shown = np.unique(np.linspace(0, len(steps) - 1, min(len(steps), MOST_FRAMES)).round().astype(int))
+    return [_sheet(dict(zip(frames, steps[i]))) for i in shown]
 
 
 def animate(frames: Frames, folder: Path, stem: str = "trajectory") -> list[Path]:

@@ -18,11 +18,10 @@ MOST_CELLS = 16
 SETTINGS = tuple(
     dict.fromkeys(
         ["guidance", "threshold", "percentile"]
-        + [name for name in link.STAGE_FIELDS if name in CHOICES or name in RANGES]
+        + [name for name in link.STAGE_FIELDS if name in {*CHOICES, *RANGES} - {"aug_level"}]
         + sorted(link.OPTIONS)
     )
 )
-SETTINGS = tuple(name for name in SETTINGS if name != "aug_level")
 # What a newcomer would try first; of other settings, the ends of their range.
 SUGGESTED = {
     "guidance": "1, 5, 10",
@@ -72,7 +71,7 @@ def allowed(name: str) -> str:
 
 
 def make(request: Request, row: Any, row_values: Any, column: Any, column_values: Any) -> Grid:
-    """The grid of ``request``'s base stage over two settings, each given as comma-separated values.
+    """The grid of ``request``'s first base picture over two settings, each given as comma-separated values.
 
     Raises:
         UserError: unknown or equal settings, values twice or out of range, or more than MOST_CELLS cells.
@@ -83,6 +82,7 @@ def make(request: Request, row: Any, row_values: Any, column: Any, column_values
     if row == column:
         raise UserError("columns: must be another setting than the rows")
     rows, columns = values(row, row_values), values(column, column_values)
+    request = replace(request, count=1)
     if len(rows) * len(columns) > MOST_CELLS:
         raise UserError(f"cells: at most {MOST_CELLS}, got {len(rows)} × {len(columns)}")
     cells = tuple(

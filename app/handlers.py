@@ -17,12 +17,14 @@ from imagen_core.types import UserError
 
 # A frame costs the browser 50 to 60 ms, so more than eight a second would only queue up.
 FRAME_SECONDS = 0.125
+# A line of text is read, not watched.
+STATUS_SECONDS = 0.4
 # Pictures wait here until the page has copied them; gone when the server ends, and an hour after they were made.
 PICTURES = tempfile.TemporaryDirectory(prefix="imagen-lab-")
 KEEP_SECONDS = 3600
 # Events that answer at once, and those that take the engine.
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-# As QUIET, but through the queue: only what comes out of it wakes those who wait for a state's change.
+# As QUIET, but through the queue, without which no toast and no state's change reaches the page.
 WAKING: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
 ENGINE: dict[str, Any] = {
     "show_progress": "hidden",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -15,20 +16,17 @@ import gradio as gr
 from imagen_core import png, recording, trace
 from imagen_core.cascade import compare
 from imagen_core.recording import Frame
-from imagen_core.settings import Request
+from imagen_core.settings import DEFAULT_SIZES, Request
 from imagen_core.types import StepRecord, UserError
 
 from . import exports, link, reproduce, see, session, tiles, views
-from .handlers import QUIET, engine, folder, refuse, warn
+from .handlers import QUIET, STATUS_SECONDS, WAKING, engine, folder, refuse, warn
 from .models import Model
 from .pace import about
-from .session import Build, Runs
+from .session import NOW, Build, Runs
 
 # A PNG of 1024 × 1024 takes 2 MB; one of 4096 × 4096, the largest that is read, could take 50.
 MAX_PNG = 8_000_000
-STATUS_SECONDS = 0.4
-# The key of the settings that stand on See it now, beside the session's runs.
-NOW = "now"
 CONTROLS_NOW = ("The settings on See it, as they are now", NOW)
 
 
@@ -102,13 +100,18 @@ def figure(path: Path) -> str:
     return f'<img class="lab-figure" alt="{escape(name)} of this run" src="data:image/png;base64,{data}">'
 
 
-def recipe(model: Model, build_request: Build, runs: Runs, key: Any, *controls: Any) -> tuple[str, str, str]:
-    """What reproduces the chosen run: (link's query, command line, Python)."""
+def recipe(model: Model, build_request: Build, runs: Runs, key: Any, size: Any, *controls: Any) -> tuple[str, str, str]:
+    """What reproduces the chosen run: (the query of a link with every setting, command line and Python up to size)."""
     try:
-        request = asked(build_request, runs, key, controls)
+        whole = asked(build_request, runs, key, controls)
+        if key != NOW:
+            whole = replace(whole, stages=(*whole.stages, *build_request(*controls).stages[1:]))
+        if size not in DEFAULT_SIZES:
+            raise UserError(f"size: must be one of {', '.join(map(str, DEFAULT_SIZES))}, got {size!r:.60}")
     except UserError as error:
         return str(error), "", ""
-    return link.to_query(request), reproduce.command_line(request, model.name), reproduce.snippet(request, model.name)
+    request = replace(whole, stages=tuple(stage for stage in whole.stages if stage.size <= size))
+    return link.to_query(whole), reproduce.command_line(request, model.name), reproduce.snippet(request, model.name)
 
 
 def cost(model: Model, build_request: Build, runs: Runs, key: Any, *controls: Any) -> str:
@@ -159,6 +162,17 @@ client.view_api()                # every function, argument, range and default
 """
 
 
+# How the host of this page opens another model; a visitor cannot, since it may take tens of gigabytes.
+ANOTHER = """# The page of a cascade of this project, and of the shipped one beside it
+python app.py --model FOLDER
+
+# DeepFloyd IF, the open Imagen: accept its licence on its page at huggingface.co, set HF_TOKEN, then
+pip install -r requirements-deepfloyd.txt
+python -m imagen_core info --model DeepFloyd/IF-I-XL-v1.0      # what it needs, before anything is loaded
+python app.py --model DeepFloyd/IF-I-XL-v1.0
+"""
+
+
 def build(
     model: Model, build_request: Build, controls: list[Any], runs: gr.State,
     functions: dict[str, Callable[..., Any]],
@@ -173,7 +187,7 @@ def build(
             with gr.Row():
                 go = gr.Button("Numbers and files", variant="primary", elem_id="inspect-go", scale=3)
                 stop = gr.Button("Stop", variant="stop", elem_id="inspect-stop", scale=1, min_width=80)
-            price = gr.HTML(elem_id="inspect-cost")
+            price = gr.HTML(elem_id="inspect-cost", elem_classes="lab-queue")
             status = gr.HTML(elem_id="inspect-status")
             files = gr.File(label="Files", file_count="multiple", interactive=False, visible=False,
                             elem_id="inspect-files")  # fmt: skip
@@ -186,27 +200,35 @@ def build(
     table = gr.HTML(elem_id="inspect-table", apply_default_css=False)
     strips = gr.HTML(elem_id="inspect-figures")
     gr.HTML('<h2 class="lab-h2">The same run again</h2>')
+    size = gr.Radio(list(DEFAULT_SIZES), value=DEFAULT_SIZES[0], label="Draw it up to", interactive=True,
+                    elem_id="inspect-size")  # fmt: skip
     address = gr.Textbox(label="Link with every setting", interactive=False, buttons=["copy"], lines=2, max_lines=6,
                          elem_id="inspect-link")  # fmt: skip
     command = gr.Textbox(label="Command line", interactive=False, buttons=["copy"], lines=2, max_lines=6,
                          elem_id="inspect-command")  # fmt: skip
-    code = gr.Code(label="Python", language="python", interactive=False, elem_id="inspect-python")
+    # Without a language, because the colours of one are too pale for text.
+    code = gr.Code(label="Python", language=None, interactive=False, elem_id="inspect-python")
     with gr.Accordion("From a program: the API", open=False):
         gr.HTML(api_help(functions))
-        gr.Code(CLIENT, language="python", label="gradio_client", interactive=False)
+        gr.Code(CLIENT, language=None, label="gradio_client", interactive=False)
+    with gr.Accordion("Another model", open=False):
+        gr.Code(ANOTHER, language=None, label="On the machine that serves this page", interactive=False)
 
     inputs = [runs, key, *controls]
     looking = go.click(partial(look, model, build_request), inputs, [status, table, strips, files],
                        **engine(price))  # fmt: skip
-    stop.click(None, None, None, cancels=[looking], api_visibility="private")
-    upload.change(partial(dropped, model), upload, [inside, found, apply], **QUIET)
+    # Said afterwards, because the last step's own line may still be on its way.
+    stop.click(None, None, None, cancels=[looking], **QUIET).then(views.stopped, status, status, **QUIET)
+    upload.change(partial(dropped, model), upload, [inside, found, apply], **WAKING)
 
     def refresh(trigger: Callable[..., Any]) -> None:
         """Bring recipe and price up to date at an event."""
-        trigger(partial(recipe, model, build_request), inputs, [address, command, code], **QUIET).then(
+        recipes = [runs, key, size, *controls]
+        trigger(partial(recipe, model, build_request), recipes, [address, command, code], **QUIET).then(
             None, address, address, js="q => q.startsWith('?') ? location.origin + location.pathname + q : q",
             queue=False, show_progress="hidden", api_visibility="private",
         ).then(partial(cost, model, build_request), inputs, price, **QUIET)  # fmt: skip
 
     refresh(key.change)
+    refresh(size.change)
     return key, apply, found, refresh

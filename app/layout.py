@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,14 @@ THEME = gr.themes.Base(
     block_title_text_color_dark="#e8edf3",
     body_text_color_subdued="#4a5666",
     body_text_color_subdued_dark="#b3bfcc",
+    link_text_color="#00619a",
+    link_text_color_dark="#6cc0f2",
+    link_text_color_hover="#00507f",
+    link_text_color_hover_dark="#8fd0f7",
+    link_text_color_visited="#00619a",
+    link_text_color_visited_dark="#6cc0f2",
+    link_text_color_active="#00619a",
+    link_text_color_active_dark="#6cc0f2",
     input_placeholder_color="#5c6877",
     input_placeholder_color_dark="#a3afbc",
 )
@@ -56,51 +65,75 @@ LAUNCH: dict[str, Any] = {
 }
 
 
-def build(model: Model) -> gr.Blocks:
-    """The whole page over one model: what stands above the tabs, the tabs, and the API."""
-    with gr.Blocks(title="Imagen Lab", analytics_enabled=False, delete_cache=(3600, 3600)) as demo:
-        status = gr.HTML(_head("starting …"))
-        runs = gr.State((), time_to_live=3600)
-        with gr.Tabs(selected="see", elem_id="tabs") as tabs:
-            with gr.Tab("See it", id="see"):
-                seen = see.build(model, demo)
-            controls = list(seen.controls.values())
-            with gr.Tab("Cascade", id="cascade") as cascade:
-                pictures, augs, price = cascade_tab.build(model, see.build_whole, controls, runs)
-            with gr.Tab("Compare", id="compare") as compare:
-                grid, plan, pins, cost = compare_tab.build(model, see.build_request, controls, runs)
-            with gr.Tab("Inspect", id="inspect") as inspect:
-                chosen, apply, found, refresh = inspect_tab.build(model, see.build_whole, controls, runs, api.PUBLIC)
-
-        seen.running.success(session.remember, [seen.run, runs], runs, **QUIET).then(
-            _lists, runs, [pictures, *pins, chosen], **QUIET
-        )
-        targets = [*controls, *seen.augs.values(), *augs]
-        names = list(seen.controls)
-
-        def follow(visit: gr.Request) -> list[Any]:
-            """Set the controls to what the page's address asks for."""
-            return _from_link(names, visit.query_params)
-
-        def open_cell(grid_plan: Any, event: gr.EventData) -> list[Any]:
-            """Run a cell of the grid on See it."""
-            return _open(names, grid_plan, getattr(event, "key", None))
-
-        apply.click(partial(_apply, names), found, [*targets, tabs], **QUIET)
-        grid.click(open_cell, plan, [*targets, tabs, seen.again], **WAKING)
-        cascade.select(*price, **QUIET)
-        compare.select(*cost, **QUIET)
-        refresh(inspect.select)
-        demo.load(partial(_status, model), None, status, show_progress="hidden", api_visibility="private")
-        demo.load(follow, None, targets, **QUIET)
+def build(model: Model, *others: Model) -> gr.Blocks:
+    """The whole page over a model with its API; each other model has the same page at an address of its own."""
+    demo = gr.Blocks(title="Imagen Lab", analytics_enabled=False, delete_cache=(3600, 3600))
+    with demo:
+        if others:
+            gr.Navbar(main_page_name=model.label)
+        _page(model, demo)
         for name, function in api.functions(model).items():
             queued = {"concurrency_id": "engine", "concurrency_limit": 1} if name != "describe" else {"queue": False}
             gr.api(function, api_name=name, **queued)
+    for other in others:
+        with demo.route(other.label, other.slug):
+            gr.Navbar(main_page_name=model.label)
+            _page(other, demo)
     return demo.queue(max_size=32)
+
+
+def _page(model: Model, demo: gr.Blocks) -> None:
+    """What stands above the tabs, and the tabs."""
+    status = gr.HTML(_head("starting …"))
+    runs = gr.State((), time_to_live=3600)
+    with gr.Tabs(selected="see", elem_id="tabs") as tabs:
+        with gr.Tab("See it", id="see"):
+            seen = see.build(model, demo)
+        controls = list(seen.controls.values())
+        with gr.Tab("Cascade", id="cascade") as cascade:
+            twins = list(seen.augs.values())
+            pictures, augs, price = cascade_tab.build(model, see.build_whole, controls, runs, twins)
+        with gr.Tab("Compare", id="compare") as compare:
+            grid, plan, pins, cost = compare_tab.build(model, see.build_request, controls, runs)
+        with gr.Tab("Inspect", id="inspect") as inspect:
+            chosen, apply, found, refresh = inspect_tab.build(model, _everything, [*controls, *augs], runs, api.PUBLIC)
+
+    seen.running.success(session.remember, [seen.run, runs], runs, **QUIET).then(
+        _lists, runs, [pictures, *pins, chosen], **QUIET
+    )
+    targets = [*controls, *twins, *augs]
+    names = list(seen.controls)
+
+    def follow(visit: gr.Request) -> list[Any]:
+        """Set the controls to what the page's address asks for."""
+        return _from_link(names, visit.query_params)
+
+    def open_cell(grid_plan: Any, event: gr.EventData) -> list[Any]:
+        """Run a cell of the grid on See it."""
+        return _open(names, grid_plan, getattr(event, "key", None))
+
+    apply.click(partial(_apply, names), found, [*targets, tabs], **WAKING)
+    grid.click(open_cell, plan, [*targets, tabs, seen.again], **WAKING)
+    cascade.select(*price, **QUIET)
+    compare.select(*cost, **QUIET)
+    refresh(inspect.select)
+    demo.load(partial(_status, model), None, status, show_progress="hidden", api_visibility="private")
+    demo.load(follow, None, targets, **WAKING)
+
+
+def _everything(*values: Any) -> Request:
+    """See it's controls and the aug_level sliders as a request for all stages."""
+    *controls, aug256, aug1024 = values
+    request = see.build_whole(*controls)
+    levels = dict(zip(settings.DEFAULT_SIZES[1:], (aug256, aug1024)))
+    later = [replace(stage, aug_level=levels[stage.size]) for stage in request.stages[1:]]
+    return replace(request, stages=(request.stages[0], *later))
 
 
 def _lists(runs: session.Runs) -> tuple[Any, ...]:
     """The session's runs in every list to choose from, the newest chosen; pin A stays behind at the one before."""
+    if not runs:
+        return (gr.skip(),) * 4
     labels, pictures = session.labels(runs), session.pictures(runs)
     newest, before = (str(run.number) for run in (runs[-1], runs[-2] if len(runs) > 1 else runs[-1]))
     return (

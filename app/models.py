@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -28,6 +29,16 @@ class Model:
         self._busy = threading.Lock()
         self._take(name)
 
+    @property
+    def label(self) -> str:
+        """The model's name without owner or folders; a cascade of several goes by its first."""
+        return re.sub(r"[^\w.-]+", " ", self.name.partition(",")[0].rstrip("/").rpartition("/")[2])[:40] or "model"
+
+    @property
+    def slug(self) -> str:
+        """The label as the last part of an address."""
+        return re.sub(r"[^a-z0-9]+", "-", self.label.lower()).strip("-") or "model"
+
     def use(self, name: str) -> None:
         """Take another model; it is loaded when :meth:`start` or :meth:`get` is first called.
 
@@ -40,6 +51,7 @@ class Model:
     def _take(self, name: str) -> None:
         self.name = name
         self._thread: threading.Thread | None = None
+        self._tried = threading.Event()
         self._cascade: Cascade | None = None
         self._error: Exception | None = None
         self.pace = Pace()
@@ -58,8 +70,10 @@ class Model:
             self._cascade = cascade
         except Exception as error:
             self._error = error
-        else:
-            self._measure(cascade)
+        finally:
+            self._tried.set()
+        if self._cascade is not None:
+            self._measure(self._cascade)
 
     def _measure(self, cascade: Cascade) -> None:
         """Two steps of each stage: the first run is then warm, and its time can be told beforehand."""
@@ -98,8 +112,7 @@ class Model:
             UserError: it could not be loaded; one line says why.
         """
         self.start()
-        assert self._thread is not None
-        self._thread.join()
+        self._tried.wait()
         if self._cascade is None:
             if isinstance(self._error, UserError):
                 raise self._error

@@ -258,16 +258,6 @@ def roll() -> int:
     return random.randrange(int(RANGES["seed"][1]) + 1)
 
 
-def aug_note(size: int, level: Any) -> str:
-    """What an aug_level really does: the noise's σ and the signal-to-noise ratio."""
-    try:
-        stage = replace(DEFAULTS[size], aug_level=level)
-    except UserError:
-        return ""
-    ratio = "∞ (untouched)" if stage.aug_snr == float("inf") else f"{stage.aug_snr:.3g}"
-    return f"σ = {stage.aug_sigma:.3f}, SNR = {ratio}"
-
-
 def build(model: Model, demo: gr.Blocks) -> See:
     """Lay the tab out and wire it: the player first, its controls beside it or, on a phone, below it."""
     first = OPENING.stages[0]
@@ -309,7 +299,7 @@ def build(model: Model, demo: gr.Blocks) -> See:
             with gr.Row():
                 go = gr.Button("Generate", variant="primary", elem_id="generate", scale=3, min_width=140)
                 stop = gr.Button("Stop", variant="stop", elem_id="stop", scale=1, min_width=80)
-            price = gr.HTML(views.note(""), elem_id="price")
+            price = gr.HTML(views.note(""), elem_id="price", elem_classes="lab-queue")
             with gr.Accordion("Build a prompt", open=False):
                 lists = builder.pick_lists()
             with gr.Accordion("Advanced", open=False):
@@ -330,7 +320,7 @@ def build(model: Model, demo: gr.Blocks) -> See:
     prompt.change(views.words_note, prompt, words, trigger_mode="always_last", **QUIET)
     gr.on([item.input for item in lists], builder.compose, lists, prompt, **QUIET)
     for size, level, note in zip(LATER, augs, notes):
-        level.change(partial(_aug_html, size), level, note, **QUIET)
+        level.change(partial(views.aug_note, size), level, note, **QUIET)
     priced = [control.change for name, control in controls.items() if name not in ("prompt", "seed")]
     gr.on(priced, partial(cost, model), values, price, trigger_mode="always_last", **QUIET)
     running.then(partial(cost, model), values, price, **QUIET)
@@ -364,8 +354,4 @@ def _aug_controls(size: int) -> tuple[gr.Slider, gr.HTML]:
         level = DEFAULTS[size].aug_level or 0.0
         label, info = f"aug_level of SR {size}", "noise on its input; best 0.1 to 0.3"
         control = slider("aug_level", level, label, info, step=0.01, elem_id=f"aug-{size}")
-        return control, gr.HTML(_aug_html(size, level))
-
-
-def _aug_html(size: int, level: float) -> str:
-    return f'<p class="lab-aug">{aug_note(size, level)}</p>'
+        return control, gr.HTML(views.aug_note(size, level))

@@ -11,6 +11,8 @@ from imagen_core.types import UserError
 
 # A run's pictures are small (0.2 MB for four under three rules); a longer list would be hard to choose from.
 MOST_RUNS = 12
+# The key of the settings that stand on See it now, beside those of the session's pictures.
+NOW = "now"
 
 
 class Finished(Protocol):

@@ -5,9 +5,14 @@ from __future__ import annotations
 import base64
 import html
 import io
+import math
+from dataclasses import replace
+from typing import Any
 
 from imagen_core.png import to_pil
+from imagen_core.settings import DEFAULTS, StageConfig
 from imagen_core.tabletop import vocabulary
+from imagen_core.types import UserError
 
 
 def data_uri(images) -> str:
@@ -53,3 +58,22 @@ def note(text: str, *, wrong: bool = False) -> str:
     """A quiet line of plain text; a wrong one says what to change."""
     kind = "lab-note lab-wrong" if wrong else "lab-note"
     return f'<p class="{kind}" role="status">{html.escape(text)}</p>'
+
+
+def stopped(status: str) -> str:
+    """What stands in a tab's status line once Stop was pressed; an empty one stays empty."""
+    return message("Stopped. What was drawn is kept.") if status else ""
+
+
+def level_facts(config: StageConfig) -> str:
+    """What a super-resolution stage's aug_level does: the noise's σ and the signal-to-noise ratio."""
+    ratio = "∞ (untouched)" if math.isinf(config.aug_snr) else f"{config.aug_snr:.3g}"
+    return f"aug_level {config.aug_level or 0:g} · σ = {config.aug_sigma:.3f} · SNR = {ratio}"
+
+
+def aug_note(size: int, level: Any) -> str:
+    """The same of a slider's value, or what is wrong with it."""
+    try:
+        return note(level_facts(replace(DEFAULTS[size], aug_level=level)))
+    except UserError as error:
+        return note(str(error), wrong=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 
@@ -10,28 +11,14 @@ import pytest
 from PIL import Image
 
 from app import builder, see, views
+from app.layout import build
 from app.models import Model
 from imagen_core import png
-from imagen_core.settings import DEFAULTS, SIDE_BY_SIDE
+from imagen_core.settings import DEFAULTS, SIDE_BY_SIDE, request
 from imagen_core.types import UserError
 
-CONTROLS = {
-    "prompt": "a red ball",
-    "w": 5.0,
-    "rule": "dynamic",
-    "percentile": 99.5,
-    "seed": 7,
-    "convention": "paper",
-    "count": 1,
-    "steps": 3,
-    "cap": "",
-    "sampler": "dpmpp_2m",
-    "spacing": "trailing",
-    "schedule": "trained",
-    "guidance_rule": "cfg",
-    "w_schedule": "constant",
-    "more": "",
-}
+NAMES = list(inspect.signature(see.build_whole).parameters)
+CONTROLS = dict(zip(NAMES, see.controls_of(request("a red ball", seed=7, steps=3), NAMES)))
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +104,27 @@ def test_the_builder_makes_prompts_the_model_knows() -> None:
 
 
 def test_aug_note_says_what_a_level_does() -> None:
-    assert "untouched" in see.aug_note(256, 0.0)
-    assert f"{DEFAULTS[256].aug_sigma:.3f}" in see.aug_note(256, DEFAULTS[256].aug_level)
-    assert see.aug_note(256, 7) == ""
+    assert "untouched" in views.aug_note(256, 0.0)
+    assert f"{DEFAULTS[256].aug_sigma:.3f}" in views.aug_note(256, DEFAULTS[256].aug_level)
+    assert "aug_level: must be" in views.aug_note(256, 7)
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "slug"),
+    [
+        ("tabletop", "tabletop", "tabletop"),
+        ("/home/me/My Model/", "My Model", "my-model"),
+        ("DeepFloyd/IF-I-XL-v1.0,DeepFloyd/IF-II-L-v1.0", "IF-I-XL-v1.0", "if-i-xl-v1-0"),
+        ("..", "..", "model"),
+    ],
+)
+def test_a_model_has_a_short_name_and_an_address(name: str, label: str, slug: str) -> None:
+    assert (Model(name).label, Model(name).slug) == (label, slug)
+
+
+def test_two_models_have_a_page_each(model: Model, tiny_folder: Path) -> None:
+    demo = build(model, Model("tabletop"))
+    assert [page[0] for page in demo.pages] == ["", "tabletop"]
+    # Only the first answers programs.
+    names = [fn.api_name for fn in demo.fns.values() if fn.api_visibility == "public"]
+    assert names == ["sample", "compare", "sweep_augmentation", "describe"]

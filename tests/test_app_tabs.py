@@ -18,7 +18,21 @@ import pytest
 import torch
 from PIL import Image, PngImagePlugin
 
-from app import cascade_tab, compare_tab, exports, figures, grid, inspect_tab, layout, link, see, session, tiles
+from app import (
+    cascade_tab,
+    compare_tab,
+    exports,
+    figures,
+    grid,
+    inspect_tab,
+    layout,
+    link,
+    pace,
+    see,
+    session,
+    tiles,
+    views,
+)
 from app.models import Model
 from imagen_core import png, trace
 from imagen_core.cascade import StageResult, generate
@@ -151,11 +165,25 @@ def test_a_bad_sweep_is_one_line(model: Model, runs, size, levels, key, rule, sa
     assert "<" not in caught.value.message and not caught.value.print_exception
 
 
+def test_a_stopped_handler_leaves_the_engine_to_others(model: Model, runs) -> None:
+    """Stop closes the generator where it yields; the next run must not wait for it."""
+    long = see.controls_of(grid.vary(SHORT, {"steps": 250}), NAMES)
+    for started in (
+        cascade_tab.upscale(model, see.build_whole, 256, runs, "now", "as kept", 0.1, 0.1, *long),
+        compare_tab.run(model, see.build_request, "guidance", "1, 5", "threshold", "none", *long),
+        inspect_tab.look(model, see.build_whole, runs, "now", *long),
+    ):
+        next(started)
+        started.close()
+        assert not model._busy.locked()
+    assert "kept" in views.stopped("x") and views.stopped("") == ""
+
+
 def test_a_picked_level_goes_to_its_slider() -> None:
     cases = {"256:0.3": (0.3, None), "1024:0": (None, 0), "256:7": (None, None), None: (None, None)}
     for picked, found in cases.items():
         got = tuple(None if value == gr.skip() else sent(value, "value") for value in cascade_tab.take(picked))
-        assert got == found
+        assert got == (*found, *found)
 
 
 def test_another_visitors_runs_are_out_of_reach(model: Model) -> None:
@@ -212,6 +240,27 @@ def test_the_price_is_told_before(model: Model, runs) -> None:
     wrong = compare_tab.estimate(model, see.build_request, "guidance", "99", "threshold", "none", *CONTROLS)
     assert "guidance: must be" in wrong
     assert "Sweep of 2 levels" in cascade_tab.estimate(model, see.build_whole, 256, "0,0.1", *CONTROLS)
+
+
+def test_the_pace_is_learnt_from_rows_and_steps() -> None:
+    """Guidance takes two rows of each picture, Heun's method two evaluations of each; the first step is warming up."""
+    learnt = pace.Pace()
+    assert learnt.seconds([SHORT]) is None and pace.about(None) == "time not known yet"
+    guided = replace(SHORT, stages=SHORT.stages[:1])
+    for index, seconds in enumerate((9.0, 0.2, 0.2)):
+        learnt.note(SimpleNamespace(stage="base64", index=index), seconds, [guided])
+    assert learnt.seconds([guided]) == pytest.approx(3 * 0.2)
+    assert learnt.seconds([grid.vary(guided, {"guidance": 1.0})]) == pytest.approx(3 * 0.1)
+    assert learnt.seconds([grid.vary(guided, {"sampler": "heun"})] * 2) == pytest.approx(2 * 3 * 0.4)
+    assert learnt.seconds([replace(guided, count=4)]) == pytest.approx(4 * 3 * 0.2)
+    assert learnt.seconds([SHORT]) is None and learnt.seconds([SHORT], above=1024) == 0
+
+
+def test_a_long_run_makes_a_short_animation(model: Model) -> None:
+    asked = replace(grid.vary(SHORT, {"steps": 80}), stages=grid.vary(SHORT, {"steps": 80}).stages[:1])
+    frames = [inspect_tab.recording.frame(e) for e in list(generate(asked, model.get()))[:-1]]
+    assert len(exports.trajectory({"dynamic": frames})) == exports.MOST_FRAMES
+    assert len(exports.rows({"dynamic": frames})) == 80
 
 
 def test_pinned_runs_show_what_differs_and_nothing_else(runs) -> None:
@@ -276,11 +325,17 @@ def test_figures_take_any_prompt(model: Model) -> None:
 
 
 def test_recipe_follows_the_choice(model: Model, runs) -> None:
-    query, command, code = inspect_tab.recipe(model, see.build_whole, runs, "2.0", *CONTROLS)
-    assert "guidance=9" in query and "--guidance 9" in command and "--threshold static" in command
+    values = [*CONTROLS, 0.4, 0.2]
+    query, command, code = inspect_tab.recipe(model, layout._everything, runs, "2.0", 64, *values)
+    assert "guidance=9" in query and "sr256.aug_level=0.4" in query and "sr1024.aug_level=0.2" in query
+    assert "--guidance 9" in command and "--threshold static" in command and "--size 64" in command
     assert "guidance=9" in code and str(model.name) in command
+    query, command, _ = inspect_tab.recipe(model, layout._everything, runs, "now", 256, *values)
+    assert "guidance=5" in query and "sr1024.aug_level=0.2" in query
+    assert "--size 256" in command and "sr256.aug_level=0.4" in command and "sr1024" not in command
     wrong = [MARKUP if name == "seed" else value for name, value in zip(NAMES, CONTROLS)]
-    assert inspect_tab.recipe(model, see.build_whole, runs, "now", *wrong)[0].startswith("seed: ")
+    assert inspect_tab.recipe(model, layout._everything, runs, "now", 64, *wrong, 0.1, 0.1)[0].startswith("seed: ")
+    assert inspect_tab.recipe(model, layout._everything, runs, "now", 65, *values)[0].startswith("size: ")
 
 
 def picture(text: str | None, size: tuple[int, int] = (4, 4)) -> bytes:
