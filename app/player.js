@@ -564,7 +564,7 @@
       const { data } = this, { prompt, seed } = data.request, w = data.tracks[0].w;
       const stopped = data.kind === "recording" && data.steps.at(-1).step < data.planned;
       const state = data.kind === "live" ? "Sampling" : data.title ? `Recorded run: ${data.title}` : stopped ? "Stopped run" : "Your run";
-      const facts = [`w = ${w}`, `seed ${seed}`, `${data.planned} steps`, data.kind === "live" ? data.note : ""].filter(Boolean).join(" · ");
+      const facts = [`w = ${w}`, `seed ${seed}`, `${data.planned} steps`, data.kind === "live" ? data.note : data.tracks.length > 1 ? `the same noise under ${data.tracks.length} rules` : ""].filter(Boolean).join(" · ");
       this.title.replaceChildren(h("b", {}, state), h("q", { title: prompt }, prompt), h("span", {}, facts));
     }
 
