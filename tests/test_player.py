@@ -220,6 +220,24 @@ def test_it_fits_and_can_be_read(
         assert page.evaluate(contrast_script) == []
 
 
+def test_a_fourth_rule_and_a_single_one_fit_a_phone(visit: Callable[..., Any], tiny: Cascade, tmp_path: Path) -> None:
+    """A rule that the player cannot apply shows what the engine kept."""
+    for rules in ((*SIDE_BY_SIDE, "squash"), ("squash",)):
+        made = recording.record(request("a red ball", steps=2, guidance=9.0), tiny, rules)
+        path = tmp_path / f"{len(rules)}.html"
+        path.write_text(report.page(made), encoding="utf-8")
+        page = visit(path.as_uri(), viewport={"width": 390, "height": 800}, reduced_motion="reduce")
+        page.locator(".pl-card").first.wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        assert page.locator(".pl-bar input").count() == (5 if len(rules) > 1 else 3)
+        found = page.locator(".pl-card canvas:first-child").last.evaluate(
+            "x => Array.from(x.getContext('2d').getImageData(0, 0, 64, 64).data)"
+        )
+        shown = torch.tensor(found).reshape(64, 64, 4)[..., :3].permute(2, 0, 1) / 127.5 - 1
+        kept = torch.from_numpy(recording.unpack(made, "squash/kept")[-1])
+        torch.testing.assert_close(shown, kept, rtol=0, atol=1 / 127)
+
+
 def test_a_late_frame_of_a_run_that_ended_is_not_shown(page: Any, tiny: Cascade, asked: Request) -> None:
     requests = recording.under(asked, SIDE_BY_SIDE)
     frames: dict[str, list[recording.Frame]] = {rule: [] for rule in SIDE_BY_SIDE}
