@@ -69,7 +69,10 @@
 
   // ---- words and marks ---------------------------------------------------------------------------------------------
 
-  const percent = (x) => (x >= 0.0995 || x === 0 ? Math.round(100 * x) : (100 * x).toFixed(1)) + " %";
+  const percent = (x) => {
+    if (x > 0 && x < 0.0005) return "< 0.1 %";
+    return (x >= 0.0995 || x === 0 ? Math.round(100 * x) : (100 * x).toFixed(1)) + " %";
+  };
   const number = (x, digits = 2) => x.toFixed(digits).replace("-", "−");
   // Each rule has a colour (Okabe & Ito), a dash and a marker, so that none is told apart by hue alone.
   const STYLES = {
@@ -380,13 +383,16 @@
       this.laid = this.pattern(this.data);
       this.title = h("p", { class: "pl-title" });
       this.words = h("p", { class: "pl-sentence", role: "status" });
-      this.views = radios("View", VIEWS, this.view, (view) => { this.view = view; this.draw(); });
+      // Of a single run there is nothing to compare.
+      const { wipe, difference, ...alone } = VIEWS, offered = tracks.length > 1 ? VIEWS : alone;
+      if (!(this.view in offered)) this.view = "side";
+      this.views = radios("View", offered, this.view, (view) => { this.view = view; this.draw(); });
       this.cards = tracks.map((track) => this.card(track));
       this.legend = h("p", { class: "pl-legend" });
       this.wiped = picture("Wipe between two rules");
       this.parts = ["cond", "uncond", "difference", "guided"].map((name) => ({ name, ...picture(name), note: h("figcaption") }));
       const stage = h("div", { class: "pl-stage" },
-        h("div", { class: "pl-cards", style: `--n:${tracks.length}` }, ...this.cards.map((card) => card.figure)),
+        h("div", { class: "pl-cards", style: `--n:${tracks.length}`, "data-n": tracks.length }, ...this.cards.map((card) => card.figure)),
         this.layWipe(),
         h("div", { class: "pl-parts" }, ...this.parts.map((part) => h("figure", {}, part.note, part.box))));
       const tools = h("div", { class: "pl-tools" }, this.layProbe(), this.layMicro());
@@ -564,7 +570,7 @@
       const { data } = this, { prompt, seed } = data.request, w = data.tracks[0].w;
       const stopped = data.kind === "recording" && data.steps.at(-1).step < data.planned;
       const state = data.kind === "live" ? "Sampling" : data.title ? `Recorded run: ${data.title}` : stopped ? "Stopped run" : "Your run";
-      const facts = [`w = ${w}`, `seed ${seed}`, `${data.planned} steps`, data.kind === "live" ? data.note : ""].filter(Boolean).join(" · ");
+      const facts = [`w = ${w}`, `seed ${seed}`, `${data.planned} steps`, data.kind === "live" ? data.note : data.tracks.length > 1 ? `the same noise under ${data.tracks.length} rules` : ""].filter(Boolean).join(" · ");
       this.title.replaceChildren(h("b", {}, state), h("q", { title: prompt }, prompt), h("span", {}, facts));
     }
 

@@ -39,6 +39,8 @@ from .types import Level, StepRecord, UserError
 FORMAT = 1
 # More steps than anybody scrubs through; longer runs keep this many, evenly spread.
 MOST_STEPS = 64
+# zlib's effort: a live result must be there at once, a shipped file is made once.
+QUICK, SMALL = 1, 9
 # The rules whose arithmetic the player knows; of all others it is sent what they kept.
 PLAYED = SIDE_BY_SIDE
 FOLDER = Path(__file__).parents[1] / "assets" / "recordings"
@@ -48,7 +50,7 @@ SHIPPED: dict[str, tuple[str, Request]] = {
     "strong": ("Strong guidance", settings.request(_SPHERE, seed=1, guidance=12.0)),
     "paper": ("The paper's weight", settings.request(_SPHERE, seed=1, guidance=5.0)),
     "off": ("No guidance", settings.request(_SPHERE, seed=1, guidance=1.0)),
-    "night": ("In the dark", settings.request("a big shiny purple sphere on marble at night", seed=7, guidance=10.0)),
+    "night": ("In the dark", settings.request("a big shiny purple sphere on marble at night", seed=7, guidance=8.0)),
 }
 
 
@@ -106,7 +108,12 @@ def frame(record: StepRecord) -> Frame:
 
 
 def make(
-    requests: Mapping[str, Request], frames: Mapping[str, Sequence[Frame]], *, weights: str, title: str = ""
+    requests: Mapping[str, Request],
+    frames: Mapping[str, Sequence[Frame]],
+    *,
+    weights: str,
+    title: str = "",
+    effort: int = QUICK,
 ) -> Recording:
     """A recording of runs in lockstep, one track a label; where they were stopped apart, up to the shortest.
 
@@ -123,7 +130,7 @@ def make(
     blobs: dict[str, bytes] = {}
     for label, request in requests.items():
         config = next(stage for stage in request.stages if stage.size == size)
-        track, arrays = _track(label, config, [frames[label][i] for i in kept])
+        track, arrays = _track(label, config, [frames[label][i] for i in kept], effort)
         tracks.append(track)
         blobs |= {f"{label}/{name}": data for name, data in arrays.items()}
     levels = [next(iter(frames.values()))[i].level for i in kept]
@@ -140,10 +147,12 @@ def make(
     return Recording(header, blobs)
 
 
-def _track(label: str, config: StageConfig, frames: list[Frame]) -> tuple[dict[str, Any], dict[str, bytes]]:
-    arrays = {"raw": _pack_half([f.raw for f in frames])}
+def _track(
+    label: str, config: StageConfig, frames: list[Frame], effort: int
+) -> tuple[dict[str, Any], dict[str, bytes]]:
+    arrays = {"raw": _pack_half([f.raw for f in frames], effort)}
     if config.threshold not in PLAYED:
-        arrays["kept"] = _pack_half([f.kept for f in frames])
+        arrays["kept"] = _pack_half([f.kept for f in frames], effort)
     cond = np.stack([f.cond for f in frames]).astype(np.float32)
     parts = {"cond": cond}
     uncond = [f.uncond for f in frames if f.uncond is not None]
@@ -153,7 +162,7 @@ def _track(label: str, config: StageConfig, frames: list[Frame]) -> tuple[dict[s
     for name, values in parts.items():
         scales[name] = max(float(np.abs(values).max()), 1e-3)
         steps = np.round(values * (127 / scales[name])).astype(np.int8).view(np.uint8)
-        arrays[name] = zlib.compress(_differences(steps).tobytes())
+        arrays[name] = zlib.compress(_differences(steps).tobytes(), effort)
     cap = config.options.get("cap", math.inf)
     track = {
         "label": label,
@@ -175,7 +184,9 @@ def under(request: Request, rules: Sequence[str]) -> dict[str, Request]:
     return {rule: replace(request, stages=(with_rule(base, threshold=rule), *later)) for rule in rules}
 
 
-def record(request: Request, cascade: Cascade, rules: Sequence[str] = SIDE_BY_SIDE, *, title: str = "") -> Recording:
+def record(
+    request: Request, cascade: Cascade, rules: Sequence[str] = SIDE_BY_SIDE, *, title: str = "", effort: int = QUICK
+) -> Recording:
     """Run a base request under several rules from the same noise, and keep what the player shows of it."""
     requests = under(request, rules)
     frames: dict[str, list[Frame]] = {rule: [] for rule in rules}
@@ -183,14 +194,14 @@ def record(request: Request, cascade: Cascade, rules: Sequence[str] = SIDE_BY_SI
         for rule, event in zip(rules, row):
             if isinstance(event, StepRecord):
                 frames[rule].append(frame(event))
-    return make(requests, frames, weights=cascade.digest, title=title)
+    return make(requests, frames, weights=cascade.digest, title=title, effort=effort)
 
 
 def record_shipped(cascade: Cascade, folder: Path) -> Iterator[Path]:
     """Make every recorded run of SHIPPED again in ``folder``; yields each file as it is written."""
     for name, (title, request) in SHIPPED.items():
         path = folder / f"{name}.npz"
-        save(record(request, cascade, title=title), path)
+        save(record(request, cascade, title=title, effort=SMALL), path)
         yield path
 
 
@@ -258,6 +269,6 @@ def _differences(words: np.ndarray) -> np.ndarray:
     return changes
 
 
-def _pack_half(steps: list[np.ndarray]) -> bytes:
+def _pack_half(steps: list[np.ndarray], effort: int) -> bytes:
     words = _differences(np.stack(steps).view("<u2"))
-    return zlib.compress(np.ascontiguousarray(words.reshape(-1).view(np.uint8).reshape(-1, 2).T).tobytes())
+    return zlib.compress(np.ascontiguousarray(words.reshape(-1).view(np.uint8).reshape(-1, 2).T).tobytes(), effort)
