@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .cascade import run_stage
 from .deepfloyd.layout import Pipeline, defaults
-from .deepfloyd.load import dtype_of, find, load
+from .deepfloyd.load import dtype_of, find, load, on_card
 from .models import Cascade, Loading
 from .types import TextEmbedding
 
@@ -27,13 +27,15 @@ REPEATS = 5
 def peer(sources: Sequence[str], loading: Loading, prompt: str, steps: int) -> dict[str, Any]:
     """Sample each pixel stage at its own defaults, ours and theirs in turns; memory in processes of their own.
 
-    The first run of each side is not counted. ``ratio`` is ours over theirs, of the medians.
+    The first run of each side is not counted. ``ratio`` is ours over theirs, the median of the pairs. On a card the
+    clock's time counts; without one the processor's, which other work on the machine disturbs less.
 
     Raises:
         UserError: as for loading.
     """
     cascade, pipelines = load(sources, loading), find(sources, loading)
     text = cascade.encode([prompt])
+    clock = time.perf_counter if on_card(loading) else time.process_time
     stages = {}
     for pipeline in pipelines:
         if pipeline.kind == "latent":
@@ -42,13 +44,13 @@ def peer(sources: Sequence[str], loading: Loading, prompt: str, steps: int) -> d
         seconds: dict[str, list[float]] = {side: [] for side in sides}
         for _ in range(REPEATS + 1):
             for side, run in sides.items():
-                began = time.perf_counter()
+                began = clock()
                 run()
-                seconds[side].append((time.perf_counter() - began) / steps)
-        median = {side: statistics.median(values[1:]) for side, values in seconds.items()}
+                seconds[side].append((clock() - began) / steps)
+        pairs = [ours / theirs for ours, theirs in zip(seconds["ours"][1:], seconds["diffusers"][1:])]
         stages[pipeline.spec.name] = {
-            **{f"{side}_ms_a_step": round(1000 * value, 2) for side, value in median.items()},
-            "ratio": round(median["ours"] / median["diffusers"], 3),
+            **{f"{side}_ms_a_step": round(1000 * statistics.median(v[1:]), 2) for side, v in seconds.items()},
+            "ratio": round(statistics.median(pairs), 3),
         }
     memory = {}
     for side in ("ours", "diffusers"):
@@ -81,7 +83,7 @@ def _theirs(pipeline: Pipeline, loading: Loading, text: TextEmbedding, steps: in
     made: Any = DiffusionPipeline.from_pretrained(
         pipeline.folder, dtype=dtype_of(loading), requires_safety_checker=False, **left_out, **options
     )
-    if torch.cuda.is_available() and loading.device != "cpu":
+    if on_card(loading):
         made.to("cuda")
     made.set_progress_bar_config(disable=True)
     made.scheduler.set_timesteps(steps)
@@ -103,7 +105,7 @@ def _peak(side: str, sources: tuple[str, ...], loading: Loading, text: TextEmbed
         if pipeline.kind != "latent":
             run = _ours(cascade, pipeline, text, steps) if side == "ours" else _theirs(pipeline, loading, text, steps)
             run()
-    if torch.cuda.is_available() and loading.device != "cpu":
+    if on_card(loading):
         return torch.cuda.max_memory_allocated() // 2**20
     # Linux passes ru_maxrss on from parent to child; this peak is the process's own.
     status = Path("/proc/self/status")
