@@ -1,0 +1,74 @@
+"""``python -m imagen_core evaluate``: the numbers behind what is claimed of a model."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..settings import CHOICES, DEFAULTS, RANGES
+from ..types import UserError
+
+WHAT = ("tabletopbench", "sr", "figures", "detector")
+EACH = 2
+# A quick bench takes every second prompt, once.
+QUICK_STRIDE = 2
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    base = DEFAULTS[64]
+    parser.add_argument(
+        "what",
+        choices=WHAT,
+        help="tabletopbench: is in the picture what was asked for; sr: the super-resolution stages against true renders; "
+        "figures: the paper's figures on this model; detector: the judge itself on fresh renders",
+    )
+    parser.add_argument("--model", default="tabletop", help="tabletop or a cascade's folder (default %(default)s)")
+    parser.add_argument("--quick", action="store_true", help="minutes instead of hours, and only indicative")
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        default=Path("runs/evaluation"),
+        help="where true renders and finished cells are kept (default %(default)s)",
+    )
+    parser.add_argument(
+        "--each", type=int, default=EACH, help="tabletopbench: pictures a prompt, 1 to 100 (default %(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="tabletopbench: of the first picture (default %(default)s)")
+    for name in ("guidance", "steps"):
+        kind = type(getattr(base, name))
+        low, high = RANGES[name]
+        about = f"tabletopbench: of the base stage, {low:g} to {high:g} (default %(default)s)"
+        parser.add_argument(f"--{name}", type=kind, default=getattr(base, name), help=about)
+    for name in ("threshold", "sampler"):
+        about = "tabletopbench: of the base stage (default %(default)s)"
+        parser.add_argument(f"--{name}", choices=list(CHOICES[name]), default=getattr(base, name), help=about)
+    parser.add_argument(
+        "--out", type=Path, default=Path("docs/results"), help="figures: folder of CSV and PNG (default %(default)s)"
+    )
+    parser.add_argument("--train", type=Path, metavar="RUN", help="detector: train or resume it in this folder, then ship it")
+    parser.add_argument(
+        "--data", type=Path, default=Path("runs/data"), help="detector: where training pictures are kept (default %(default)s)"
+    )
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Measure; returns one flat object of numbers, and what they were measured with."""
+    if not 1 <= args.each <= 100:
+        raise UserError(f"--each: must be between 1 and 100, got {args.each}")
+    low, high = RANGES["seed"]
+    if not low <= args.seed <= high - 10**6:
+        raise UserError(f"--seed: must be between {low} and {high - 10**6}, got {args.seed}")
+    return {"tabletopbench": _bench, "sr": _sr, "figures": _figures, "detector": _detector}[args.what](args)
+
+
+def _bench(args: argparse.Namespace) -> dict[str, Any]:
+    from ..checkpoints import load_cascade
+    from .scoring import score
+    from .tabletopbench import prompts
+
+    changes = {name: getattr(args, name) for name in ("guidance", "steps", "threshold", "sampler")}
+    config = replace(DEFAULTS[64], **changes)
+    asked, each = (prompts()[::QUICK_STRIDE], 1) if args.quick else (prompts(), args.each)
+    return {**score(load_cascade(args.model), config, asked, each, args.seed, args.cache), "indicative": args.quick}

@@ -1,0 +1,209 @@
+"""How the detector came about: true renders with their scenes as labels, among them the pairs held out of diffusion.
+
+A run keeps state.pt in its folder and goes on from there.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from ..png import to_bytes
+from ..tabletop.render import camera, render
+from ..tabletop.scenes import HALF_FIELD, Scene, Thing, sample_scene
+from ..training.loop import averaged
+from .detector import ATTRIBUTES, SIZE, STRIDE, WHOLE, Detector, Raw, centre_of_cells
+
+MOST = 3
+SPREAD = 1.0
+
+
+def on_screen(scene: Scene, thing: Thing) -> tuple[float, float]:
+    """x and y of a thing's middle in [-1, 1] (right, down), as the scene's own camera sees it."""
+    eye, forward, right, up = camera(scene)
+    towards = eye.new_tensor([thing.x, thing.height / 2, thing.z]) - eye
+    depth = float(towards @ forward) * HALF_FIELD
+    return float(towards @ right) / depth, -float(towards @ up) / depth
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What is true of a batch of pictures; things beyond a picture's own have place -1000."""
+
+    place: Float[Tensor, "b 3 2"]
+    depth: Float[Tensor, "b 3"]
+    attributes: Int[Tensor, "b 3 4"]
+    whole: Int[Tensor, "b 2"]
+
+    def __getitem__(self, rows: Tensor) -> Labels:
+        return Labels(self.place[rows], self.depth[rows], self.attributes[rows], self.whole[rows])
+
+
+def labels_of(scenes: list[Scene]) -> Labels:
+    """Places in pixels of a 64 × 64 picture, depths in the world's units, and the number of each word in its list."""
+    place, depth = torch.full((len(scenes), MOST, 2), -1000.0), torch.zeros(len(scenes), MOST)
+    attributes = torch.zeros(len(scenes), MOST, len(ATTRIBUTES), dtype=torch.long)
+    for i, scene in enumerate(scenes):
+        for j, thing in enumerate(scene.things):
+            place[i, j] = (torch.tensor(on_screen(scene, thing)) + 1) * SIZE / 2
+            depth[i, j] = thing.z
+            numbers = [words.index(getattr(thing, name)) for name, words in ATTRIBUTES.items()]
+            attributes[i, j] = torch.tensor(numbers)
+    whole = torch.tensor([[words.index(getattr(s, name)) for name, words in WHOLE.items()] for s in scenes])
+    return Labels(place, depth, attributes, whole)
+
+
+def loss_of(raw: Raw, labels: Labels) -> Tensor:
+    """Cross-entropies and distances; a cell answers for the thing nearest to it, the less the farther that is."""
+    cells = raw.cells.float().flatten(2).transpose(1, 2)
+    towards = labels.place[:, None] - centre_of_cells(cells.device)[None, :, None]
+    squared = towards.square().sum(-1) / STRIDE**2
+    nearest = squared.amin(-1)
+    which = squared.argmin(-1)
+    # Whole for the cell that holds the centre, wherever in the cell it lies; then falling like a Gaussian.
+    inside = ((towards.abs() / STRIDE) <= 0.5).all(-1).any(-1)
+    weight = torch.where(inside, 1.0, torch.exp(-nearest / (2 * SPREAD**2)))
+    weight = torch.where(nearest < 2.5**2, weight, 0.0)
+    rows = torch.arange(len(cells), device=cells.device)[:, None]
+    heat = cells[..., 0]
+    p = heat.sigmoid()
+    miss = F.softplus(-heat) * (1 - p) ** 2
+    false = F.softplus(heat) * p**2 * (1 - weight) ** 4
+    things = inside.sum().clamp_min(1)
+    total = torch.where(inside, miss, false).sum() / things
+    # Attributes: from the centre's cell and, weakly, its neighbours.
+    share = torch.where(inside, 1.0, 0.3 * weight) / things
+    offset = (cells[..., 1:3] - towards[rows, torch.arange(towards.shape[1], device=cells.device), which] / STRIDE).abs().sum(-1)
+    total = total + 0.5 * (share * offset.clamp_max(10)).sum()
+    total = total + 0.3 * (share * (cells[..., 3] - labels.depth[rows, which]).abs()).sum()
+    first = 4
+    for number, (name, words) in enumerate(ATTRIBUTES.items()):
+        logits = cells[..., first : first + len(words)]
+        first += len(words)
+        wrong = F.cross_entropy(logits.transpose(1, 2), labels.attributes[rows, which][..., number], reduction="none")
+        total = total + (share * wrong).sum()
+    for number, logits in enumerate(raw.whole.values()):
+        total = total + 0.5 * F.cross_entropy(logits.float(), labels.whole[:, number])
+    return total
+
+
+def augmented(images: Float[Tensor, "b 3 s s"], labels: Labels, random: torch.Generator) -> tuple[Tensor, Labels]:
+    """Pictures as a generator might make them: mirrored, a little blurred, tinted, brighter or darker, noisy."""
+    b = len(images)
+
+    def uniform(low: float, high: float, *shape: int) -> Tensor:
+        return low + (high - low) * torch.rand(b, *shape, generator=random)
+
+    mirror = uniform(0, 1) < 0.5
+    images = torch.where(mirror[:, None, None, None], images.flip(-1), images)
+    place = labels.place.clone()
+    place[..., 0] = torch.where(mirror[:, None], SIZE - place[..., 0], place[..., 0])
+    blurred = F.avg_pool2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+    # From a little sharper than the render to half blurred.
+    images = torch.lerp(images, blurred, uniform(-0.4, 0.6, 1, 1, 1))
+    gain, tint = uniform(0.88, 1.12, 1, 1, 1), uniform(0.96, 1.04, 3, 1, 1)
+    images = ((images + 1) * gain * tint - 1 + uniform(-0.06, 0.06, 1, 1, 1)) * uniform(0.95, 1.1, 1, 1, 1)
+    strength = uniform(0, 0.09, 1, 1, 1) * (uniform(0, 1, 1, 1, 1) < 0.7)
+    noise = torch.randn(images.shape, generator=random)
+    return (images + strength * noise).clamp(-1, 1), Labels(place, labels.depth, labels.attributes, labels.whole)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a run does; ``held_out`` scenes with an unseen pair are rendered on top of ``pictures``."""
+
+    steps: int = 3200
+    batch: int = 48
+    lr: float = 2e-3
+    warmup: int = 200
+    ema: float = 0.997
+    pictures: int = 36_000
+    held_out: int = 6_000
+    seed: int = 0
+
+    def rate(self, step: int) -> float:
+        """Linear warm-up, then half a cosine down to zero."""
+        return self.lr * min(1.0, (step + 1) / self.warmup) * 0.5 * (1 + math.cos(math.pi * step / self.steps))
+
+
+def render_held_out(folder: Path, count: int, shard: int = 500) -> None:
+    """Scenes with the pairs that diffusion never sees: the detector must know them, or it could not judge."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in tqdm(range(count // shard), desc="rendering unseen pairs", unit="shard"):
+        file = folder / f"held-out-{number:04d}.npy"
+        if not file.exists():
+            seeds = range(number * shard, (number + 1) * shard)
+            images = [to_bytes(render(sample_scene(seed, held_out=True), SIZE)) for seed in seeds]
+            aside = file.with_suffix(".tmp.npy")
+            np.save(aside, np.stack(images))
+            aside.replace(file)
+
+
+class Renders:
+    """All pictures and labels of a recipe that lie on disk now."""
+
+    def __init__(self, data: Path, run: Path) -> None:
+        usual, unseen = sorted(data.glob("images-*.npy")), sorted(run.glob("held-out-????.npy"))
+        self._shards = [np.load(file, mmap_mode="r") for file in (*usual, *unseen)]
+        self._starts = np.cumsum([0, *map(len, self._shards)])
+        many = [sum(map(len, self._shards[: len(usual)])), sum(map(len, self._shards[len(usual) :]))]
+        scenes = [sample_scene(seed) for seed in range(many[0])]
+        scenes += [sample_scene(seed, held_out=True) for seed in range(many[1])]
+        self.labels = labels_of(scenes)
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def batch(self, indices: Tensor) -> tuple[Tensor, Labels]:
+        shards = np.searchsorted(self._starts, indices.numpy(), side="right") - 1
+        images = np.stack([self._shards[s][int(i) - self._starts[s]] for s, i in zip(shards, indices)])
+        return torch.from_numpy(images).float() / 127.5 - 1, self.labels[indices]
+
+
+def train(recipe: Recipe, data: Path, run: Path, *, save_every: int = 200) -> Detector:
+    """Train or resume ``run``; returns the averaged network."""
+    torch.manual_seed(recipe.seed)
+    model = Detector().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    ema = averaged(model, recipe.ema)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.lr, weight_decay=0.02, betas=(0.9, 0.99), fused=True)
+    first = 0
+    if (run / "state.pt").exists():
+        state = torch.load(run / "state.pt", weights_only=True)
+        model.load_state_dict(state["model"])
+        ema.load_state_dict(state["ema"])
+        optimizer.load_state_dict(state["optimizer"])
+        first = state["step"]
+    renders = Renders(data, run)
+    bar = tqdm(range(first, recipe.steps), initial=first, total=recipe.steps, desc="detector", unit="step", mininterval=5.0)
+    for step in bar:
+        random = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.rate(step)
+        images, labels = augmented(*renders.batch(torch.randint(len(renders), (recipe.batch,), generator=random)), random)
+        with torch.autocast("cpu", torch.bfloat16):
+            raw = model(images)
+        loss = loss_of(raw, labels)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+        optimizer.step()
+        ema.update_parameters(model)
+        if step % 20 == 0:
+            with (run / "log.jsonl").open("a") as file:
+                file.write(json.dumps({"step": step, "loss": round(float(loss), 4), "at": round(time.time())}) + "\n")
+        if (step + 1) % save_every == 0 or step + 1 == recipe.steps:
+            state = {"step": step + 1, "model": model.state_dict(), "ema": ema.state_dict()}
+            torch.save({**state, "optimizer": optimizer.state_dict()}, run / "state.tmp")
+            (run / "state.tmp").replace(run / "state.pt")
+    return ema.module

@@ -1,0 +1,67 @@
+"""Many pictures of many prompts: batches that mix prompts, each picture what it would be on its own.
+
+A Request is one prompt; here the engine's run_stage is handed a batch of different embeddings and seeds. Noise comes
+from each picture's own generator, and padding is masked, so that the batch changes nothing but speed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..cascade import StageResult, run_stage
+from ..checkpoints import Cascade
+from ..settings import StageConfig
+from ..types import Image, UserError
+
+# Pixels in a batch: larger ones are slower on a CPU, since activations leave its cache.
+PIXELS = 16 * 64 * 64
+
+
+@dataclass(frozen=True)
+class Order:
+    """One picture to be drawn."""
+
+    prompt: str
+    seed: int
+
+
+def draw(
+    cascade: Cascade, config: StageConfig, orders: Sequence[Order], low_res: Image | None = None
+) -> Iterator[Image]:
+    """Run one stage for all orders; yields the finished pictures batch by batch, in order.
+
+    ``low_res`` [n, 3, s, s] holds the pictures that a super-resolution stage starts from.
+
+    Raises:
+        UserError: the cascade has no such stage.
+    """
+    found = [stage for stage in cascade.stages if stage.spec.size == config.size]
+    if not found:
+        raise UserError(f"size: {config.size} is not offered by {cascade.name}")
+    size = max(1, PIXELS // config.size**2)
+    for start in range(0, len(orders), size):
+        part = orders[start : start + size]
+        image = None if low_res is None else low_res[start : start + size]
+        with torch.no_grad():
+            text = cascade.encode([order.prompt for order in part])
+            for event in run_stage(found[0], config, text, [order.seed for order in part], image):
+                if isinstance(event, StageResult):
+                    yield event.image
+
+
+def draw_all(cascade: Cascade, config: StageConfig, orders: Sequence[Order], low_res: Image | None = None) -> Tensor:
+    """All pictures of :func:`draw` at once, with a bar on standard error where somebody looks."""
+    import sys
+
+    from tqdm import tqdm
+
+    with tqdm(total=len(orders), unit="picture", desc=config.name, disable=not sys.stderr.isatty()) as bar:
+        parts = []
+        for part in draw(cascade, config, orders, low_res):
+            parts.append(part)
+            bar.update(len(part))
+    return torch.cat(parts)
