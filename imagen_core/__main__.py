@@ -1,32 +1,30 @@
-"""``python -m imagen_core VERB``: sample, compare, train, render, info, bench. ``VERB --help`` says more."""
+"""The engine on the command line: ``python -m imagen_core VERB``. ``--help`` names the verbs and their options."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import cli
-from .settings import SIDE_BY_SIDE
+from .settings import Request
 from .types import UserError
 
-# More than this is a long wait for pictures too small to see.
-MOST_CELLS = 25
+if TYPE_CHECKING:
+    from .checkpoints import Cascade
 
 
 def _sample(args: Any) -> dict[str, Any]:
-    from . import png, trace
-    from .cascade import StageResult, check, generate
+    from . import trace
+    from .cascade import check, generate
     from .checkpoints import load_cascade
 
     request = cli.request_from(args)
-    files = [args.out]
-    if request.count > 1:
-        files = [args.out.with_stem(f"{args.out.stem}-{i + 1}") for i in range(request.count)]
-    for file in files:
-        cli.check_output(file, ".png")
+    cli.warn(request)
+    files = cli.outputs(args.out, request.count)
     if args.trace:
         cli.check_output(args.trace, ".npz", "--trace")
     cascade = load_cascade(args.model)
@@ -35,40 +33,120 @@ def _sample(args: Any) -> dict[str, Any]:
     events = cli.with_progress(generate(request, cascade), sum(stage.steps for stage in request.stages))
     if args.trace:
         events = recorder.watch(events)
+    made = _save(events, files, request, cascade)
+    if args.trace:
+        trace.save(recorder.trace(), args.trace)
+    return made
+
+
+def _save(events: Iterable[Any], files: list[Path], request: Request, cascade: Cascade) -> dict[str, Any]:
+    """Drain a run and write its last pictures."""
+    from . import png
+    from .cascade import StageResult
+
     results = [event for event in events if isinstance(event, StageResult)]
     for index, (file, image) in enumerate(zip(files, results[-1].image)):
         png.save(image, file, request, weights=cascade.digest, index=str(index))
-    if args.trace:
-        trace.save(recorder.trace(), args.trace)
     seconds = {result.stage: round(result.seconds, 3) for result in results}
     return {"files": [str(file) for file in files], "seeds": list(request.seeds), "seconds": seconds}
 
 
 def _compare(args: Any) -> dict[str, Any]:
-    from . import png
     from .cascade import StageResult, check, compare
     from .checkpoints import load_cascade
-    from .saturation import measure
-    from .settings import CONVENTIONS
 
-    cli.refuse_set(args.set, {"guidance": "--guidances", "threshold": "--rules"})
     request = cli.request_from(args)
+    cells = cli.cells_of(args, request)
     cli.check_output(args.out, ".png")
-    rules = [rule.strip() for rule in args.rules.split(",")]
-    weights = cli.numbers(args.guidances, "--guidances")
-    if len(rules) * len(weights) > MOST_CELLS or len(set(rules)) < len(rules) or len(set(weights)) < len(weights):
-        raise UserError(f"--rules and --guidances: must be different, and make at most {MOST_CELLS} cells")
-    convention = CONVENTIONS[args.guidance_convention]
-    cells = [(w, rule, cli.with_rule(request, rule, convention(w))) for w in weights for rule in rules]
     cascade = load_cascade(args.model)
     check(request, cascade)
-    events = cli.with_progress(compare([cell for _, _, cell in cells], cascade), sum(s.steps for s in request.stages))
+    events = cli.with_progress(compare([cell.request for cell in cells], cascade), sum(s.steps for s in request.stages))
     images = [result.image[0] for result in [row for row in events if isinstance(row[0], StageResult)][-1]]
-    labels = [f"w = {w:g}, {rule}" for w, rule, _ in cells]
-    png.save_grid(images, labels, len(rules), args.out, request, cells="; ".join(labels))
-    burnt = [round(float(measure(image[None]).clipped), 4) for image in images]
-    found = [{"guidance": w, "rule": rule, "clipped": share} for (w, rule, _), share in zip(cells, burnt)]
-    return {"file": str(args.out), "cells": found}
+    return _grid(args.out, request, cells, images)
+
+
+def _grid(out: Path, request: Request, cells: list[cli.Cell], images: list[Any], **more: list[Any]) -> dict[str, Any]:
+    """Write cells of rule × weight as a grid, a row a weight; returns what is burnt in each, and ``more`` of each."""
+    from . import png
+    from .saturation import measure
+
+    labels = [f"w = {cell.w:g}, {cell.rule}" for cell in cells]
+    png.save_grid(images, labels, len({cell.rule for cell in cells}), out, request, cells="; ".join(labels))
+    facts = [
+        {"guidance": cell.w, "rule": cell.rule, "clipped": round(float(measure(image[None]).clipped), 4)}
+        for cell, image in zip(cells, images)
+    ]
+    for name, values in more.items():
+        facts = [{**fact, name: value} for fact, value in zip(facts, values)]
+    return {"file": str(out), "cells": facts}
+
+
+def _sweep(args: Any) -> dict[str, Any]:
+    from . import png
+    from .augmentation import aug_sigma
+    from .cascade import StageResult, check, generate, sweep
+    from .checkpoints import load_cascade
+    from .saturation import consistency, sharpness
+
+    aug_levels = cli.numbers(args.aug_levels, "--aug-levels")
+    request = cli.request_from(args)
+    if len(request.stages) < 2:
+        raise UserError("--size: must be 256 or 1024; the base stage has no aug_level to sweep")
+    if len(aug_levels) > cli.MOST_CELLS or len(set(aug_levels)) < len(aug_levels):
+        raise UserError(f"--aug-levels: must be different, and at most {cli.MOST_CELLS}")
+    last = request.stages[-1]
+    for level in aug_levels:
+        replace(last, aug_level=level)
+    cli.check_output(args.out, ".png")
+    cascade = load_cascade(args.model)
+    check(request, cascade)
+    first = replace(request, stages=request.stages[:-1])
+    before = [e for e in generate(first, cascade) if isinstance(e, StageResult)][-1].image
+    events = cli.with_progress(sweep(request, cascade, aug_levels, image=before), last.steps)
+    images = [result.image for result in [row for row in events if isinstance(row[0], StageResult)][-1]]
+    labels = [f"aug_level {level:g}, σ = {aug_sigma(level):.3f}" for level in aug_levels]
+    png.save_grid([image[0] for image in images], labels, len(labels), args.out, request, cells="; ".join(labels))
+    cells = [
+        {
+            "aug_level": level,
+            "sigma": round(aug_sigma(level), 4),
+            "psnr": round(float(consistency(image, before)[0]), 2),
+            "sharpness": round(float(sharpness(image)[0]), 4),
+        }
+        for level, image in zip(aug_levels, images)
+    ]
+    return {"file": str(args.out), "stage": last.name, "cells": cells}
+
+
+def _reapply(args: Any) -> dict[str, Any]:
+    from . import trace
+    from .branch import reapply
+
+    run = trace.load(args.trace)
+    request = cli.changed_by(args, run.request)
+    cells = cli.cells_of(args, request)
+    cli.check_output(args.out, ".png")
+    name = request.stages[0].name
+    if name not in run.stages:
+        raise UserError(f"--from: has no steps of {name}")
+    found = [reapply(run.stages[name], args.step, cell.request.stages[0]) for cell in cells]
+    s = [round(float(out.s[0]), 4) for out in found]
+    outside = [round(float((out.x0_raw[0].abs() > 1).float().mean()), 4) for out in found]
+    return _grid(args.out, request, cells, [out.x0_hat[0] for out in found], s=s, outside=outside)
+
+
+def _branch(args: Any) -> dict[str, Any]:
+    from . import trace
+    from .branch import branch
+    from .checkpoints import load_cascade
+
+    run = trace.load(args.trace)
+    request = cli.changed_by(args, run.request)
+    cli.warn(request)
+    files = cli.outputs(args.out, request.count)
+    cascade = load_cascade(args.model)
+    events = branch(run, args.step, request, cascade)
+    return _save(cli.with_progress(events, sum(s.steps for s in request.stages) - args.step), files, request, cascade)
 
 
 def _info(args: Any) -> dict[str, Any]:
@@ -130,11 +208,21 @@ def _parser() -> cli.Parser:
     sample.add_argument("--trace", type=Path, help="also write every step up to 256 × 256 to this .npz")
     compare = verb("compare", _compare, "one prompt and seed under several rules and weights, as a grid")
     cli.add_run_arguments(compare, without=("guidance", "threshold", "count"))
-    compare.add_argument("--rules", default=",".join(SIDE_BY_SIDE), help="columns (default %(default)s)")
-    compare.add_argument(
-        "--guidances", default="1,5,10", help="rows, each read like --guidance of sample (default %(default)s)"
-    )
-    compare.add_argument("--out", type=Path, required=True, help="PNG to write")
+    cli.add_cell_arguments(compare)
+    sweep = verb("sweep", _sweep, "the last super-resolution stage at several aug_levels, from the same noise")
+    cli.add_run_arguments(sweep, without=("aug_level", "count"))
+    sweep.set_defaults(size=256)
+    sweep.add_argument("--aug-levels", default="0,0.1,0.2,0.3", help="one picture each (default %(default)s)")
+    sweep.add_argument("--out", type=Path, required=True, help="PNG to write")
+    reapply = verb("reapply", _reapply, "other rules on one stored step of a run, without asking the network")
+    cli.add_trace_arguments(reapply)
+    cli.add_run_arguments(reapply, without=(*cli.OF_THE_RUN, "guidance", "threshold", "sampler", "size", "aug_level"))
+    cli.add_cell_arguments(reapply)
+    branch = verb("branch", _branch, "continue a stored run from one of its steps with other settings")
+    cli.add_trace_arguments(branch)
+    cli.add_run_arguments(branch, without=cli.OF_THE_RUN)
+    branch.add_argument("--prompt", help="another prompt from there on")
+    branch.add_argument("--out", type=Path, required=True, help="PNG to write; of several, x-1.png, x-2.png, …")
     add_train_arguments(verb("train", _train, "train or resume one of the three models"))
     add_render_arguments(verb("render", _render, "render captioned scenes to a folder"))
     cli.add_model_argument(verb("info", _info, "what a model is made of"))

@@ -6,21 +6,21 @@ Everything is a generator: progress bars, plots, recording and stopping belong t
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 
 from .augmentation import augment, resize
 from .checkpoints import Cascade, Stage
-from .denoiser import build_denoiser
-from .guidance import GUIDANCE
-from .samplers import SAMPLERS, noise_source, sample
-from .schedules import levels
-from .settings import Request, StageConfig
-from .thresholding import THRESHOLDS
-from .types import Conditioning, Image, StepRecord, TextEmbedding, UserError
+from .denoiser import Rules, build_denoiser
+from .guidance import BY_CLASSIFIER, RENOISE_UNCOND
+from .samplers import sample, unit_noise
+from .schedules import levels, levels_at
+from .settings import TRAINED, Request, StageConfig, with_stage
+from .types import Conditioning, Denoise, Image, Level, StageSpec, StepRecord, TextEmbedding, UserError
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,15 @@ Event = StepRecord | StageResult
 
 
 def check(request: Request, cascade: Cascade) -> None:
-    """Refuse, before any work, a request for a size that this cascade does not have."""
+    """Refuse, before any work, what this cascade cannot do: a size it lacks, or a classifier that is not there."""
     for config in request.stages:
         if config.size not in cascade.sizes:
             offered = ", ".join(map(str, cascade.sizes))
             raise UserError(f"size: {config.size} is not offered by {cascade.name}; it has {offered}")
+        if config.guidance_rule in BY_CLASSIFIER:
+            if cascade.classifier is None:
+                raise UserError(f"guidance_rule: {cascade.name} has no classifier; choose another rule")
+            cascade.classifier.labels(request.prompt)
 
 
 def generate(request: Request, cascade: Cascade, *, image: Image | None = None) -> Iterator[Event]:
@@ -68,45 +72,94 @@ def generate(request: Request, cascade: Cascade, *, image: Image | None = None) 
 @torch.no_grad()
 def _generate(request: Request, cascade: Cascade, image: Image | None) -> Iterator[Event]:
     text = cascade.encode([request.prompt] * request.count)
-    stages = {stage.spec.size: stage for stage in cascade.stages}
     for config in request.stages:
         if image is None or config.size > image.shape[-1]:
-            result = yield from run_stage(stages[config.size], config, text, request.seeds, image)
+            result = yield from run_stage(
+                cascade.stage(config.size), config, text, request.seeds, image, steer=steering(request, config, cascade)
+            )
             image = result.image
 
 
 def run_stage(
-    stage: Stage, config: StageConfig, text: TextEmbedding, seeds: Sequence[int], image: Image | None
+    stage: Stage,
+    config: StageConfig,
+    text: TextEmbedding,
+    seeds: Sequence[int],
+    image: Image | None,
+    *,
+    steer: Callable[[Image, Level], Image] | None = None,
+    past: StepRecord | None = None,
+    z: Image | None = None,
+    memory: Any = None,
 ) -> Generator[Event, None, StageResult]:
-    """One stage from noise to picture; the result is yielded last and also returned."""
+    """One stage from noise to picture; the result is yielded last and also returned.
+
+    The rows may be of different prompts: ``text`` and ``seeds`` have an entry for each. ``z``, with the record of the
+    step before it (None at the first) and guidance's ``memory``, takes a run up where it was.
+    """
     began = time.perf_counter()
     spec, shape = stage.spec, (3, config.size, config.size)
     low_res = None
     if image is not None and config.aug_level is not None:
         # Noised once, before the loop (sec. 2.5), from a stream of its own: sampling noise stays the same at any level.
-        blank = noise_source(seeds, f"{spec.name}/augmentation", shape)()
+        blank = unit_noise(seeds, f"{spec.name}/augmentation", shape)
         low_res = augment(resize(image.clamp(-1, 1), config.size), config.aug_level, blank)
-    denoise = build_denoiser(
-        stage.network,
-        Conditioning(text, low_res, config.aug_level),
-        spec,
-        guidance=config.guidance_rule,
-        guidance_options=config.options_of(GUIDANCE[config.guidance_rule]),
-        threshold=config.threshold,
-        threshold_options=config.options_of(THRESHOLDS[config.threshold]),
-    )
-    step = SAMPLERS[config.sampler]
-    noise = noise_source(seeds, spec.name, shape)
-    path = levels(spec.schedule, config.steps, config.spacing)
-    for record in sample(partial(step, **config.options_of(step)), denoise, noise(), path, noise, stage=spec.name):
+    denoise = denoiser_of(stage, config, Conditioning(text, low_res, config.aug_level), steer=steer, memory=memory)
+    path = path_of(spec, config)[0 if past is None else past.index + 1 :]
+
+    def noise(index: int) -> Image:
+        return unit_noise(seeds, f"{spec.name}/step {index}", shape)
+
+    if z is None:
+        z = unit_noise(seeds, spec.name, shape)
+    for record in sample(config.rule("sampler"), denoise, z, path, noise, stage=spec.name, past=past):
         yield record
     finished = StageResult(spec.name, config.size, record.out.x0_hat.clamp(-1, 1), low_res, time.perf_counter() - began)
     yield finished
     return finished
 
 
-def compare(requests: Sequence[Request], cascade: Cascade) -> Iterator[tuple[Event, ...]]:
-    """Several requests in lockstep, one event of each at a time.
+def path_of(spec: StageSpec, config: StageConfig) -> tuple[Level, ...]:
+    """The levels that a stage visits, from noise to clean."""
+    schedule = spec.schedule if config.schedule == TRAINED else config.schedule
+    return levels_at(schedule, config.times) if config.times else levels(schedule, config.steps, config.spacing)
+
+
+def rules_of(config: StageConfig) -> Rules:
+    """What a stage does with its network's predictions."""
+    return Rules(config.rule("guidance_rule"), config.rule("threshold"), config.guidance_rule in RENOISE_UNCOND)
+
+
+def weights_of(config: StageConfig, path: Sequence[Level]) -> dict[Level, float]:
+    """The guidance weight at each level where the network is asked, all but the clean one."""
+    asked = path[:-1]
+    return dict(zip(asked, config.rule("w_schedule")(config.guidance, asked)))
+
+
+def denoiser_of(
+    stage: Stage,
+    config: StageConfig,
+    conditioning: Conditioning,
+    *,
+    steer: Callable[[Image, Level], Image] | None = None,
+    memory: Any = None,
+) -> Denoise:
+    """The guided, thresholded denoiser that a stage samples with."""
+    w = weights_of(config, path_of(stage.spec, config)).__getitem__
+    return build_denoiser(stage.network, conditioning, stage.spec, rules_of(config), w, steer=steer, memory=memory)
+
+
+def steering(request: Request, config: StageConfig, cascade: Cascade) -> Callable[[Image, Level], Image] | None:
+    """The gradient that classifier guidance follows, for the rules that do."""
+    if config.guidance_rule not in BY_CLASSIFIER or cascade.classifier is None:
+        return None
+    return partial(cascade.classifier.gradient, labels=cascade.classifier.labels(request.prompt))
+
+
+def compare(
+    requests: Sequence[Request], cascade: Cascade, *, image: Image | None = None
+) -> Iterator[tuple[Event, ...]]:
+    """Several requests in lockstep, one event of each at a time, all from ``image`` where it is given.
 
     The same request with another threshold, or another guidance weight, starts from the same noise: what then
     differs is the rule alone.
@@ -117,4 +170,20 @@ def compare(requests: Sequence[Request], cascade: Cascade) -> Iterator[tuple[Eve
     shapes = {tuple((stage.size, stage.steps) for stage in request.stages) for request in requests}
     if len(shapes) != 1:
         raise UserError("steps: runs that are compared side by side must have the same stages and steps")
-    return zip(*(generate(request, cascade) for request in requests))
+    return zip(*(generate(request, cascade, image=image) for request in requests))
+
+
+def sweep(
+    request: Request, cascade: Cascade, aug_levels: Sequence[float], *, image: Image
+) -> Iterator[tuple[Event, ...]]:
+    """The request's last stage from one ``image`` at several ``aug_levels`` in lockstep, with the same noise.
+
+    The paper chooses aug_level by such a sweep (Saharia et al. 2022, sec. 2.5, Fig. A.11).
+
+    Raises:
+        UserError: a level is out of range, or the image is not of the size before the last stage's.
+    """
+    if len(request.stages) < 2 or image.shape[-1] != request.stages[-2].size:
+        raise UserError("image: must be of the size before the last stage's, which must be a super-resolution stage")
+    last = request.stages[-1].size
+    return compare([with_stage(request, last, aug_level=level) for level in aug_levels], cascade, image=image)

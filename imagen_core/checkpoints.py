@@ -1,10 +1,11 @@
 """A cascade on disk: one folder, JSON and safetensors only, every file under its digest.
 
 ```
-cascade.json                       format, name, text encoder, world version, stages in order, sha256 of each file
+cascade.json                       format, name, text encoder, world version, stages in order, sha256 of each file,
+                                   and which folder holds a classifier, if one came with it
 base64/config.json                 what the stage is (StageSpec), its network's sizes, how it was trained
 base64/model-0000i-of-0000N.safetensors    float16, no shard over SHARD_BYTES, with model.safetensors.index.json
-sr256/ …   sr1024/ …
+sr256/ …   sr1024/ …   classifier/ …
 ```
 Nothing is ever unpickled, nothing outside the folder is read, and a file that changed is refused.
 """
@@ -20,8 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from .classifier import Classifier, ClassifierConfig
 from .parameterization import PREDICTIONS
 from .schedules import SCHEDULES
 from .text import TEXT_ENCODERS, TextEncoder
@@ -31,6 +33,8 @@ from .unet import UNet, UNetConfig
 # The weights that come with the repository.
 MODELS = {"tabletop": Path(__file__).parents[1] / "assets" / "tabletop"}
 FORMAT = 1
+# The folder of a cascade's classifier.
+CLASSIFIER = "classifier"
 # A Space takes files up to 10 MB without large-file storage.
 SHARD_BYTES = 9_500_000
 
@@ -46,45 +50,66 @@ class Stage:
 
 @dataclass(frozen=True)
 class Cascade:
-    """Stages in order of size, and the text encoder they were trained with. ``digest`` names the weights."""
+    """Stages in order of size, and the text encoder they were trained with. ``digest`` names the weights.
+
+    ``classifier`` reads noisy pictures of the base's size, for classifier guidance; most cascades have none.
+    """
 
     name: str
     stages: tuple[Stage, ...]
     encode: TextEncoder
     digest: str
+    classifier: Classifier | None = None
 
     @property
     def sizes(self) -> tuple[int, ...]:
         return tuple(stage.spec.size for stage in self.stages)
+
+    def stage(self, size: int) -> Stage:
+        """The stage that makes pictures of this size; KeyError if there is none (cascade.check says so kindly)."""
+        return {stage.spec.size: stage for stage in self.stages}[size]
 
 
 def save_stage(
     folder: Path, spec: StageSpec, config: UNetConfig, weights: dict[str, Tensor], training: dict[str, Any]
 ) -> None:
     """Write one stage below a cascade's ``folder``, replacing what was there; then call :func:`write_cascade`."""
+    facts = {"stage": dataclasses.asdict(spec), "unet": dataclasses.asdict(config), "training": training}
+    _save_network(folder / spec.name, weights, facts)
+
+
+def save_classifier(
+    folder: Path, config: ClassifierConfig, weights: dict[str, Tensor], training: dict[str, Any]
+) -> None:
+    """Write a cascade's classifier below its ``folder``; then call :func:`write_cascade`."""
+    _save_network(folder / CLASSIFIER, weights, {"classifier": dataclasses.asdict(config), "training": training})
+
+
+def _save_network(place: Path, weights: dict[str, Tensor], facts: dict[str, Any]) -> None:
     from huggingface_hub import save_torch_state_dict
 
-    place = folder / spec.name
     place.mkdir(parents=True, exist_ok=True)
     for old in place.glob("model*"):
         old.unlink()
     half = {name: value.detach().half().contiguous().cpu() for name, value in weights.items()}
     save_torch_state_dict(half, place, max_shard_size=SHARD_BYTES)
-    facts = {"stage": dataclasses.asdict(spec), "unet": dataclasses.asdict(config), "training": training}
     (place / "config.json").write_text(json.dumps(facts, indent=1) + "\n")
 
 
 def write_cascade(folder: Path, name: str, encoder: TextEncoder, *, world_version: int) -> None:
     """Write cascade.json for the stages that lie in ``folder``: their order, and the digest of every file."""
     configs = {path.parent.name: json.loads(path.read_text()) for path in folder.glob("*/config.json")}
+    classifier = CLASSIFIER if configs.pop(CLASSIFIER, None) else None
     stages = sorted(configs, key=lambda stage: configs[stage]["stage"]["size"])
-    files = sorted(path for stage in stages for path in (folder / stage).iterdir())
+    parts = [*stages, classifier] if classifier else stages
+    files = sorted(path for part in parts for path in (folder / part).iterdir())
     facts = {
         "format": FORMAT,
         "name": name,
         "text_encoder": {"name": encoder.name, "digest": encoder.digest, "width": encoder.width},
         "world_version": world_version,
         "stages": stages,
+        "classifier": classifier,
         "digests": {path.relative_to(folder).as_posix(): _sha256(path.read_bytes()) for path in files},
     }
     (folder / "cascade.json").write_text(json.dumps(facts, indent=1) + "\n")
@@ -107,7 +132,7 @@ def load_cascade(name: Path | str) -> Cascade:
         digests = {str(file): str(digest) for file, digest in facts["digests"].items()}
         text = dict(facts["text_encoder"])
         encoder_name, encoder_digest = str(text["name"]), str(text["digest"])
-        version, called = facts["format"], str(facts["name"])
+        version, called, classifier = facts["format"], str(facts["name"]), facts.get("classifier")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"model: {path} is not a cascade's description ({type(error).__name__})") from error
     if version != FORMAT:
@@ -120,7 +145,10 @@ def load_cascade(name: Path | str) -> Cascade:
     if not names:
         raise UserError(f"model: {path} names no stage")
     stages = tuple(_load_stage(folder, stage, digests, encoder) for stage in names)
-    return Cascade(called, stages, encoder, digest)
+    if classifier not in (None, CLASSIFIER):
+        raise UserError(f"model: {path} names its classifier {classifier!r:.60}, not {CLASSIFIER}")
+    judge = _load_classifier(folder, digests) if classifier else None
+    return Cascade(called, stages, encoder, digest, judge)
 
 
 def locate(name: str) -> Path:
@@ -166,6 +194,25 @@ def _load_stage(folder: Path, name: str, digests: dict[str, str], encoder: TextE
         raise UserError(f"model: {path} names an unknown schedule or prediction")
     if not fits:
         raise UserError(f"model: {path}: stage, network and text encoder do not belong together")
+    _fill(network, folder, name, digests)
+    return Stage(spec, network, training)
+
+
+def _load_classifier(folder: Path, digests: dict[str, str]) -> Classifier:
+    data, path = _read(folder, f"{CLASSIFIER}/config.json", digests), folder / CLASSIFIER / "config.json"
+    try:
+        with torch.device("meta"):
+            network = Classifier(ClassifierConfig(**json.loads(data)["classifier"]))
+    except UserError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, RecursionError) as error:
+        raise UserError(f"model: {path} does not describe a classifier ({type(error).__name__})") from error
+    _fill(network, folder, CLASSIFIER, digests)
+    return network
+
+
+def _fill(network: nn.Module, folder: Path, name: str, digests: dict[str, str]) -> None:
+    """Put the weights of one part of a cascade into its network, which must be made for them."""
     expected = network.state_dict()
     weights = _read_weights(folder, name, digests)
     wrong = sorted(expected.keys() ^ weights.keys()) or [
@@ -175,7 +222,7 @@ def _load_stage(folder: Path, name: str, digests: dict[str, str], encoder: TextE
         raise UserError(f"model: the weights in {folder / name} do not fit its config.json (first at {wrong[0]})")
     network.load_state_dict(weights, assign=True)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Stage(spec, network.eval().requires_grad_(False), training)
+    network.eval().requires_grad_(False)
 
 
 def _read_weights(folder: Path, name: str, digests: dict[str, str]) -> dict[str, Tensor]:

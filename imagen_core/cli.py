@@ -6,13 +6,28 @@ import argparse
 import math
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 from . import settings
-from .settings import CHOICES, CONVENTIONS, DEFAULT_SIZES, DEFAULTS, RANGES, Request, StageConfig
+from .settings import CHOICES, CONVENTIONS, DEFAULT_SIZES, DEFAULTS, RANGES, RULES, Request, StageConfig
+from .thresholding import PRESETS
 from .types import StepRecord, UserError
+
+# More than this is a long wait for pictures too small to see.
+MOST_CELLS = 25
+# What a stored run has fixed: these cannot be given with --from.
+OF_THE_RUN = ("prompt", "seed", "count", "steps", "spacing", "schedule")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One picture of a grid of rules and weights; ``w`` as it was given, in either convention."""
+
+    w: float
+    rule: str
+    request: Request
 
 
 class Parser(argparse.ArgumentParser):
@@ -33,31 +48,42 @@ def add_json_argument(parser: argparse.ArgumentParser) -> None:
 def add_run_arguments(parser: argparse.ArgumentParser, without: tuple[str, ...] = ()) -> None:
     """Everything that makes a Request, but for the settings in ``without``.
 
-    Bare options are the base stage's; --aug-level is every later stage's.
+    Bare options are the base stage's; --aug-level is every later stage's. What is not given stays None, so that
+    :func:`request_from` and :func:`changed_by` can tell.
     """
     base, later = DEFAULTS[64], DEFAULTS[256]
-    sizes = ", ".join(map(str, DEFAULT_SIZES))
-    parser.add_argument("prompt", help=f"what to draw, 1 to {settings.MAX_PROMPT} characters")
-    parser.add_argument("--seed", type=int, default=0, help=f"{_range('seed')} (default %(default)s)")
-    if "count" not in without:
-        parser.add_argument(
-            "-n", "--count", type=int, default=1, help=f"pictures, {_range('count')} (default %(default)s)"
-        )
-    parser.add_argument("--size", type=int, default=64, help=f"one of {sizes} (default %(default)s)")
-    for name, default, what in (
-        ("guidance", base.guidance, "weight w of the text, 1 is off"),
-        ("percentile", base.percentile, "of dynamic thresholding"),
-        ("aug_level", later.aug_level, "noise on what the super-resolution stages are given"),
+    if "prompt" not in without:
+        parser.add_argument("prompt", help=f"what to draw, 1 to {settings.MAX_PROMPT} characters")
+    for name, kind, default, what in (
+        ("seed", int, 0, "of the first picture"),
+        ("count", int, 1, "how many pictures"),
+        ("size", int, 64, f"one of {', '.join(map(str, DEFAULT_SIZES))}"),
+        ("steps", int, base.steps, "of the base stage"),
+        ("guidance", float, base.guidance, "weight w of the text, 1 is off"),
+        ("percentile", float, base.percentile, "of dynamic thresholding"),
+        ("aug_level", float, later.aug_level, "noise on what the super-resolution stages are given"),
     ):
-        flag, about = "--" + name.replace("_", "-"), f"{what}; {_range(name)} (default %(default)s)"
         if name not in without:
-            parser.add_argument(flag, type=float, default=default, help=about)
-    parser.add_argument("--steps", type=int, default=base.steps, help=f"{_range('steps')} (default %(default)s)")
+            flags = ["-n"] * (name == "count") + ["--" + name.replace("_", "-")]
+            allowed = f"; {_range(name)}" if name in RANGES else ""
+            parser.add_argument(*flags, type=kind, help=f"{what}{allowed} (default {default})")
     for name, choices in CHOICES.items():
-        flag = "--" + name.replace("_", "-")
-        if name in without:
-            continue
-        parser.add_argument(flag, choices=list(choices), default=getattr(base, name), help="default %(default)s")
+        if name not in without:
+            flag = "--" + name.replace("_", "-")
+            parser.add_argument(flag, choices=choices, help=f"default {getattr(base, name)}")
+    if "steps" not in without:
+        parser.add_argument(
+            "--times",
+            type=_times,
+            metavar="T,T,…",
+            help="t of each step of the base outright, falling from 1 (noise) to 0",
+        )
+    if "threshold" not in without:
+        parser.add_argument(
+            "--preset",
+            choices=PRESETS,
+            help="threshold as others set it; not together with --threshold and --percentile",
+        )
     parser.add_argument(
         "--guidance-convention",
         choices=CONVENTIONS,
@@ -75,6 +101,32 @@ def add_run_arguments(parser: argparse.ArgumentParser, without: tuple[str, ...] 
     add_model_argument(parser)
 
 
+def add_cell_arguments(parser: argparse.ArgumentParser) -> None:
+    """A grid of threshold rules × guidance weights, and where to write it."""
+    rules = ",".join(settings.SIDE_BY_SIDE)
+    parser.add_argument("--rules", default=rules, help="columns (default %(default)s)")
+    parser.add_argument(
+        "--guidances", default="1,5,10", help="rows, each read like --guidance of sample (default %(default)s)"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="PNG to write")
+
+
+def add_trace_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--from", dest="trace", type=Path, required=True, help="a run's .npz, by sample --trace")
+    parser.add_argument("--step", type=int, required=True, help="the step to go back to, the first being 0")
+
+
+def cells_of(args: argparse.Namespace, request: Request) -> list[Cell]:
+    """The cells of add_cell_arguments, row by row; UserError for too many, or the same twice."""
+    refuse_set(args.set, {"guidance": "--guidances", "threshold": "--rules"})
+    rules = [rule.strip() for rule in args.rules.split(",")]
+    weights = numbers(args.guidances, "--guidances")
+    if len(rules) * len(weights) > MOST_CELLS or len(set(rules)) < len(rules) or len(set(weights)) < len(weights):
+        raise UserError(f"--rules and --guidances: must be different, and make at most {MOST_CELLS} cells")
+    convention = args.guidance_convention
+    return [Cell(w, rule, with_rule(request, rule, settings.weight(w, convention))) for w in weights for rule in rules]
+
+
 def _range(name: str) -> str:
     low, high = RANGES[name]
     if math.isinf(high):
@@ -86,8 +138,8 @@ def _rule_options() -> str:
     """The hyper-parameters that have no option of their own: "gamma of ancestral (0 to 1, default 0.3), …"."""
     found = {
         f"{name} of {rule} ({_range(name)}, default {'none' if math.isinf(default) else f'{default:g}'})": None
-        for choices in CHOICES.values()
-        for rule, function in choices.items()
+        for functions in RULES.values()
+        for rule, function in functions.items()
         for name, default in settings.hyper_parameters(function).items()
         if name not in settings.OWN_FIELD
     }
@@ -100,12 +152,49 @@ def request_from(args: argparse.Namespace) -> Request:
     Raises:
         UserError: a value is out of range, or --set names no stage or field.
     """
-    names = ("size", "seed", "count", "guidance", "percentile", "aug_level", "steps", *CHOICES)
-    given = {name: getattr(args, name) for name in names if hasattr(args, name)}
-    request = settings.request(args.prompt, convention=args.guidance_convention, **given)
+    request = settings.request(args.prompt, convention=args.guidance_convention, **_given(args))
+    return _finish(request, args)
+
+
+def changed_by(args: argparse.Namespace, request: Request) -> Request:
+    """``request`` with those settings of its base replaced that were given, and the stages up to --size if that was.
+
+    Raises:
+        UserError: as for :func:`request_from`.
+    """
+    given = _given(args)
+    size, aug_level = given.pop("size", request.stages[-1].size), given.pop("aug_level", None)
+    later = settings.later_stages(size, aug_level, instead=request.stages[1:])
+    if "guidance" in given:
+        given["guidance"] = settings.weight(given["guidance"], args.guidance_convention)
+    base = settings.with_rule(request.stages[0], **given)
+    prompt = getattr(args, "prompt", None)
+    request = replace(request, prompt=request.prompt if prompt is None else prompt, stages=(base, *later))
+    return _finish(request, args)
+
+
+def _given(args: argparse.Namespace) -> dict[str, Any]:
+    names = ("size", "seed", "count", "guidance", "percentile", "aug_level", "steps", "times", *CHOICES)
+    return {name: value for name in names if (value := getattr(args, name, None)) is not None}
+
+
+def _finish(request: Request, args: argparse.Namespace) -> Request:
+    """Apply --preset and --set."""
+    if getattr(args, "preset", None):
+        if args.threshold or args.percentile is not None:
+            raise UserError("--preset: sets threshold and percentile itself; leave those options out")
+        base = settings.with_preset(request.stages[0], args.preset)
+        request = replace(request, stages=(base, *request.stages[1:]))
     for text in args.set:
         request = _set(request, text)
     return request
+
+
+def warn(request: Request) -> None:
+    """Say on standard error what is allowed but hardly meant."""
+    for stage in request.stages:
+        for warning in stage.warnings:
+            print(f"imagen_core: {stage.name}: warning: {warning}", file=sys.stderr)
 
 
 def _set(request: Request, text: str) -> Request:
@@ -118,8 +207,11 @@ def _set(request: Request, text: str) -> Request:
         raise UserError(f"--set: must be STAGE.FIELD=VALUE with STAGE {stages}, got {text!r:.60}")
     stage = names[stage_name]
     name = name.replace("-", "_")
-    if name in {field.name for field in fields(StageConfig)} - {"size", "options"}:
-        change: dict[str, Any] = {name: value if name in CHOICES else _number(name, value)}
+    if name == "times":
+        times = _times(value)
+        change: dict[str, Any] = {"times": times, "steps": len(times)}
+    elif name in {field.name for field in fields(StageConfig)} - {"size", "options"}:
+        change = {name: value if name in CHOICES else _number(name, value)}
     else:
         change = {"options": {**stage.options, name: _number(name, value)}}
     return settings.with_stage(request, stage.size, **change)
@@ -136,10 +228,12 @@ def refuse_set(texts: Iterable[str], instead: dict[str, str]) -> None:
 
 def with_rule(request: Request, threshold: str, w: float) -> Request:
     """The same request with another threshold and weight on its base, and those of its options that the rule takes."""
-    options = request.stages[0].options
-    plain = settings.with_stage(request, 64, threshold=threshold, guidance=w, options={})
-    taken = plain.stages[0].allowed_options()
-    return settings.with_stage(plain, 64, options={k: v for k, v in options.items() if k in taken})
+    base = settings.with_rule(request.stages[0], threshold=threshold, guidance=w)
+    return replace(request, stages=(base, *request.stages[1:]))
+
+
+def _times(text: str) -> tuple[float, ...]:
+    return tuple(float(value) for value in numbers(text, "--times"))
 
 
 def _number(name: str, text: str) -> int | float:
@@ -147,6 +241,14 @@ def _number(name: str, text: str) -> int | float:
         return int(text) if text.lstrip("-").isdecimal() else float(text)
     except ValueError as error:
         raise UserError(f"{name}: must be a number, got {text!r:.60}") from error
+
+
+def outputs(path: Path, count: int) -> list[Path]:
+    """Where ``count`` pictures go: x.png, or x-1.png, x-2.png, …; UserError if one cannot be written."""
+    files = [path] if count == 1 else [path.with_stem(f"{path.stem}-{i + 1}") for i in range(count)]
+    for file in files:
+        check_output(file, ".png")
+    return files
 
 
 def check_output(path: Path, suffix: str, option: str = "--out") -> None:

@@ -2,61 +2,99 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .guidance import GUIDANCE, RENOISE_UNCOND, is_off
+from .guidance import is_off
 from .parameterization import PREDICTIONS
-from .thresholding import THRESHOLDS
-from .types import Conditioning, Denoise, Denoised, Level, Network, StageSpec, TextEmbedding
+from .types import Conditioning, Denoise, Denoised, Image, Level, Network, StageSpec, TextEmbedding
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What is done with a prediction: ``guide`` of guidance.py and ``limit`` of thresholding.py, options bound.
+
+    ``renoise_uncond`` says that a step re-noises from the unconditional estimate (CFG++).
+    """
+
+    guide: Callable[..., tuple[Image, Any]]
+    limit: Callable[[Image], tuple[Image, Tensor]]
+    renoise_uncond: bool = False
+
+    def needs_uncond(self, w: float) -> bool:
+        """Whether a weight asks for the unconditional estimate; at w = 1 it would be multiplied by 0."""
+        return self.renoise_uncond or not is_off(w)
+
+    def apply(self, cond: Image, uncond: Image | None, w: float, memory: Any = None) -> tuple[Denoised, Any]:
+        """Guide and threshold two estimates of x; without ``uncond`` there is nothing to guide.
+
+        Needs no network: any rules can be applied to the same stored estimates.
+        """
+        if uncond is None:
+            raw = cond
+        else:
+            raw, memory = self.guide(cond, uncond, w=w, memory=memory)
+        x0_hat, s = self.limit(raw)
+        x0_renoise = uncond if self.renoise_uncond and uncond is not None else x0_hat
+        return Denoised(x0_hat, x0_renoise, raw, cond, uncond, s), memory
 
 
 def build_denoiser(
     network: Network,
     conditioning: Conditioning,
     spec: StageSpec,
+    rules: Rules,
+    w: Callable[[Level], float],
     *,
-    guidance: str,
-    guidance_options: dict[str, Any],
-    threshold: str,
-    threshold_options: dict[str, Any],
+    steer: Callable[[Image, Level], Image] | None = None,
+    memory: Any = None,
 ) -> Denoise:
-    """A denoiser for one run of one stage: what depends on the text alone is computed here, once.
+    """A denoiser for one run of one stage: what depends on the text alone is computed once, when first needed.
 
-    ``guidance_options`` holds ``w`` and whatever else the rule takes. At w = 1 the unconditional network is never
-    called, unless the rule re-noises from it; otherwise both estimates come from one batch of twice the size.
+    ``w`` gives the weight at a level. Where it is 1 the unconditional network is not called, unless the rules re-noise
+    from it; otherwise both estimates come from one batch of twice the size. ``memory`` is the guidance's, to resume.
+
+    With ``steer``, the gradient in z of log p(y | z) of a classifier, the text is not used: the conditional estimate is
+    the unconditional one moved by Bayes' rule, ``x0 + (sigma^2 / alpha) steer`` (Dhariwal & Nichol 2021, sec. 4:
+    ``eps - sigma steer``), and w is their gradient scale, 0 being off.
     """
-    renoise_uncond = guidance in RENOISE_UNCOND
-    guided = renoise_uncond or not is_off(guidance_options["w"])
-    text = _join(conditioning.text, conditioning.text.null()) if guided else conditioning.text
-    context = network.prepare(text)
-    to_x0 = PREDICTIONS[spec.prediction].to_x0
-    guide = partial(GUIDANCE[guidance], **guidance_options)
-    limit = partial(THRESHOLDS[threshold], **threshold_options)
-    low_res = conditioning.low_res
-    if guided and low_res is not None:
-        low_res = torch.cat([low_res, low_res])
-    memory: Any = None
+    text, to_x0 = conditioning.text, PREDICTIONS[spec.prediction].to_x0
 
-    def denoise(z: Tensor, level: Level) -> Denoised:
+    @cache
+    def context(texts: str) -> Any:
+        chosen = {"cond": lambda: text, "uncond": text.null, "both": lambda: _join(text, text.null())}
+        return network.prepare(chosen[texts]())
+
+    def predict(z: Image, level: Level, texts: str) -> Image:
+        low_res = conditioning.low_res
+        if texts == "both":
+            z = torch.cat([z, z])
+            low_res = None if low_res is None else torch.cat([low_res, low_res])
+        log_snr = z.new_full((len(z),), level.log_snr)
+        aug = None if conditioning.aug_level is None else z.new_full((len(z),), conditioning.aug_level)
+        return to_x0(network(z, log_snr, context(texts), low_res, aug).float(), z, level.alpha, level.sigma)
+
+    def estimates(z: Image, level: Level, guided: bool) -> tuple[Image, Image | None]:
+        if steer is not None:
+            uncond = predict(z, level, "uncond")
+            return uncond + level.sigma**2 / level.alpha * steer(z, level), uncond
+        if not guided:
+            return predict(z, level, "cond"), None
+        cond, uncond = predict(z, level, "both").chunk(2)
+        return cond, uncond
+
+    def denoise(z: Image, level: Level) -> Denoised:
         nonlocal memory
-        both = torch.cat([z, z]) if guided else z
-        rows = len(both)
-        log_snr = z.new_full((rows,), level.log_snr)
-        aug = None if conditioning.aug_level is None else z.new_full((rows,), conditioning.aug_level)
-        x0 = to_x0(network(both, log_snr, context, low_res, aug).float(), both, level.alpha, level.sigma)
-        if guided:
-            cond, uncond = x0.chunk(2)
-            raw, memory = guide(cond, uncond, level=level, memory=memory)
-        else:
-            cond, uncond, raw = x0, None, x0
-        x0_hat, s = limit(raw)
-        x0_renoise = uncond if renoise_uncond and uncond is not None else x0_hat
-        return Denoised(x0_hat, x0_renoise, raw, cond, uncond, s)
+        weight = w(level)
+        cond, uncond = estimates(z, level, guided=rules.needs_uncond(weight))
+        out, memory = rules.apply(cond, uncond, weight, memory)
+        return out
 
     return denoise
 

@@ -4,7 +4,8 @@ Imagen guides eps: ``eps~ = w eps(z, c) + (1 - w) eps(z)`` (Saharia et al. 2022,
 eps, v and x0 are affine in each other with coefficients that sum alike, so mixing with weights w and 1 - w
 commutes with the change of parameterization: guiding x0 is the same, before thresholding.
 
-A rule is ``(cond, uncond, *, level, memory, ...options) -> (guided, memory)``; memory is None to begin with.
+A rule is ``(cond, uncond, *, memory, w, ...options) -> (guided, memory)``; memory is None to begin with.
+How w runs over a run is w_schedules.py's matter.
 """
 
 from __future__ import annotations
@@ -15,33 +16,17 @@ from typing import Any
 
 from torch import Tensor
 
-from .types import Image, Level
+from .types import Image
 
 
-def cfg(cond: Image, uncond: Image, *, level: Level, memory: Any = None, w: float = 5.0) -> tuple[Image, Any]:
+def cfg(cond: Image, uncond: Image, *, memory: Any = None, w: float = 5.0) -> tuple[Image, Any]:
     """Classifier-free guidance in the paper's form: w = 1 is off (Ho & Salimans 2022; Saharia et al. 2022, eq. 2)."""
     return uncond + w * (cond - uncond), memory
 
 
-def interval(
-    cond: Image,
-    uncond: Image,
-    *,
-    level: Level,
-    memory: Any = None,
-    w: float = 5.0,
-    low: float = -4.0,
-    high: float = 4.0,
-) -> tuple[Image, Any]:
-    """Guide only where ``low <= log_snr <= high``, elsewhere w = 1 (Kynkäänniemi et al. 2024, arXiv 2404.07724)."""
-    return cfg(cond, uncond, level=level, w=w if low <= level.log_snr <= high else 1.0)[0], memory
-
-
-def rescale(
-    cond: Image, uncond: Image, *, level: Level, memory: Any = None, w: float = 5.0, phi: float = 0.7
-) -> tuple[Image, Any]:
+def rescale(cond: Image, uncond: Image, *, memory: Any = None, w: float = 5.0, phi: float = 0.7) -> tuple[Image, Any]:
     """Pull the guided spread back towards the conditional one's (Lin et al. 2023, arXiv 2305.08891, eq. 15-16)."""
-    guided, _ = cfg(cond, uncond, level=level, w=w)
+    guided, _ = cfg(cond, uncond, w=w)
     ratio = cond.flatten(1).std(1) / guided.flatten(1).std(1).clamp_min(1e-8)
     return guided * (phi * ratio + 1 - phi).reshape(-1, 1, 1, 1), memory
 
@@ -50,7 +35,6 @@ def apg(
     cond: Image,
     uncond: Image,
     *,
-    level: Level,
     memory: Tensor | None = None,
     w: float = 5.0,
     momentum: float = -0.5,
@@ -70,23 +54,34 @@ def apg(
     return cond + (w - 1) * (d + (parallel - 1) * share * cond), memory
 
 
-def cfgpp(cond: Image, uncond: Image, *, level: Level, memory: Any = None, w: float = 0.6) -> tuple[Image, Any]:
+def cfgpp(cond: Image, uncond: Image, *, memory: Any = None, w: float = 0.6) -> tuple[Image, Any]:
     """CFG++: ``uncond + w (cond - uncond)`` with w in [0, 1], their lambda (Chung et al. 2024, arXiv 2406.08070).
 
     The step then re-noises from the *unconditional* estimate (Denoised.x0_renoise), which keeps z on its manifold.
     """
-    return cfg(cond, uncond, level=level, w=w)[0], memory
+    return cfg(cond, uncond, w=w)[0], memory
+
+
+def classifier(cond: Image, uncond: Image, *, memory: Any = None, w: float = 5.0) -> tuple[Image, Any]:
+    """Classifier guidance (Dhariwal & Nichol 2021, arXiv 2105.05233, sec. 4): :func:`cfg`'s mix, from another source.
+
+    ``cond`` is Bayes' estimate from a classifier's gradient (denoiser.build_denoiser), so w is their gradient scale:
+    w = 0 is off and w = 1 is Bayes' rule. The network never sees the text.
+    """
+    return cfg(cond, uncond, w=w)[0], memory
 
 
 GUIDANCE: dict[str, Callable[..., tuple[Tensor, Any]]] = {
     "cfg": cfg,
-    "interval": interval,
     "rescale": rescale,
     "apg": apg,
     "cfgpp": cfgpp,
+    "classifier": classifier,
 }
 # Rules that re-noise from the unconditional estimate, which they therefore need at any w.
 RENOISE_UNCOND = frozenset({"cfgpp"})
+# Rules whose conditional estimate comes from a classifier, not from the text.
+BY_CLASSIFIER = frozenset({"classifier"})
 
 
 def w_from_ho(w_prime: float) -> float:

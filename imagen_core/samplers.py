@@ -1,6 +1,6 @@
 """Samplers: one loop, many steps. A step sees the network only through ``denoise(z, level) -> Denoised``.
 
-A step is ``(denoise, z, now, next, noise, past) -> (z_next, Denoised)``: ``noise()`` draws fresh unit noise and
+A step is ``(denoise, z, now, next, noise, past) -> (z_next, Denoised)``: ``noise()`` is the step's fresh unit noise and
 ``past`` is the record before this one, None at the start. All arithmetic is float32 or better.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -149,36 +150,32 @@ def sample(
     denoise: Denoise,
     z: Image,
     levels: Sequence[Level],
-    noise: Noise,
+    noise: Callable[[int], Image],
     *,
     stage: str,
     past: StepRecord | None = None,
 ) -> Iterator[StepRecord]:
     """The one sampling loop: from ``z`` at ``levels[0]`` to the last level, a record for each step.
 
-    ``past``, the record of the step before ``levels[0]``, resumes a run. The last ``out.x0_hat`` is the picture.
+    ``noise(i)`` is the fresh unit noise of step i. ``past``, the record of the step before ``levels[0]``, resumes a
+    run. The last ``out.x0_hat`` is the picture.
     """
-    index = 0 if past is None else past.index + 1
-    for offset, (now, next) in enumerate(pairwise(levels)):
-        z_next, out = step(denoise, z, now, next, noise, past)
-        past = StepRecord(stage, index + offset, now, next, z, out)
+    first = 0 if past is None else past.index + 1
+    for index, (now, next) in enumerate(pairwise(levels), start=first):
+        z_next, out = step(denoise, z, now, next, partial(noise, index), past)
+        past = StepRecord(stage, index, now, next, z, out)
         yield past
         z = z_next
 
 
-def noise_source(
-    seeds: Sequence[int], stream: str, shape: tuple[int, ...], device: str | torch.device = "cpu"
-) -> Noise:
-    """Unit noise [b, *shape] from one generator per image, seeded by (seed, stream) alone.
+def unit_noise(seeds: Sequence[int], stream: str, shape: tuple[int, ...], device: str | torch.device = "cpu") -> Image:
+    """Unit noise [b, *shape], each image's from a generator of its own, seeded by (seed, stream) alone.
 
-    A picture then depends neither on its batch nor on what other stages draw, and devices see the same noise.
+    A picture then depends neither on its batch nor on what was drawn before, so a run can be taken up at any step,
+    and devices see the same noise.
     """
-    generators = [torch.Generator().manual_seed(_seed(seed, stream)) for seed in seeds]
-
-    def noise() -> Image:
-        return torch.stack([torch.randn(shape, generator=generator) for generator in generators]).to(device)
-
-    return noise
+    generators = (torch.Generator().manual_seed(_seed(seed, stream)) for seed in seeds)
+    return torch.stack([torch.randn(shape, generator=generator) for generator in generators]).to(device)
 
 
 def _seed(seed: int, stream: str) -> int:

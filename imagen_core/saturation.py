@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from .augmentation import resize
+
 PerImage = Float[Tensor, " b"]
 
 
@@ -32,14 +34,31 @@ def measure(x0: Float[Tensor, "b 3 h w"]) -> Saturation:
     size = x0.abs()
     shown = (x0.clamp(-1, 1) + 1) / 2
     most, least = shown.amax(1), shown.amin(1)
-    luma = (shown * shown.new_tensor([0.2126, 0.7152, 0.0722]).reshape(1, 3, 1, 1)).sum(1)
     return Saturation(
         outside=(size > 1).float().mean((1, 2, 3)),
         clipped=(size > 0.99).float().mean((1, 2, 3)),
         largest=size.amax((1, 2, 3)),
         colourfulness=((most - least) / most.clamp_min(1e-6)).mean((1, 2)),
-        contrast=luma.std((1, 2)),
+        contrast=_luma(shown).std((1, 2)),
     )
+
+
+def consistency(image: Float[Tensor, "b 3 h w"], low_res: Float[Tensor, "b 3 s s"]) -> PerImage:
+    """How well a super-resolved picture, shrunk by area, agrees with its clean input: PSNR in dB, range 2."""
+    error = (resize(image, low_res.shape[-1]) - low_res).square().mean((1, 2, 3))
+    return 10 * torch.log10(4 / error)
+
+
+def sharpness(image: Float[Tensor, "b 3 h w"]) -> PerImage:
+    """Root mean square difference of neighbouring luma: edges and texture raise it, and so does noise."""
+    luma = _luma(image)
+    down, across = luma.diff(dim=1).square().mean((1, 2)), luma.diff(dim=2).square().mean((1, 2))
+    return ((down + across) / 2).sqrt()
+
+
+def _luma(image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b h w"]:
+    """Rec. 709 luma."""
+    return (image * image.new_tensor([0.2126, 0.7152, 0.0722]).reshape(1, 3, 1, 1)).sum(1)
 
 
 def histogram(x0: Float[Tensor, "3 h w"], bins: int = 64) -> tuple[Tensor, float]:

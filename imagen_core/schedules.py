@@ -7,7 +7,9 @@ Imagen uses cosine for the base and 64 → 256, linear for 256 → 1024 (Saharia
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -35,7 +37,22 @@ def linear(t: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
     return -torch.log(torch.expm1(exponent).clamp_min(math.exp(-LOG_SNR_MAX)))
 
 
-SCHEDULES: dict[str, Callable[[Tensor], Tensor]] = {"cosine": cosine, "linear": linear}
+def shifted_cosine(t: Float[Tensor, "*b"], size: int) -> Float[Tensor, "*b"]:
+    """Cosine moved to more noise for a larger picture: ``cosine(t) + 2 log(64 / size)``.
+
+    Averaging neighbours takes noise away but leaves the picture, so that at a given log_snr a larger picture is less
+    destroyed: the shift gives every size the same log_snr when shrunk to 64 (Hoogeboom et al. 2023, arXiv 2301.11093,
+    sec. 3.1).
+    """
+    return cosine(t) + 2 * math.log(64 / size)
+
+
+SCHEDULES: dict[str, Callable[[Tensor], Tensor]] = {
+    "cosine": cosine,
+    "linear": linear,
+    "cosine_for_256": partial(shifted_cosine, size=256),
+    "cosine_for_1024": partial(shifted_cosine, size=1024),
+}
 
 
 def alpha_sigma(log_snr: Float[Tensor, "*b"]) -> tuple[Float[Tensor, "*b"], Float[Tensor, "*b"]]:
@@ -60,18 +77,30 @@ def time_of(schedule: str, log_snr: float) -> float:
     return (low + high) / 2
 
 
-def _uniform(schedule: str, steps: int) -> list[float]:
-    """Equal steps in t."""
+def _trailing(schedule: str, steps: int) -> list[float]:
+    """Equal steps in t, the last of which ends at the clean picture: ``t = 1 - i / n``.
+
+    "Trailing" in diffusers' words: pure noise is always among the levels (Lin et al. 2023, arXiv 2305.08891, sec. 3.3).
+    """
     return [1 - i / steps for i in range(steps)]
+
+
+def _uniform(schedule: str, steps: int) -> list[float]:
+    """Levels at equal distances from t = 1 to t = 0.001, both among them: "linspace" in diffusers' words.
+
+    0.001 is the cleanest of DDPM's 1000 levels; from there to the clean picture is one more, very small, step.
+    """
+    return [1 - 0.999 * i / max(1, steps - 1) for i in range(steps)]
 
 
 def _log_snr(schedule: str, steps: int) -> list[float]:
     """Equal steps in log_snr, from t = 1 to the cleanest level a picture of 8 bits can tell from clean.
 
-    The last level before the clean one is at log_snr 10: sigma = 0.0067, less than one of 256 grey values.
+    The last level before the clean one is at log_snr 10 where the schedule reaches it: sigma = 0.0067, less than one of
+    256 grey values.
     """
-    first = level_at(schedule, 1.0).log_snr
-    return [1.0, *(time_of(schedule, first + (10.0 - first) * i / max(1, steps - 1)) for i in range(1, steps))]
+    first, last = level_at(schedule, 1.0).log_snr, min(10.0, level_at(schedule, 1e-4).log_snr)
+    return [1.0, *(time_of(schedule, first + (last - first) * i / max(1, steps - 1)) for i in range(1, steps))]
 
 
 def _quadratic(schedule: str, steps: int) -> list[float]:
@@ -80,13 +109,14 @@ def _quadratic(schedule: str, steps: int) -> list[float]:
 
 
 SPACINGS: dict[str, Callable[[str, int], list[float]]] = {
+    "trailing": _trailing,
     "uniform": _uniform,
     "log_snr": _log_snr,
     "quadratic": _quadratic,
 }
 
 
-def levels(schedule: str, steps: int, spacing: str = "uniform") -> tuple[Level, ...]:
+def levels(schedule: str, steps: int, spacing: str = "trailing") -> tuple[Level, ...]:
     """The ``steps + 1`` levels a sampler visits: from t = 1 down to exactly clean (sigma = 0).
 
     Raises:
@@ -98,4 +128,15 @@ def levels(schedule: str, steps: int, spacing: str = "uniform") -> tuple[Level, 
         raise UserError(f"spacing: {spacing!r} is not one of {', '.join(SPACINGS)}")
     if steps < 1:
         raise UserError(f"steps: must be at least 1, got {steps}")
-    return (*(level_at(schedule, t) for t in SPACINGS[spacing](schedule, steps)), Level(0.0, math.inf))
+    return levels_at(schedule, SPACINGS[spacing](schedule, steps))
+
+
+def levels_at(schedule: str, times: Sequence[float]) -> tuple[Level, ...]:
+    """The levels at ``times`` given outright, and the clean one after them.
+
+    Raises:
+        UserError: times that do not fall, or that are not in (0, 1].
+    """
+    if not times or not all(0 < t <= 1 for t in times) or any(a <= b for a, b in pairwise(times)):
+        raise UserError("times: must fall from at most 1, and stay above 0")
+    return (*(level_at(schedule, t) for t in times), Level(0.0, math.inf))

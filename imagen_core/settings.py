@@ -9,16 +9,18 @@ from __future__ import annotations
 import inspect
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
 from typing import Any
 
 from .augmentation import aug_sigma, aug_snr
-from .guidance import GUIDANCE, RENOISE_UNCOND, w_from_ho
+from .guidance import BY_CLASSIFIER, GUIDANCE, RENOISE_UNCOND, w_from_ho
 from .samplers import RENOISERS, SAMPLERS
-from .schedules import SPACINGS
-from .thresholding import THRESHOLDS
+from .schedules import SCHEDULES, SPACINGS, levels_at
+from .thresholding import PRESETS, THRESHOLDS
 from .types import UserError
+from .w_schedules import W_SCHEDULES
 
 FORMAT = 1
 MAX_PROMPT = 500
@@ -42,13 +44,26 @@ RANGES: dict[str, tuple[float, float]] = {
     "knee": (0.0, 0.99),
     "low": (-20.0, 20.0),
     "high": (-20.0, 20.0),
+    "hold": (0.0, 1.0),
+    "rest": (0.0, 30.0),
 }
-# Options by name; choices on the page and in --help are the keys.
-CHOICES: dict[str, Mapping[str, Callable[..., Any]]] = {
+# Functions by name, whose keyword arguments are hyper-parameters that a user may set.
+RULES: dict[str, Mapping[str, Callable[..., Any]]] = {
     "sampler": SAMPLERS,
-    "spacing": SPACINGS,
     "guidance_rule": GUIDANCE,
+    "w_schedule": W_SCHEDULES,
     "threshold": THRESHOLDS,
+}
+# The schedule that a stage was trained with; its network takes the levels of any other as well.
+TRAINED = "trained"
+# What may be chosen by name, on the page and on the command line.
+CHOICES: dict[str, tuple[str, ...]] = {
+    "sampler": tuple(SAMPLERS),
+    "spacing": tuple(SPACINGS),
+    "schedule": (TRAINED, *SCHEDULES),
+    "guidance_rule": tuple(GUIDANCE),
+    "w_schedule": tuple(W_SCHEDULES),
+    "threshold": tuple(THRESHOLDS),
 }
 # The rules of the paper, which page and CLI set side by side.
 SIDE_BY_SIDE = ("none", "static", "dynamic")
@@ -57,7 +72,7 @@ CONVENTIONS: dict[str, Callable[[float], float]] = {"paper": lambda w: w, "ho": 
 # Hyper-parameters that have a field of their own, by their name in the rule's signature.
 OWN_FIELD = {"w": "guidance", "percentile": "percentile"}
 # Passed by the machinery, not by the user.
-_MACHINERY = {"level", "memory"}
+_MACHINERY = {"memory"}
 
 
 def _check_size(size: Any) -> None:
@@ -66,7 +81,7 @@ def _check_size(size: Any) -> None:
         raise UserError(f"size: must be one of {', '.join(map(str, DEFAULT_SIZES))}, got {size!r:.60}")
 
 
-def _check_choice(name: str, value: Any, choices: Mapping[str, Any]) -> None:
+def _check_choice(name: str, value: Any, choices: Collection[str]) -> None:
     if not isinstance(value, str) or value not in choices:
         raise UserError(f"{name}: must be one of {', '.join(choices)}, got {value!r:.60}")
 
@@ -84,15 +99,19 @@ def _check_number(name: str, value: Any, *, whole: bool = False) -> None:
 class StageConfig:
     """How one stage samples. ``guidance`` is the paper's w (1 is off); ``aug_level`` is None for the base.
 
-    ``options`` holds further hyper-parameters of the chosen sampler and rules, such as ``{"gamma": 0.5}``.
+    ``times`` gives the t of each step outright, falling within (0, 1]; empty, they follow from ``steps`` and
+    ``spacing``. ``options`` holds further hyper-parameters of the chosen rules, such as ``{"gamma": 0.5}``.
     """
 
     size: int
     steps: int
     guidance: float
     sampler: str = "dpmpp_2m"
-    spacing: str = "uniform"
+    spacing: str = "trailing"
+    schedule: str = TRAINED
+    times: tuple[float, ...] = ()
     guidance_rule: str = "cfg"
+    w_schedule: str = "constant"
     threshold: str = "dynamic"
     percentile: float = 99.5
     aug_level: float | None = None
@@ -105,9 +124,8 @@ class StageConfig:
         _check_number("steps", self.steps, whole=True)
         _check_number("guidance", self.guidance)
         _check_number("percentile", self.percentile)
-        if self.guidance_rule in RENOISE_UNCOND and not (self.guidance <= 1 and self.sampler in RENOISERS):
-            samplers = " or ".join(sorted(RENOISERS))
-            raise UserError(f"guidance_rule: {self.guidance_rule} takes a guidance between 0 and 1, and {samplers}")
+        self._check_times()
+        self._check_guidance()
         if self.size == DEFAULT_SIZES[0]:
             if self.aug_level is not None:
                 raise UserError("aug_level: the base stage has none; it belongs to the super-resolution stages")
@@ -123,6 +141,32 @@ class StageConfig:
         chosen = {**allowed, **self.options}
         if chosen.get("low", 0) > chosen.get("high", 0):
             raise UserError(f"low: must not be above high, got {chosen['low']} and {chosen['high']}")
+
+    def _check_times(self) -> None:
+        # JSON knows lists only.
+        object.__setattr__(self, "times", tuple(self.times) if isinstance(self.times, list) else self.times)
+        if not isinstance(self.times, tuple) or any(type(t) not in (int, float) for t in self.times):
+            raise UserError("times: must be a list of numbers that fall from at most 1, and stay above 0")
+        if self.times:
+            levels_at(self.schedule if self.schedule != TRAINED else "cosine", self.times)
+        if self.times and len(self.times) != self.steps:
+            raise UserError(f"times: has {len(self.times)} entries for {self.steps} steps")
+
+    def _check_guidance(self) -> None:
+        if self.guidance_rule in RENOISE_UNCOND and not (self.guidance <= 1 and self.sampler in RENOISERS):
+            samplers = " or ".join(sorted(RENOISERS))
+            raise UserError(f"guidance_rule: {self.guidance_rule} takes a guidance between 0 and 1, and {samplers}")
+        if self.guidance_rule in RENOISE_UNCOND and self.w_schedule != "constant":
+            raise UserError(f"w_schedule: {self.guidance_rule} takes a constant one")
+        if self.guidance_rule in BY_CLASSIFIER and self.size != DEFAULT_SIZES[0]:
+            raise UserError(f"guidance_rule: {self.guidance_rule} is for the base stage; its classifier reads 64 × 64")
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is allowed but hardly meant, a line each."""
+        if self.allowed_options().get("cap") is not None and self.options.get("cap") == 1:
+            return (f"cap: at 1, {self.threshold} can divide by nothing and is the same as static",)
+        return ()
 
     @property
     def name(self) -> str:
@@ -140,19 +184,20 @@ class StageConfig:
         return aug_snr(self.aug_level or 0.0)
 
     def _rules(self) -> str:
-        return f"{self.sampler}, {self.guidance_rule} and {self.threshold}"
+        return ", ".join(getattr(self, name) for name in RULES)
 
     def allowed_options(self) -> dict[str, float]:
         """Further hyper-parameters of the chosen sampler and rules, with their defaults."""
-        chosen = (SAMPLERS[self.sampler], GUIDANCE[self.guidance_rule], THRESHOLDS[self.threshold])
+        chosen = (functions[getattr(self, name)] for name, functions in RULES.items())
         return {
             name: value for rule in chosen for name, value in hyper_parameters(rule).items() if name not in OWN_FIELD
         }
 
-    def options_of(self, rule: Callable[..., Any]) -> dict[str, float]:
-        """The keyword arguments of one of the chosen functions."""
-        values = {**self.options, **{name: getattr(self, own) for name, own in OWN_FIELD.items()}}
-        return {name: values[name] for name in hyper_parameters(rule) if name in values}
+    def rule(self, name: str) -> Callable[..., Any]:
+        """The function chosen for one of RULES with its options bound; w is left to whoever calls a guidance rule."""
+        function = RULES[name][getattr(self, name)]
+        values = {**self.options, "percentile": self.percentile}
+        return partial(function, **{key: values[key] for key in hyper_parameters(function) if key in values})
 
 
 def hyper_parameters(rule: Callable[..., Any]) -> dict[str, float]:
@@ -197,6 +242,29 @@ class Request:
         return tuple((self.seed + i) % 2**31 for i in range(self.count))
 
 
+def with_preset(stage: StageConfig, preset: str) -> StageConfig:
+    """The stage with the threshold that others use, by its name in thresholding.PRESETS.
+
+    Raises:
+        UserError: there is no such preset.
+    """
+    _check_choice("preset", preset, PRESETS)
+    threshold, options = PRESETS[preset]
+    own: dict[str, Any] = {name: value for name, value in options.items() if name in OWN_FIELD}
+    replaced = hyper_parameters(THRESHOLDS[stage.threshold])
+    kept = {name: value for name, value in stage.options.items() if name not in replaced}
+    rest = {name: value for name, value in options.items() if name not in OWN_FIELD}
+    return replace(stage, threshold=threshold, **own, options={**kept, **rest})
+
+
+def with_rule(stage: StageConfig, **changes: Any) -> StageConfig:
+    """The stage with some settings replaced; options that its rules then no longer take are dropped."""
+    options = changes.pop("options", stage.options)
+    plain = replace(stage, **changes, options={})
+    taken = plain.allowed_options()
+    return replace(plain, options={name: value for name, value in options.items() if name in taken})
+
+
 def request(
     prompt: str,
     *,
@@ -215,16 +283,32 @@ def request(
     Raises:
         UserError: a value is of the wrong kind or out of range.
     """
-    _check_size(size)
     _check_choice("convention", convention, CONVENTIONS)
-    if "guidance" in base and convention != "paper":
-        _check_number("guidance", base["guidance"])
-        base["guidance"] = CONVENTIONS[convention](base["guidance"])
-    later = [DEFAULTS[s] for s in DEFAULT_SIZES[1:]]
+    if "guidance" in base:
+        base["guidance"] = weight(base["guidance"], convention)
+    if base.get("times"):
+        base.setdefault("steps", len(base["times"]))
+    return Request(prompt, seed, count, (replace(DEFAULTS[64], **base), *later_stages(size, aug_level)))
+
+
+def later_stages(
+    size: int, aug_level: float | None = None, *, instead: tuple[StageConfig, ...] = ()
+) -> tuple[StageConfig, ...]:
+    """The super-resolution stages up to ``size``, those of ``instead`` where it has them, at ``aug_level`` if given.
+
+    ``aug_level`` is checked even where there is no stage to take it; UserError for it or for ``size``.
+    """
+    _check_size(size)
+    stages = [{stage.size: stage for stage in instead}.get(s, DEFAULTS[s]) for s in DEFAULT_SIZES[1:]]
     if aug_level is not None:
-        later = [replace(stage, aug_level=aug_level) for stage in later]
-    stages = (replace(DEFAULTS[64], **base), *(stage for stage in later if stage.size <= size))
-    return Request(prompt, seed, count, stages)
+        stages = [replace(stage, aug_level=aug_level) for stage in stages]
+    return tuple(stage for stage in stages if stage.size <= size)
+
+
+def weight(number: Any, convention: str) -> float:
+    """A guidance weight in the paper's form, from one in a convention of CONVENTIONS; UserError if out of range."""
+    _check_number("guidance", number)
+    return CONVENTIONS[convention](number)
 
 
 def with_stage(request: Request, size: int, **changes: Any) -> Request:

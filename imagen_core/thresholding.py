@@ -70,6 +70,18 @@ THRESHOLDS: dict[str, Callable[..., Thresholded]] = {
 }
 
 
+# What others do, by name: the rule and its options.
+PRESETS: dict[str, tuple[str, dict[str, float]]] = {
+    # Saharia et al. 2022, App. A.10.
+    "paper": ("dynamic", {"percentile": 99.5}),
+    # lucidrains' imagen-pytorch, dynamic_thresholding_percentile = 0.95.
+    "imagen-pytorch": ("dynamic", {"percentile": 95.0}),
+    # DeepFloyd IF, scheduler/scheduler_config.json of stage I and II.
+    "if-1": ("dynamic", {"percentile": 95.0, "cap": 1.5}),
+    "if-2": ("dynamic", {"percentile": 95.0, "cap": 1.0}),
+}
+
+
 def _scale(size: Float[Tensor, "b n"], q: float) -> Float[Tensor, " b"]:
     """The q-quantile of each row, at least 1."""
     n = size.shape[1]

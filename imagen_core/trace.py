@@ -2,8 +2,9 @@
 
 ``header`` is JSON (format, request, weights digest, and for each stage its steps' levels); each recorded stage has
 ``<stage>/z`` float32 and ``<stage>/x0_raw``, ``x0_cond``, ``x0_uncond`` float16, all [steps, b, 3, h, w], and
-``<stage>/s`` float32 [steps, b]. A sampler's random state follows from the seed and
-the number of draws. Stages above MAX_SIZE are left out: six steps at 1024 would be 150 MB.
+``<stage>/s`` float32 [steps, b]. ``x0_uncond`` is nan at steps where it was not evaluated, and missing where it never
+was. The noise of a step follows from its seed and number, so there is no random state to keep (samplers.unit_noise).
+Stages above MAX_SIZE are left out: six steps at 1024 would be 150 MB.
 """
 
 from __future__ import annotations
@@ -76,17 +77,18 @@ class Recorder:
 
 
 def _stack(steps: list[StepRecord]) -> StageTrace:
-    columns: dict[str, list[Tensor | None]] = {
+    columns = {
         "z": [step.z for step in steps],
         "x0_raw": [step.out.x0_raw for step in steps],
         "x0_cond": [step.out.x0_cond for step in steps],
-        "x0_uncond": [step.out.x0_uncond for step in steps],
         "s": [step.out.s for step in steps],
     }
-    # At w = 1 there is no unconditional estimate.
-    found = {name: [x for x in column if x is not None] for name, column in columns.items()}
-    whole = {name: torch.stack(column) for name, column in found.items() if len(column) == len(steps)}
-    return StageTrace((*(step.now for step in steps), steps[-1].next), whole)
+    # Where w is 1 there is no unconditional estimate.
+    if any(step.out.x0_uncond is not None for step in steps):
+        found = [(step.out.x0_uncond, step.z) for step in steps]
+        columns["x0_uncond"] = [torch.full_like(z, math.nan) if x is None else x for x, z in found]
+    arrays = {name: torch.stack(column) for name, column in columns.items()}
+    return StageTrace((*(step.now for step in steps), steps[-1].next), arrays)
 
 
 def save(trace: Trace, path: Path) -> None:

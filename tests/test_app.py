@@ -26,7 +26,7 @@ CONTROLS = {
     "count": 1,
     "steps": 3,
     "sampler": "dpmpp_2m",
-    "spacing": "uniform",
+    "spacing": "trailing",
     "guidance_rule": "cfg",
 }
 

@@ -11,11 +11,12 @@ ROOT = Path(__file__).parents[1]
 # Each module may import from the layers above its own, and from its own.
 LAYERS = (
     {"types"},
-    {"schedules", "parameterization", "guidance", "thresholding", "saturation", "layers"},
-    {"augmentation", "samplers", "denoiser", "unet", "text"},
+    {"schedules", "parameterization", "guidance", "w_schedules", "thresholding", "augmentation", "layers"},
+    {"saturation", "samplers", "denoiser", "unet", "classifier", "text"},
     {"settings", "checkpoints"},
     {"cascade", "png"},
     {"trace", "bench", "tabletop"},
+    {"branch"},
     {"training", "evaluation"},
     {"cli"},
     {"__main__"},

@@ -13,7 +13,7 @@ from torch.testing import assert_close
 
 from imagen_core.augmentation import aug_sigma, aug_snr, augment, resize
 from imagen_core.parameterization import PREDICTIONS, to_eps
-from imagen_core.schedules import LOG_SNR_MAX, SCHEDULES, SPACINGS, alpha_sigma, level_at, levels, time_of
+from imagen_core.schedules import LOG_SNR_MAX, SCHEDULES, SPACINGS, alpha_sigma, level_at, levels, levels_at, time_of
 from imagen_core.types import Level, UserError
 
 times = st.floats(0, 1)
@@ -33,8 +33,16 @@ def test_scales_are_variance_preserving(schedule: str, t: float) -> None:
 def test_log_snr_falls_and_is_bounded(schedule: str) -> None:
     log_snr = SCHEDULES[schedule](torch.linspace(0, 1, 1001, dtype=torch.float64))
     assert (log_snr.diff() <= 0).all() and (log_snr[5:].diff() < 0).all()
-    assert_close(log_snr[0].item(), LOG_SNR_MAX)
-    assert log_snr[-1] < -9
+    assert log_snr[0] <= LOG_SNR_MAX + 1e-9 and log_snr[-1] < -9
+
+
+@pytest.mark.parametrize("size", [256, 1024])
+def test_a_shifted_cosine_has_the_cosines_log_snr_when_shrunk_to_64(size: int) -> None:
+    """Averaging n × n pixels divides the noise's variance by n²: alpha² / (sigma² / n²) at 64 is the base's SNR."""
+    t = torch.linspace(0.01, 0.99, 50, dtype=torch.float64)
+    alpha, sigma = alpha_sigma(SCHEDULES[f"cosine_for_{size}"](t))
+    shrunk = torch.log(alpha**2 / (sigma / (size // 64)) ** 2)
+    assert_close(shrunk, SCHEDULES["cosine"](t))
 
 
 def test_cosine_is_the_cosine() -> None:
@@ -65,6 +73,26 @@ def test_levels_go_from_noise_to_clean(schedule: str, spacing: str, steps: int) 
     assert all(a.log_snr < b.log_snr for a, b in itertools.pairwise(path))
 
 
+@pytest.mark.parametrize(("spacing", "peer"), [("trailing", "trailing"), ("uniform", "linspace")])
+def test_spacings_agree_with_diffusers(spacing: str, peer: str) -> None:
+    """Its timestep k, of 0 to 999, is our t = (k + 1) / 1000."""
+    from diffusers import DDIMScheduler
+
+    scheduler = DDIMScheduler(1000, timestep_spacing=peer)
+    scheduler.set_timesteps(20)
+    ours = torch.tensor([level.t for level in levels("cosine", 20, spacing)[:-1]])
+    assert_close(ours, (scheduler.timesteps + 1) / 1000, atol=6e-4, rtol=0)
+
+
+def test_levels_may_be_given_outright() -> None:
+    path = levels_at("cosine", (1.0, 0.5, 0.1))
+    assert [level.t for level in path] == [1.0, 0.5, 0.1, 0.0] and path[-1].sigma == 0
+    assert math.isclose(path[1].log_snr, 0.0, abs_tol=1e-9)
+    for wrong in ((), (0.5, 0.6), (0.5, 0.5), (1.1, 0.5), (0.5, 0.0), (math.nan,)):
+        with pytest.raises(UserError, match="^times: "):
+            levels_at("cosine", wrong)
+
+
 def test_log_snr_spacing_is_uniform_in_log_snr() -> None:
     path = levels("cosine", 9, "log_snr")
     steps = torch.tensor([level.log_snr for level in path[:-1]]).diff()
@@ -81,7 +109,7 @@ def test_level_survives_the_extremes() -> None:
     assert Level(1.0, -2000.0).alpha == 0 and Level(1.0, -2000.0).sigma == 1
 
 
-@pytest.mark.parametrize("wrong", [("sine", 5, "uniform"), ("cosine", 0, "uniform"), ("cosine", 5, "odd")])
+@pytest.mark.parametrize("wrong", [("sine", 5, "trailing"), ("cosine", 0, "trailing"), ("cosine", 5, "odd")])
 def test_levels_refuse_nonsense(wrong: tuple) -> None:
     with pytest.raises(UserError, match=r"^(schedule|steps|spacing): "):
         levels(*wrong)

@@ -9,9 +9,11 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from imagen_core.denoiser import build_denoiser
-from imagen_core.samplers import SAMPLERS, noise_source, sample
+from imagen_core.denoiser import Rules, build_denoiser
+from imagen_core.guidance import GUIDANCE, RENOISE_UNCOND
+from imagen_core.samplers import SAMPLERS, sample, unit_noise
 from imagen_core.schedules import levels
+from imagen_core.thresholding import THRESHOLDS
 from imagen_core.types import Conditioning, Denoised, Level, StageSpec, StepRecord, TextEmbedding
 
 MEAN, SPREAD = 0.3, 0.25
@@ -34,7 +36,9 @@ def exact_flow(z: torch.Tensor, now: Level, next: Level) -> torch.Tensor:
 def run(
     name: str, z: torch.Tensor, path: tuple[Level, ...], seeds: tuple[int, ...] = (0,), past=None
 ) -> list[StepRecord]:
-    noise = noise_source(seeds, "test", tuple(z.shape[1:]))
+    def noise(index: int) -> torch.Tensor:
+        return unit_noise(seeds, f"test/{index}", tuple(z.shape[1:]))
+
     return list(sample(SAMPLERS[name], gaussian, z, path, noise, stage="test", past=past))
 
 
@@ -63,12 +67,12 @@ def test_order_of_convergence(name: str, order: int) -> None:
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_a_picture_does_not_depend_on_its_batch(name: str) -> None:
     path, shape = levels("cosine", 6), (3, 8, 8)
-    together = run(name, noise_source((5, 6), "z", shape)(), path, (5, 6))[-1].out.x0_hat
-    alone = run(name, noise_source((6,), "z", shape)(), path, (6,))[-1].out.x0_hat
+    together = run(name, unit_noise((5, 6), "z", shape), path, (5, 6))[-1].out.x0_hat
+    alone = run(name, unit_noise((6,), "z", shape), path, (6,))[-1].out.x0_hat
     assert_close(together[1:], alone, atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("name", ["ddim", "dpmpp_2m", "heun"])
+@pytest.mark.parametrize("name", SAMPLERS)
 def test_a_run_resumes_where_it_was(name: str) -> None:
     path = levels("cosine", 8)
     z = torch.randn(1, 3, 8, 8)
@@ -121,10 +125,9 @@ def test_dpmpp_2m_agrees_with_diffusers(name: str, algorithm: str) -> None:
     path = tuple(Level(0.5, -2 * math.log(float(s)) if s > 0 else math.inf) for s in peer.sigmas)
     z = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(3))
     ours, theirs = run(name, z, path, (0, 1)), z
-    noise = noise_source((0, 1), "test", (3, 8, 8))
-    for timestep, level in zip(peer.timesteps, path):
-        x0 = gaussian(theirs, level).x0_hat
-        theirs = peer.step(x0, timestep, theirs, variance_noise=noise()).prev_sample
+    for index, (timestep, level) in enumerate(zip(peer.timesteps, path)):
+        x0, noise = gaussian(theirs, level).x0_hat, unit_noise((0, 1), f"test/{index}", (3, 8, 8))
+        theirs = peer.step(x0, timestep, theirs, variance_noise=noise).prev_sample
     assert_close(ours[-1].out.x0_hat, theirs, rtol=1e-4, atol=1e-4)
 
 
@@ -166,13 +169,12 @@ def test_ancestral_agrees_with_ddpm_of_diffusers(gamma: float, variance: str) ->
 
 
 def test_noise_belongs_to_seed_and_stream() -> None:
-    first = noise_source((1, 2), "base64", (3, 4, 4))
-    a, b = first(), first()
-    assert not torch.equal(a, b) and not torch.equal(a[0], a[1])
-    assert torch.equal(noise_source((2,), "base64", (3, 4, 4))()[0], a[1])
-    assert not torch.equal(noise_source((1,), "sr256", (3, 4, 4))()[0], a[0])
+    a = unit_noise((1, 2), "base64", (3, 4, 4))
+    assert torch.equal(a, unit_noise((1, 2), "base64", (3, 4, 4))) and not torch.equal(a[0], a[1])
+    assert torch.equal(unit_noise((2,), "base64", (3, 4, 4))[0], a[1])
+    assert not torch.equal(unit_noise((1,), "sr256", (3, 4, 4))[0], a[0])
     # Fixed for good: the same seed must give the same picture on every machine and in every version.
-    assert_close(noise_source((7,), "base64", (1,))(), torch.tensor([[NOISE_OF_SEED_7]]), atol=1e-5, rtol=0)
+    assert_close(unit_noise((7,), "base64", (1,)), torch.tensor([[NOISE_OF_SEED_7]]), atol=1e-5, rtol=0)
 
 
 NOISE_OF_SEED_7 = 1.1062993
@@ -196,10 +198,8 @@ TEXT = TextEmbedding(torch.ones(2, 3, 4), torch.ones(2, 3, dtype=torch.bool))
 
 
 def denoiser(network: Counting, w: float, threshold: str = "none", guidance: str = "cfg"):
-    return build_denoiser(
-        network, Conditioning(TEXT), SPEC, guidance=guidance, guidance_options={"w": w}, threshold=threshold,
-        threshold_options={},
-    )  # fmt: skip
+    rules = Rules(GUIDANCE[guidance], THRESHOLDS[threshold], guidance in RENOISE_UNCOND)
+    return build_denoiser(network, Conditioning(TEXT), SPEC, rules, lambda level: w)
 
 
 def test_weight_one_skips_the_unconditional_network() -> None:

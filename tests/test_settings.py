@@ -16,7 +16,18 @@ from PIL import Image, PngImagePlugin
 from torch.testing import assert_close
 
 from imagen_core import png, settings
-from imagen_core.settings import CHOICES, DEFAULTS, Request, from_json, hyper_parameters, request, to_json
+from imagen_core.settings import (
+    DEFAULTS,
+    RULES,
+    Request,
+    from_json,
+    hyper_parameters,
+    request,
+    to_json,
+    with_preset,
+    with_rule,
+)
+from imagen_core.thresholding import PRESETS
 from imagen_core.types import UserError
 
 FULL = request("a red ball", size=1024, seed=5, count=2, guidance=7.5, sampler="ancestral", options={"gamma": 0.4})
@@ -83,7 +94,7 @@ def test_cfgpp_takes_a_weight_up_to_1_and_a_sampler_that_renoises() -> None:
 
 def test_an_interval_has_two_ends() -> None:
     with pytest.raises(UserError, match="^low: "):
-        replace(DEFAULTS[64], guidance_rule="interval", options={"low": 3.0, "high": 1.0})
+        replace(DEFAULTS[64], w_schedule="interval", options={"low": 3.0, "high": 1.0})
 
 
 def test_half_a_character_is_no_prompt() -> None:
@@ -105,15 +116,57 @@ def test_the_base_has_no_aug_level() -> None:
 
 
 def test_options_follow_the_chosen_rules() -> None:
-    config = replace(DEFAULTS[64], guidance_rule="interval", options={"low": -2.0})
-    assert config.options_of(CHOICES["guidance_rule"]["interval"]) == {"w": 5.0, "low": -2.0}
-    assert config.options_of(CHOICES["threshold"]["dynamic"]) == {"percentile": 99.5}
-    assert config.options_of(CHOICES["threshold"]["static"]) == {}
+    config = replace(DEFAULTS[64], w_schedule="interval", options={"low": -2.0, "cap": 3.0})
+    assert config.rule("w_schedule").keywords == {"low": -2.0}
+    assert config.rule("threshold").keywords == {"percentile": 99.5, "cap": 3.0}
+    # The weight changes from step to step, so it is not bound.
+    assert config.rule("guidance_rule").keywords == {}
+    static = with_rule(config, threshold="static")
+    assert static.options == {"low": -2.0} and static.rule("threshold").keywords == {}
 
 
-@pytest.mark.parametrize("name", [name for name in CHOICES if name != "spacing"])
+@pytest.mark.parametrize("option", ["cap", "eta", "phi", "rest"])
+def test_an_option_of_a_rule_that_was_not_chosen_is_refused(option: str) -> None:
+    with pytest.raises(UserError, match=f"^{option}: not an option of dpmpp_2m, cfg, constant, static"):
+        replace(DEFAULTS[64], threshold="static", options={option: 1.0})
+
+
+@pytest.mark.parametrize(("preset", "threshold"), PRESETS.items())
+def test_a_preset_sets_the_threshold_and_nothing_else(preset: str, threshold: tuple) -> None:
+    config = replace(DEFAULTS[64], sampler="ddim", options={"eta": 0.5, "cap": 7.0})
+    made = with_preset(config, preset)
+    rule, options = threshold
+    assert made.threshold == rule and made.rule("threshold").keywords == options
+    assert made.sampler == "ddim" and made.options["eta"] == 0.5
+    with pytest.raises(UserError, match="^preset: "):
+        with_preset(config, "theirs")
+
+
+def test_a_cap_of_1_is_pointed_out() -> None:
+    assert with_preset(DEFAULTS[64], "if-2").warnings[0].startswith("cap: ")
+    assert not with_preset(DEFAULTS[64], "if-1").warnings
+
+
+def test_times_given_outright() -> None:
+    config = request("x", times=[1.0, 0.6, 0.2]).stages[0]
+    assert config.times == (1.0, 0.6, 0.2) and config.steps == 3
+    back, warnings = from_json(to_json(Request("x", stages=(config,))))
+    assert back.stages[0] == config and not warnings
+    for wrong in ((1.0, 0.6), (0.2, 0.6, 0.8), ("1", 0.6, 0.2), "1,2", 7, (True, 0.5, 0.2), (math.nan, 0.5, 0.2)):
+        with pytest.raises(UserError, match="^times: "):
+            replace(config, times=wrong)
+
+
+def test_what_cannot_go_together_is_refused() -> None:
+    with pytest.raises(UserError, match="^w_schedule: cfgpp"):
+        replace(DEFAULTS[64], guidance_rule="cfgpp", guidance=0.6, w_schedule="linear")
+    with pytest.raises(UserError, match="^guidance_rule: classifier is for the base"):
+        replace(DEFAULTS[256], guidance_rule="classifier")
+
+
+@pytest.mark.parametrize("name", RULES)
 def test_every_hyper_parameter_has_a_range_and_a_default_inside(name: str) -> None:
-    for rule in CHOICES[name].values():
+    for rule in RULES[name].values():
         for parameter, default in hyper_parameters(rule).items():
             low, high = settings.RANGES["guidance" if parameter == "w" else parameter]
             assert low <= default <= high

@@ -1,4 +1,4 @@
-"""``python -m imagen_core train``: prepare the pictures, train a stage, look at grids, ship the weights."""
+"""``python -m imagen_core train``: prepare the pictures, train a stage or the classifier, look at grids, ship."""
 
 from __future__ import annotations
 
@@ -13,12 +13,20 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 GRID_EVERY = 1000
+CLASSIFIER = "classifier"
+# What the classifier's training takes of a recipe; the rest of it is fixed.
+OF_THE_CLASSIFIER = {"steps", "pictures"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from .loop import STAGES, Recipe
 
-    parser.add_argument("--stage", required=True, choices=sorted(STAGES), help="which of the three models to train")
+    parser.add_argument(
+        "--stage",
+        required=True,
+        choices=[*STAGES, CLASSIFIER],
+        help="which of the three models to train, or the classifier",
+    )
     parser.add_argument("--run", type=Path, required=True, help="the run's own folder: resumed if it has a state")
     parser.add_argument(
         "--data", type=Path, default=Path("runs/data"), help="where pictures are kept (default %(default)s)"
@@ -77,6 +85,8 @@ def run(args: argparse.Namespace) -> dict:
     if args.workers < 1:
         raise UserError(f"--workers: must be at least 1, got {args.workers}")
     given = {f.name: value for f in dataclasses.fields(Recipe) if (value := getattr(args, f.name, None)) is not None}
+    if args.stage == CLASSIFIER:
+        return _run_classifier(args, {name: value for name, value in given.items() if name != "stage"})
     recipe = dataclasses.replace(RECIPES[args.stage], **given)
     size = STAGES[args.stage].size
     start, started = _weights(args.start, size) if args.start else (None, "")
@@ -96,3 +106,25 @@ def run(args: argparse.Namespace) -> dict:
         if args.ship:
             ship(args.ship, unet, recipe, encoder, started)
     return {"stage": args.stage, "run": str(args.run), **dataclasses.asdict(recipe)}
+
+
+def _run_classifier(args: argparse.Namespace, given: dict[str, int]) -> dict:
+    from .classifier import STEPS, accuracy, train
+    from .data import render_shards
+    from .recipes import RECIPES
+    from .ship import ship_classifier
+
+    for name in (*(given.keys() - OF_THE_CLASSIFIER), *(name for name in ("start",) if getattr(args, name))):
+        raise UserError(f"--{name.replace('_', '-')}: the classifier's training takes only --steps and --pictures")
+    if args.ship and not (args.ship / "cascade.json").is_file():
+        raise UserError(f"--ship: {args.ship} holds no cascade.json; a classifier goes to a cascade's folder")
+    pictures, steps = given.get("pictures", RECIPES["base"].pictures), given.get("steps", STEPS)
+    for name, value in (("pictures", pictures), ("steps", steps)):
+        if value < 1:
+            raise UserError(f"--{name}: must be at least 1, got {value}")
+    render_shards(args.data, 64, pictures, args.workers)
+    network = train(args.data, args.run, pictures=pictures, steps=steps)
+    facts = {"steps": steps, "pictures": pictures, "accuracy": accuracy(network)}
+    if args.ship:
+        ship_classifier(args.ship, network, facts)
+    return {"stage": CLASSIFIER, "run": str(args.run), **facts}

@@ -119,6 +119,19 @@ def encode_shards(root: Path, size: int, pictures: int, encoder: TextEncoder) ->
         _save(_path(folder, "lengths", number), lengths.reshape(SHARD, CAPTIONS))
 
 
+class Images:
+    """The first ``pictures`` pictures of a size, without their captions."""
+
+    def __init__(self, root: Path, size: int, pictures: int) -> None:
+        numbers = range(-(-pictures // SHARD))
+        self._shards = [np.load(_path(folder_for(root, size), "images", n), mmap_mode="r") for n in numbers]
+
+    def __getitem__(self, indices: Tensor) -> Float[Tensor, "b 3 h w"]:
+        """Pictures ``indices`` [b], float32 in [-1, 1]."""
+        places = [divmod(int(i), SHARD) for i in indices]
+        return torch.from_numpy(np.stack([self._shards[shard][i] for shard, i in places])).float() / 127.5 - 1
+
+
 class Pictures:
     """The first ``pictures`` pictures of a size; batches are a pure function of the step that asks."""
 
@@ -126,21 +139,20 @@ class Pictures:
         folder = folder_for(root, size)
         numbers = range(-(-pictures // SHARD))
         self.pictures = pictures
-        self._images, self._tokens, self._lengths = (
-            [np.load(_path(folder, kind, n), mmap_mode="r") for n in numbers]
-            for kind in ("images", "tokens", "lengths")
+        self._images = Images(root, size, pictures)
+        self._tokens, self._lengths = (
+            [np.load(_path(folder, kind, n), mmap_mode="r") for n in numbers] for kind in ("tokens", "lengths")
         )
 
     def batch(self, indices: Tensor, captions: Tensor, *, device: str | torch.device = "cpu") -> Batch:
         """Pictures ``indices`` [b] with caption number ``captions`` [b] each."""
         places = [(*divmod(int(i), SHARD), int(c)) for i, c in zip(indices, captions)]
-        images = torch.from_numpy(np.stack([self._images[shard][i] for shard, i, _ in places]))
         lengths = torch.tensor([int(self._lengths[shard][i, c]) for shard, i, c in places])
         longest = int(lengths.max())
         tokens = torch.from_numpy(np.stack([self._tokens[shard][i, c, :longest] for shard, i, c in places]))
         mask = torch.arange(longest) < lengths[:, None]
         text = TextEmbedding(tokens.float().to(device), mask.to(device))
-        return Batch(images.to(device).float() / 127.5 - 1, text)
+        return Batch(self._images[indices].to(device), text)
 
 
 def _path(folder: Path, kind: str, number: int) -> Path:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from ..checkpoints import save_stage, write_cascade
+from ..checkpoints import save_classifier, save_stage, write_cascade
+from ..classifier import Classifier
 from ..tabletop.vocabulary import WORLD_VERSION
-from ..text import TextEncoder
+from ..text import TEXT_ENCODERS, TextEncoder
 from ..unet import UNet
 from .loop import STAGES, Recipe
 
@@ -26,3 +28,9 @@ def ship(folder: Path, unet: UNet, recipe: Recipe, encoder: TextEncoder, started
     }
     save_stage(folder, spec, unet.config, dict(unet.state_dict()), training)
     write_cascade(folder, folder.name, encoder, world_version=WORLD_VERSION)
+
+
+def ship_classifier(folder: Path, network: Classifier, facts: dict[str, Any]) -> None:
+    """Write a classifier into the cascade in ``folder`` and bring its cascade.json up to date."""
+    save_classifier(folder, network.config, dict(network.state_dict()), {"world_version": WORLD_VERSION, **facts})
+    write_cascade(folder, folder.name, TEXT_ENCODERS["minilm"](), world_version=WORLD_VERSION)

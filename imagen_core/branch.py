@@ -1,0 +1,122 @@
+"""Going back to a step of a recorded run: other rules on its estimates, or another end from there.
+
+:func:`reapply` asks no network: guidance and threshold only combine the two estimates that the step had.
+:func:`branch` continues from the step's z. With the settings it was recorded with, a run ends in the same picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+
+from .cascade import Event, check, denoiser_of, generate, path_of, rules_of, run_stage, steering, weights_of
+from .checkpoints import Cascade
+from .settings import Request, StageConfig
+from .trace import StageTrace, Trace
+from .types import Conditioning, Denoised, Image, Level, StepRecord, UserError
+
+
+def reapply(recorded: StageTrace, step: int, config: StageConfig) -> Denoised:
+    """What ``config``'s guidance and threshold make of the estimates of ``step``, the first being 0.
+
+    The estimates are the trace's, of half precision. Guidance with a memory sees the steps before, as it would have.
+
+    Raises:
+        UserError: no such step, or the weight asks for an unconditional estimate that was not made.
+    """
+    _check_step(recorded, step)
+    rules, weights = rules_of(config), weights_of(config, recorded.levels)
+    w = weights[recorded.levels[step]]
+    cond, uncond = _estimates(recorded, step)
+    if not rules.needs_uncond(w):
+        uncond = None
+    elif uncond is None:
+        raise UserError(f"step: {step} was recorded at w = 1, without the estimate that guidance needs")
+    return rules.apply(cond, uncond, w, _memory(recorded, step, config, weights))[0]
+
+
+def branch(run: Trace, step: int, request: Request, cascade: Cascade) -> Iterator[Event]:
+    """Continue the base stage of ``run`` from ``step`` as ``request`` says, and go on to its later stages.
+
+    What lies before the step stays as it was; everything but the seeds and the levels may change. Yields what
+    cascade.generate would from there on.
+
+    Raises:
+        UserError: other weights made the run, there is no such step, or the request moves its levels or seeds.
+    """
+    check(request, cascade)
+    if run.weights != cascade.digest:
+        raise UserError(f"--from: was recorded with other weights than {cascade.name} has now")
+    stage, before, after = cascade.stages[0], run.request.stages[0], request.stages[0]
+    if stage.spec.name not in run.stages:
+        raise UserError(f"--from: has no steps of {stage.spec.name}")
+    recorded = run.stages[stage.spec.name]
+    _check_step(recorded, step)
+    path = path_of(stage.spec, after)
+    if path[: len(recorded.levels)] != recorded.levels or path != path_of(stage.spec, before):
+        raise UserError("steps: a branch keeps the levels of its run; steps, spacing, schedule and times cannot change")
+    if request.seeds != run.request.seeds:
+        raise UserError("seed: a branch keeps the seeds of its run")
+    return _branch(run, recorded, step, request, cascade)
+
+
+@torch.no_grad()
+def _branch(run: Trace, recorded: StageTrace, step: int, request: Request, cascade: Cascade) -> Iterator[Event]:
+    stage, config = cascade.stages[0], request.stages[0]
+    past = _past(run, recorded, step, cascade) if step else None
+    weights = weights_of(config, path_of(stage.spec, config))
+    result = yield from run_stage(
+        stage,
+        config,
+        cascade.encode([request.prompt] * request.count),
+        request.seeds,
+        None,
+        steer=steering(request, config, cascade),
+        past=past,
+        z=recorded.arrays["z"][step],
+        memory=_memory(recorded, step, config, weights),
+    )
+    if len(request.stages) > 1:
+        yield from generate(request, cascade, image=result.image)
+
+
+def _past(run: Trace, recorded: StageTrace, step: int, cascade: Cascade) -> StepRecord:
+    """The record before ``step`` in full precision, which multistep samplers look back to: evaluated once more."""
+    stage, config = cascade.stages[0], run.request.stages[0]
+    text = cascade.encode([run.request.prompt] * run.request.count)
+    weights = weights_of(config, path_of(stage.spec, config))
+    denoise = denoiser_of(
+        stage,
+        config,
+        Conditioning(text),
+        steer=steering(run.request, config, cascade),
+        memory=_memory(recorded, step - 1, config, weights),
+    )
+    z, now, next = recorded.arrays["z"][step - 1], *recorded.levels[step - 1 : step + 1]
+    return StepRecord(stage.spec.name, step - 1, now, next, z, denoise(z, now))
+
+
+def _memory(recorded: StageTrace, step: int, config: StageConfig, weights: Mapping[Level, float]) -> Any:
+    """What guidance would remember at ``step``, had it been ``config``'s from the start."""
+    guide, memory = rules_of(config).guide, None
+    for before in range(step):
+        cond, uncond = _estimates(recorded, before)
+        if uncond is not None:
+            _, memory = guide(cond, uncond, w=weights[recorded.levels[before]], memory=memory)
+    return memory
+
+
+def _estimates(recorded: StageTrace, step: int) -> tuple[Image, Image | None]:
+    cond = recorded.arrays["x0_cond"][step].float()
+    if "x0_uncond" not in recorded.arrays:
+        return cond, None
+    uncond = recorded.arrays["x0_uncond"][step].float()
+    return cond, None if bool(uncond.isnan().any()) else uncond
+
+
+def _check_step(recorded: StageTrace, step: int) -> None:
+    steps = len(recorded.levels) - 1
+    if not 0 <= step < steps:
+        raise UserError(f"step: must be between 0 and {steps - 1}, got {step}")

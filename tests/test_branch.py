@@ -1,0 +1,118 @@
+"""Going back to a stored step: other rules on its estimates, another end from there, the same end with the same."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from imagen_core import trace
+from imagen_core.branch import branch, reapply
+from imagen_core.cascade import StageResult, generate
+from imagen_core.checkpoints import Cascade
+from imagen_core.samplers import SAMPLERS
+from imagen_core.settings import Request, request, with_rule
+from imagen_core.trace import Trace
+from imagen_core.types import StepRecord, UserError
+
+
+def recorded(run: Request, cascade: Cascade, folder: Path) -> tuple[Trace, list[StepRecord], StageResult]:
+    """A run through a file, as a user would have it, beside what it really was."""
+    recorder = trace.Recorder(run, cascade.digest)
+    events = list(recorder.watch(generate(run, cascade)))
+    trace.save(recorder.trace(), folder / "run.npz")
+    records = [e for e in events if isinstance(e, StepRecord) and e.stage == "base64"]
+    return trace.load(folder / "run.npz"), records, next(e for e in events if isinstance(e, StageResult))
+
+
+def base(run: Request, **changes) -> Request:
+    return replace(run, stages=(with_rule(run.stages[0], **changes), *run.stages[1:]))
+
+
+@pytest.mark.parametrize("step", [0, 3, 5])
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_the_same_settings_end_in_the_same_picture(sampler: str, step: int, tiny: Cascade, tmp_path: Path) -> None:
+    run = request("a red ball", seed=3, count=2, steps=6, guidance=3.0, sampler=sampler)
+    stored, records, result = recorded(run, tiny, tmp_path)
+    again = list(branch(stored, step, run, tiny))
+    assert [event.index for event in again[:-1]] == list(range(step, 6))
+    assert torch.equal(again[0].z, records[step].z)
+    assert torch.equal(again[-1].image, result.image)
+
+
+def test_guidance_with_a_memory_remembers(tiny: Cascade, tmp_path: Path) -> None:
+    """APG's memory comes from half-precision estimates, so the end agrees to that precision."""
+    run = request("a red ball", steps=6, guidance=4.0, guidance_rule="apg", threshold="static")
+    stored, _, result = recorded(run, tiny, tmp_path)
+    *_, end = branch(stored, 3, run, tiny)
+    assert_close(end.image, result.image, atol=1e-2, rtol=0)
+
+
+def test_a_branch_takes_other_settings_another_prompt_and_goes_on_to_256(tiny: Cascade, tmp_path: Path) -> None:
+    run = request("a red ball", steps=4, guidance=3.0)
+    stored, records, result = recorded(run, tiny, tmp_path)
+    changed = replace(base(run, threshold="none", guidance=9.0), prompt="a blue cube on sand")
+    larger = replace(changed, stages=(changed.stages[0], *request("x", size=256).stages[1:]))
+    events = list(branch(stored, 2, larger, tiny))
+    results = [event for event in events if isinstance(event, StageResult)]
+    assert [r.size for r in results] == [64, 256]
+    assert torch.equal(events[0].z, records[2].z) and not torch.equal(results[0].image, result.image)
+
+
+def test_branches_that_make_no_sense_are_refused(tiny: Cascade, tmp_path: Path) -> None:
+    run = request("a red ball", steps=4)
+    stored, _, _ = recorded(run, tiny, tmp_path)
+    for wrong, field in (
+        (lambda: branch(stored, 4, run, tiny), "step: must be between 0 and 3, got 4"),
+        (lambda: branch(stored, -1, run, tiny), "step: must be between 0 and 3, got -1"),
+        (lambda: branch(stored, 1, request("a red ball", steps=5), tiny), "steps: "),
+        (lambda: branch(stored, 1, base(run, spacing="quadratic"), tiny), "steps: "),
+        (lambda: branch(stored, 1, replace(run, seed=1), tiny), "seed: "),
+        (lambda: branch(replace(stored, weights="0" * 64), 1, run, tiny), "--from: .*other weights"),
+        (lambda: branch(replace(stored, stages={}), 1, run, tiny), "--from: has no steps of base64"),
+        (lambda: branch(stored, 1, base(run, guidance_rule="classifier"), tiny), "guidance_rule: .*no classifier"),
+    ):
+        with pytest.raises(UserError, match=f"^{field}"):
+            wrong()
+
+
+def test_rules_on_a_stored_step_are_what_they_would_have_been(tiny: Cascade, tmp_path: Path) -> None:
+    """From one step's estimates, to half precision, without a network: the recorded rule and any other."""
+    run = request("a red ball", steps=4, guidance=6.0)
+    stored, records, _ = recorded(run, tiny, tmp_path)
+    for threshold in ("none", "static", "dynamic"):
+        for w in (1.0, 6.0, 12.0):
+            config = base(run, threshold=threshold, guidance=w).stages[0]
+            # The first step's z depends on no rule, so a whole run with other rules has the same first step.
+            first = next(iter(generate(replace(run, stages=(config,)), tiny)))
+            ours = reapply(stored.stages["base64"], 0, config)
+            # Half precision rounds by up to 2^-12 of the value; guidance multiplies that by at most w + |w - 1|.
+            error = 2**-12 * (w + abs(w - 1)) * float(first.out.x0_cond.abs().max()) + 1e-6
+            assert_close(ours.x0_raw, first.out.x0_raw, atol=2 * error, rtol=0)
+            assert_close(ours.s, first.out.s, atol=2 * error, rtol=0)
+            assert_close(ours.x0_hat, first.out.x0_hat, atol=4 * error, rtol=0)
+    later = reapply(stored.stages["base64"], 2, run.stages[0])
+    assert_close(later.x0_hat, records[2].out.x0_hat, atol=0.02, rtol=0)
+
+
+def test_a_step_recorded_without_guidance_cannot_be_guided(tiny: Cascade, tmp_path: Path) -> None:
+    run = request("a red ball", steps=3, guidance=1.0)
+    stored, _, _ = recorded(run, tiny, tmp_path)
+    plain = reapply(stored.stages["base64"], 1, base(run, threshold="static").stages[0])
+    assert plain.x0_uncond is None
+    with pytest.raises(UserError, match="^step: 1 was recorded at w = 1"):
+        reapply(stored.stages["base64"], 1, base(run, guidance=2.0).stages[0])
+
+
+def test_steps_outside_an_interval_are_kept_apart(tiny: Cascade, tmp_path: Path) -> None:
+    run = request("a red ball", steps=6, guidance=5.0, w_schedule="interval", options={"low": -1.0, "high": 2.0})
+    stored, records, result = recorded(run, tiny, tmp_path)
+    unguided = [record.out.x0_uncond is None for record in records]
+    assert any(unguided) and not all(unguided)
+    nan = stored.stages["base64"].arrays["x0_uncond"].isnan().flatten(1)
+    assert nan.all(1).tolist() == unguided and nan.any(1).tolist() == unguided
+    *_, end = branch(stored, 3, run, tiny)
+    assert torch.equal(end.image, result.image)
