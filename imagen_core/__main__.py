@@ -183,6 +183,12 @@ def _train(args: Any) -> dict[str, Any]:
     return training.run(args)
 
 
+def _evaluate(args: Any) -> dict[str, Any]:
+    from .evaluation import cli as evaluation
+
+    return evaluation.run(args)
+
+
 def _render(args: Any) -> dict[str, Any]:
     from .tabletop import cli as tabletop
 
@@ -190,6 +196,7 @@ def _render(args: Any) -> dict[str, Any]:
 
 
 def _parser() -> cli.Parser:
+    from .evaluation.cli import add_arguments as add_evaluate_arguments
     from .tabletop.cli import add_arguments as add_render_arguments
     from .training.cli import add_arguments as add_train_arguments
 
@@ -225,6 +232,9 @@ def _parser() -> cli.Parser:
     branch.add_argument("--out", type=Path, required=True, help="PNG to write; of several, x-1.png, x-2.png, …")
     add_train_arguments(verb("train", _train, "train or resume one of the three models"))
     add_render_arguments(verb("render", _render, "render captioned scenes to a folder"))
+    add_evaluate_arguments(
+        verb("evaluate", _evaluate, "measure a model: what is right, how real, how sharp, how burnt")
+    )
     cli.add_model_argument(verb("info", _info, "what a model is made of"))
     bench = verb("bench", _bench, "what a run costs on this machine")
     cli.add_run_arguments(bench)

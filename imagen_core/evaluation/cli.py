@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "what",
         choices=WHAT,
-        help="tabletopbench: is in the picture what was asked for; sr: the super-resolution stages against true renders; "
+        help="tabletopbench: is in the picture what was asked for; sr: super-resolution against true renders; "
         "figures: the paper's figures on this model; detector: the judge itself on fresh renders",
     )
     parser.add_argument("--model", default="tabletop", help="tabletop or a cascade's folder (default %(default)s)")
@@ -47,9 +47,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("docs/results"), help="figures: folder of CSV and PNG (default %(default)s)"
     )
-    parser.add_argument("--train", type=Path, metavar="RUN", help="detector: train or resume it in this folder, then ship it")
     parser.add_argument(
-        "--data", type=Path, default=Path("runs/data"), help="detector: where training pictures are kept (default %(default)s)"
+        "--train", type=Path, metavar="RUN", help="detector: train or resume it in this folder, then ship it"
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=Path("runs/data"),
+        help="detector: where training pictures are kept (default %(default)s)",
     )
 
 
@@ -72,3 +77,38 @@ def _bench(args: argparse.Namespace) -> dict[str, Any]:
     config = replace(DEFAULTS[64], **changes)
     asked, each = (prompts()[::QUICK_STRIDE], 1) if args.quick else (prompts(), args.each)
     return {**score(load_cascade(args.model), config, asked, each, args.seed, args.cache), "indicative": args.quick}
+
+
+def _sr(args: argparse.Namespace) -> dict[str, Any]:
+    from ..checkpoints import load_cascade
+    from .super_resolution import QUICK_SCENES, SCENES, evaluate
+
+    found = evaluate(load_cascade(args.model), args.cache, QUICK_SCENES if args.quick else SCENES)
+    return {**found, "indicative": args.quick}
+
+
+def _figures(args: argparse.Namespace) -> dict[str, Any]:
+    from ..checkpoints import load_cascade
+    from .figures import FULL, QUICK, draw_figures
+
+    _check_folder(args.out)
+    cascade = load_cascade(args.model)
+    note = f"weights {cascade.digest[:12]}" + (", few samples: indicative only" if args.quick else "")
+    found = draw_figures(cascade, QUICK if args.quick else FULL, args.cache, args.out, note)
+    return {**found, "indicative": args.quick}
+
+
+def _detector(args: argparse.Namespace) -> dict[str, Any]:
+    from .detector import load_detector
+    from .detector_training import FRESH, QUICK_FRESH, accuracy, train_and_ship
+
+    if args.train:
+        train_and_ship(args.data, args.train)
+    detector, digest = load_detector()
+    found = accuracy(detector, QUICK_FRESH if args.quick else FRESH)
+    return {**found, "detector": digest, "indicative": args.quick}
+
+
+def _check_folder(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out: {out} must be a folder")

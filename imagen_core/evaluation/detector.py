@@ -44,7 +44,7 @@ APART = 4.5
 
 @dataclass(frozen=True)
 class Found:
-    """One thing in a picture: x and y of its centre in [-1, 1] (right, down), z away from the camera, the heat there."""
+    """One thing in a picture: x, y of its centre in [-1, 1] (right, down), z away from the camera, the heat there."""
 
     shape: str
     colour: str

@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -21,12 +23,32 @@ from tqdm import tqdm
 
 from ..png import to_bytes
 from ..tabletop.render import camera, render
-from ..tabletop.scenes import HALF_FIELD, Scene, Thing, sample_scene
+from ..tabletop.scenes import HALF_FIELD, Scene, Thing, relation, sample_scene
+from ..training.data import FRESH_SEEDS, Images, render_shards
 from ..training.loop import averaged
-from .detector import ATTRIBUTES, SIZE, STRIDE, WHOLE, Detector, Raw, centre_of_cells
+from .detector import (
+    ATTRIBUTES,
+    FOLDER,
+    SIZE,
+    STRIDE,
+    WHOLE,
+    Detector,
+    Raw,
+    Reading,
+    centre_of_cells,
+    load_detector,
+    look,
+    save_detector,
+)
+from .intervals import share
+from .tabletopbench import Named, match, stands
 
 MOST = 3
+# Of the Gaussian around a centre, in cells.
 SPREAD = 1.0
+HELD_OUT_SHARD = 500
+# Fresh scenes that accuracy is counted over, a quarter as many more with an unseen pair.
+FRESH, QUICK_FRESH = 2000, 200
 
 
 def on_screen(scene: Scene, thing: Thing) -> tuple[float, float]:
@@ -84,11 +106,15 @@ def loss_of(raw: Raw, labels: Labels) -> Tensor:
     total = torch.where(inside, miss, false).sum() / things
     # Attributes: from the centre's cell and, weakly, its neighbours.
     share = torch.where(inside, 1.0, 0.3 * weight) / things
-    offset = (cells[..., 1:3] - towards[rows, torch.arange(towards.shape[1], device=cells.device), which] / STRIDE).abs().sum(-1)
+    offset = (
+        (cells[..., 1:3] - towards[rows, torch.arange(towards.shape[1], device=cells.device), which] / STRIDE)
+        .abs()
+        .sum(-1)
+    )
     total = total + 0.5 * (share * offset.clamp_max(10)).sum()
     total = total + 0.3 * (share * (cells[..., 3] - labels.depth[rows, which]).abs()).sum()
     first = 4
-    for number, (name, words) in enumerate(ATTRIBUTES.items()):
+    for number, words in enumerate(ATTRIBUTES.values()):
         logits = cells[..., first : first + len(words)]
         first += len(words)
         wrong = F.cross_entropy(logits.transpose(1, 2), labels.attributes[rows, which][..., number], reduction="none")
@@ -137,13 +163,16 @@ class Recipe:
         return self.lr * min(1.0, (step + 1) / self.warmup) * 0.5 * (1 + math.cos(math.pi * step / self.steps))
 
 
-def render_held_out(folder: Path, count: int, shard: int = 500) -> None:
+def _held_out_files(folder: Path, count: int) -> list[Path]:
+    return [folder / f"held-out-{number:04d}.npy" for number in range(-(-count // HELD_OUT_SHARD))]
+
+
+def render_held_out(folder: Path, count: int) -> None:
     """Scenes with the pairs that diffusion never sees: the detector must know them, or it could not judge."""
     folder.mkdir(parents=True, exist_ok=True)
-    for number in tqdm(range(count // shard), desc="rendering unseen pairs", unit="shard"):
-        file = folder / f"held-out-{number:04d}.npy"
+    for number, file in enumerate(tqdm(_held_out_files(folder, count), desc="rendering unseen pairs", unit="shard")):
         if not file.exists():
-            seeds = range(number * shard, (number + 1) * shard)
+            seeds = range(number * HELD_OUT_SHARD, (number + 1) * HELD_OUT_SHARD)
             images = [to_bytes(render(sample_scene(seed, held_out=True), SIZE)) for seed in seeds]
             aside = file.with_suffix(".tmp.npy")
             np.save(aside, np.stack(images))
@@ -151,24 +180,29 @@ def render_held_out(folder: Path, count: int, shard: int = 500) -> None:
 
 
 class Renders:
-    """All pictures and labels of a recipe that lie on disk now."""
+    """The recipe's pictures with their labels: the diffusion model's own, then those with an unseen pair."""
 
-    def __init__(self, data: Path, run: Path) -> None:
-        usual, unseen = sorted(data.glob("images-*.npy")), sorted(run.glob("held-out-????.npy"))
-        self._shards = [np.load(file, mmap_mode="r") for file in (*usual, *unseen)]
-        self._starts = np.cumsum([0, *map(len, self._shards)])
-        many = [sum(map(len, self._shards[: len(usual)])), sum(map(len, self._shards[len(usual) :]))]
-        scenes = [sample_scene(seed) for seed in range(many[0])]
-        scenes += [sample_scene(seed, held_out=True) for seed in range(many[1])]
+    def __init__(self, recipe: Recipe, data: Path, run: Path) -> None:
+        self._usual = Images(data, SIZE, recipe.pictures)
+        self._unseen = [np.load(file, mmap_mode="r") for file in _held_out_files(run, recipe.held_out)]
+        self._first = recipe.pictures
+        scenes = [sample_scene(seed) for seed in range(recipe.pictures)]
+        scenes += [sample_scene(seed, held_out=True) for seed in range(recipe.held_out)]
         self.labels = labels_of(scenes)
 
     def __len__(self) -> int:
-        return int(self._starts[-1])
+        return len(self.labels.depth)
 
     def batch(self, indices: Tensor) -> tuple[Tensor, Labels]:
-        shards = np.searchsorted(self._starts, indices.numpy(), side="right") - 1
-        images = np.stack([self._shards[s][int(i) - self._starts[s]] for s, i in zip(shards, indices)])
-        return torch.from_numpy(images).float() / 127.5 - 1, self.labels[indices]
+        images = torch.empty(len(indices), 3, SIZE, SIZE)
+        usual = indices < self._first
+        if usual.any():
+            images[usual] = self._usual[indices[usual]]
+        places = [divmod(int(i) - self._first, HELD_OUT_SHARD) for i in indices[~usual]]
+        if places:
+            unseen = np.stack([self._unseen[shard][i] for shard, i in places])
+            images[~usual] = torch.from_numpy(unseen).float() / 127.5 - 1
+        return images, self.labels[indices]
 
 
 def train(recipe: Recipe, data: Path, run: Path, *, save_every: int = 200) -> Detector:
@@ -184,13 +218,17 @@ def train(recipe: Recipe, data: Path, run: Path, *, save_every: int = 200) -> De
         ema.load_state_dict(state["ema"])
         optimizer.load_state_dict(state["optimizer"])
         first = state["step"]
-    renders = Renders(data, run)
-    bar = tqdm(range(first, recipe.steps), initial=first, total=recipe.steps, desc="detector", unit="step", mininterval=5.0)
+    renders = Renders(recipe, data, run)
+    bar = tqdm(
+        range(first, recipe.steps), initial=first, total=recipe.steps, desc="detector", unit="step", mininterval=5.0
+    )
     for step in bar:
         random = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
         for group in optimizer.param_groups:
             group["lr"] = recipe.rate(step)
-        images, labels = augmented(*renders.batch(torch.randint(len(renders), (recipe.batch,), generator=random)), random)
+        images, labels = augmented(
+            *renders.batch(torch.randint(len(renders), (recipe.batch,), generator=random)), random
+        )
         with torch.autocast("cpu", torch.bfloat16):
             raw = model(images)
         loss = loss_of(raw, labels)
@@ -206,4 +244,58 @@ def train(recipe: Recipe, data: Path, run: Path, *, save_every: int = 200) -> De
             state = {"step": step + 1, "model": model.state_dict(), "ema": ema.state_dict()}
             torch.save({**state, "optimizer": optimizer.state_dict()}, run / "state.tmp")
             (run / "state.tmp").replace(run / "state.pt")
-    return ema.module
+    return cast(Detector, ema.module)
+
+
+def train_and_ship(data: Path, run: Path) -> None:
+    """Render what is missing, train or resume ``run``, and put the detector among the assets with its accuracy."""
+    recipe = Recipe()
+    render_shards(data, SIZE, recipe.pictures, 1)
+    render_held_out(run, recipe.held_out)
+    save_detector(FOLDER, train(recipe, data, run), {"training": asdict(recipe)})
+    load_detector.cache_clear()
+
+
+def accuracy(detector: Detector, count: int) -> dict[str, float | list[float]]:
+    """What the detector gets right of fresh scenes, and of a quarter as many with an unseen pair.
+
+    ``objects``: the things read are exactly those of the scene, by shape and colour; ``sizes``, ``materials``: with
+    these as well; ``relations``: of two things that a caption could relate, the relation is read from the picture.
+    """
+    found: dict[str, float | list[float]] = {}
+    for suffix, held_out, scenes in (("", False, count), ("_unseen_pairs", True, count // 4)):
+        made = [sample_scene(FRESH_SEEDS + i, held_out=held_out) for i in range(scenes)]
+        images = [render(scene, SIZE) for scene in tqdm(made, desc="fresh renders", unit="scene", disable=None)]
+        readings, _ = look(detector, torch.stack(images))
+        for name, right in _right(made, readings).items():
+            counted = share(right, [str(i) for i in range(len(right))])
+            found[name + suffix] = round(counted.value, 4)
+            found[f"{name}{suffix}_interval"] = [round(counted.low, 4), round(counted.high, 4)]
+    return {**found, "samples": count + count // 4}
+
+
+def _right(scenes: Sequence[Scene], readings: Sequence[Reading]) -> dict[str, list[bool]]:
+    pairs = list(zip(scenes, readings))
+
+    def same(*names: str) -> list[bool]:
+        def kinds(things: Sequence[Any]) -> Counter:
+            return Counter(tuple(getattr(thing, name) for name in names) for thing in things)
+
+        return [kinds(scene.things) == kinds(reading.things) for scene, reading in pairs]
+
+    related = []
+    for scene, reading in pairs:
+        if len(scene.things) == 2 and (truth := relation(*scene.things)):
+            named = [Named(t.shape, t.colour, size=t.size, material=t.material) for t in scene.things]
+            a, b = match(named, reading.things)
+            if named[0] != named[1]:
+                related.append(a is not None and b is not None and stands(a, b)[truth])
+    return {
+        "objects": same("shape", "colour"),
+        "count": [len(scene.things) == len(reading.things) for scene, reading in pairs],
+        "sizes": same("shape", "colour", "size"),
+        "materials": same("shape", "colour", "material"),
+        "floor": [scene.floor == reading.floor for scene, reading in pairs],
+        "light": [scene.light == reading.light for scene, reading in pairs],
+        "relations": related,
+    }

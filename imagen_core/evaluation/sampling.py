@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from ..cascade import StageResult, run_stage
 from ..checkpoints import Cascade
@@ -55,11 +56,7 @@ def draw(
 
 def draw_all(cascade: Cascade, config: StageConfig, orders: Sequence[Order], low_res: Image | None = None) -> Tensor:
     """All pictures of :func:`draw` at once, with a bar on standard error where somebody looks."""
-    import sys
-
-    from tqdm import tqdm
-
-    with tqdm(total=len(orders), unit="picture", desc=config.name, disable=not sys.stderr.isatty()) as bar:
+    with tqdm(total=len(orders), unit="picture", desc=config.name, disable=None) as bar:
         parts = []
         for part in draw(cascade, config, orders, low_res):
             parts.append(part)

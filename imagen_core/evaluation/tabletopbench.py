@@ -145,7 +145,9 @@ def match(named: Sequence[Named], found: Sequence[Found]) -> tuple[Found | None,
     most = (-1.0, -1.0, -1.0)
     for order in permutations(range(len(padded)), len(named)):
         chosen = [padded[i] for i in order]
-        kept = tuple(f if f is not None and (f.shape, f.colour) == (n.shape, n.colour) else None for n, f in zip(named, chosen))
+        kept = tuple(
+            f if f is not None and (f.shape, f.colour) == (n.shape, n.colour) else None for n, f in zip(named, chosen)
+        )
         there = [(n, f) for n, f in zip(named, kept) if f is not None]
         details = sum((n.size == f.size) + (n.material == f.material) for n, f in there)
         score = (float(len(there)), float(details), sum(f.heat for _, f in there))
@@ -189,7 +191,5 @@ def scores_of(prompt: Prompt, verdict: Verdict) -> dict[str, bool]:
     elif prompt.category in ("rare_words", "misspellings"):
         scores[prompt.category] = bool(verdict["objects"]) and also
     elif prompt.category == "descriptions":
-        scores["descriptions"] = all(
-            verdict[name] is not False for name in ("objects", "floor", "light", "relation")
-        )
+        scores["descriptions"] = all(verdict[name] is not False for name in ("objects", "floor", "light", "relation"))
     return scores

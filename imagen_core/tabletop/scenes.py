@@ -114,7 +114,7 @@ def _kind(rng: np.random.Generator) -> tuple[str, str, str, str]:
 
 
 def place(kinds: list[tuple[str, str, str, str]], rng: np.random.Generator) -> tuple[Thing, ...] | None:
-    """Put things (shape, colour, size, material) down: each in the frame, none hiding another; None if they do not fit."""
+    """Put things (shape, colour, size, material) in the frame, none hiding another; None if they do not fit."""
     for _ in range(60):
         things: list[Thing] = []
         for shape, colour, size, material in kinds:
