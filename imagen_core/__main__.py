@@ -126,10 +126,7 @@ def _reapply(args: Any) -> dict[str, Any]:
     request = cli.changed_by(args, run.request)
     cells = cli.cells_of(args, request)
     cli.check_output(args.out, ".png")
-    name = request.stages[0].name
-    if name not in run.stages:
-        raise UserError(f"--from: has no steps of {name}")
-    found = [reapply(run.stages[name], args.step, cell.request.stages[0]) for cell in cells]
+    found = [reapply(run, args.step, cell.request.stages[0]) for cell in cells]
     s = [round(float(out.s[0]), 4) for out in found]
     outside = [round(float((out.x0_raw[0].abs() > 1).float().mean()), 4) for out in found]
     return _grid(args.out, request, cells, [out.x0_hat[0] for out in found], s=s, outside=outside)

@@ -17,16 +17,19 @@ from .settings import Request, StageConfig
 from .trace import StageTrace, Trace
 from .types import Conditioning, Denoised, Image, Level, StepRecord, UserError
 
+# Settings that place a run's levels, which are there already.
+OF_THE_LEVELS = ("steps", "spacing", "schedule", "times")
 
-def reapply(recorded: StageTrace, step: int, config: StageConfig) -> Denoised:
-    """What ``config``'s guidance and threshold make of the estimates of ``step``, the first being 0.
+
+def reapply(run: Trace, step: int, config: StageConfig) -> Denoised:
+    """What ``config``'s guidance and threshold make of the estimates of ``step``, the first being 0, of its stage.
 
     The estimates are the trace's, of half precision. Guidance with a memory sees the steps before, as it would have.
 
     Raises:
-        UserError: no such step, or the weight asks for an unconditional estimate that was not made.
+        UserError: no such step, other levels, or a weight that asks for an unconditional estimate that was not made.
     """
-    _check_step(recorded, step)
+    recorded = _recorded(run, step, config)
     rules, weights = rules_of(config), weights_of(config, recorded.levels)
     w = weights[recorded.levels[step]]
     cond, uncond = _estimates(recorded, step)
@@ -44,19 +47,14 @@ def branch(run: Trace, step: int, request: Request, cascade: Cascade) -> Iterato
     cascade.generate would from there on.
 
     Raises:
-        UserError: other weights made the run, there is no such step, or the request moves its levels or seeds.
+        UserError: other weights made the run, there is no such step, or the request has other levels or seeds.
     """
     check(request, cascade)
     if run.weights != cascade.digest:
         raise UserError(f"--from: was recorded with other weights than {cascade.name} has now")
-    stage, before, after = cascade.stages[0], run.request.stages[0], request.stages[0]
-    if stage.spec.name not in run.stages:
-        raise UserError(f"--from: has no steps of {stage.spec.name}")
-    recorded = run.stages[stage.spec.name]
-    _check_step(recorded, step)
-    path = path_of(stage.spec, after)
-    if path[: len(recorded.levels)] != recorded.levels or path != path_of(stage.spec, before):
-        raise UserError("steps: a branch keeps the levels of its run; steps, spacing, schedule and times cannot change")
+    recorded = _recorded(run, step, request.stages[0])
+    if path_of(cascade.stages[0].spec, request.stages[0])[: len(recorded.levels)] != recorded.levels:
+        raise UserError("trace: its levels are not those of its settings")
     if request.seeds != run.request.seeds:
         raise UserError("seed: a branch keeps the seeds of its run")
     return _branch(run, recorded, step, request, cascade)
@@ -116,7 +114,21 @@ def _estimates(recorded: StageTrace, step: int) -> tuple[Image, Image | None]:
     return cond, None if bool(uncond.isnan().any()) else uncond
 
 
-def _check_step(recorded: StageTrace, step: int) -> None:
+def _recorded(run: Trace, step: int, config: StageConfig) -> StageTrace:
+    """The stage of a run that ``config`` is for, once it is known to have that step and those levels."""
+    before = {stage.name: stage for stage in run.request.stages}.get(config.name)
+    if before is None or config.name not in run.stages:
+        raise UserError(f"--from: has no steps of {config.name}")
+    for name in OF_THE_LEVELS:
+        if getattr(config, name) != getattr(before, name):
+            raise UserError(
+                f"{name}: must stay {getattr(before, name)}, the levels of a recorded run are there already"
+            )
+    recorded = run.stages[config.name]
+    # A file may hold anything.
+    if recorded.arrays["z"].shape[1:] != (run.request.count, 3, config.size, config.size):
+        raise UserError("trace: its pictures are not those of its settings")
     steps = len(recorded.levels) - 1
     if not 0 <= step < steps:
         raise UserError(f"step: must be between 0 and {steps - 1}, got {step}")
+    return recorded

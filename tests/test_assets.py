@@ -6,13 +6,16 @@ import colorsys
 from dataclasses import replace
 
 import pytest
+import short_runs
 import torch
+from safetensors.torch import load_file
 from torch.nn import functional as F
+from torch.testing import assert_close
 
 from imagen_core.augmentation import resize
 from imagen_core.cascade import StageResult, generate
 from imagen_core.checkpoints import MODELS, SHARD_BYTES, Cascade, load_cascade, unet_of
-from imagen_core.saturation import measure
+from imagen_core.saturation import consistency, measure, sharpness
 from imagen_core.settings import DEFAULTS, Request, request, with_stage
 from imagen_core.tabletop.render import render
 from imagen_core.tabletop.scenes import sample_scene
@@ -94,12 +97,19 @@ def test_super_resolution_sharpens_and_keeps_to_its_input(shipped: Cascade, size
         asked = with_stage(asked, 1024, steps=2)
     made = final(asked, shipped, image=low_res)
     bicubic = F.interpolate(low_res, size=(size, size), mode="bicubic").clamp(-1, 1)
-    error = (resize(made, small) - low_res).square().mean()
-    assert float(10 * torch.log10(4 / error)) > 24
-    edges = {name: float(x.diff(dim=-1).abs().mean()) for name, x in (("made", made), ("bicubic", bicubic))}
-    assert edges["made"] > edges["bicubic"]
+    assert float(consistency(made, low_res)) > 24
+    assert float(sharpness(made)) > float(sharpness(bicubic))
 
 
 def test_same_seed_same_picture(shipped: Cascade) -> None:
     asked = replace(request("a small orange cone on sand at dusk", seed=4), stages=(replace(DEFAULTS[64], steps=5),))
     assert torch.equal(final(asked, shipped), final(asked, shipped))
+
+
+def test_the_shipped_stages_draw_what_they_drew() -> None:
+    """After a change on purpose: python -m tests.short_runs."""
+    kept = load_file(short_runs.FILE)
+    found = dict(short_runs.results())
+    assert kept.keys() == found.keys()
+    for name, image in found.items():
+        assert_close(image, kept[name].float(), atol=2e-2, rtol=0, msg=lambda text, name=name: f"{name}: {text}")

@@ -16,7 +16,7 @@ from imagen_core.checkpoints import Cascade
 from imagen_core.samplers import SAMPLERS
 from imagen_core.settings import Request, request, with_rule
 from imagen_core.trace import Trace
-from imagen_core.types import StepRecord, UserError
+from imagen_core.types import Level, StepRecord, UserError
 
 
 def recorded(run: Request, cascade: Cascade, folder: Path) -> tuple[Trace, list[StepRecord], StageResult]:
@@ -69,7 +69,7 @@ def test_branches_that_make_no_sense_are_refused(tiny: Cascade, tmp_path: Path) 
         (lambda: branch(stored, 4, run, tiny), "step: must be between 0 and 3, got 4"),
         (lambda: branch(stored, -1, run, tiny), "step: must be between 0 and 3, got -1"),
         (lambda: branch(stored, 1, request("a red ball", steps=5), tiny), "steps: "),
-        (lambda: branch(stored, 1, base(run, spacing="quadratic"), tiny), "steps: "),
+        (lambda: branch(stored, 1, base(run, spacing="quadratic"), tiny), "spacing: "),
         (lambda: branch(stored, 1, replace(run, seed=1), tiny), "seed: "),
         (lambda: branch(replace(stored, weights="0" * 64), 1, run, tiny), "--from: .*other weights"),
         (lambda: branch(replace(stored, stages={}), 1, run, tiny), "--from: has no steps of base64"),
@@ -77,6 +77,17 @@ def test_branches_that_make_no_sense_are_refused(tiny: Cascade, tmp_path: Path) 
     ):
         with pytest.raises(UserError, match=f"^{field}"):
             wrong()
+
+
+def test_a_trace_that_lies_is_refused(tiny: Cascade, tmp_path: Path) -> None:
+    run = request("a red ball", steps=3)
+    stored, _, _ = recorded(run, tiny, tmp_path)
+    stage = stored.stages["base64"]
+    small = {name: x if name == "s" else x[..., :32, :32] for name, x in stage.arrays.items()}
+    moved = (*stage.levels[:1], Level(0.4, 0.4), *stage.levels[2:])
+    for lie, says in ((replace(stage, arrays=small), "pictures"), (replace(stage, levels=moved), "levels")):
+        with pytest.raises(UserError, match=f"^trace: its {says} are not those of its settings"):
+            branch(replace(stored, stages={"base64": lie}), 1, run, tiny)
 
 
 def test_rules_on_a_stored_step_are_what_they_would_have_been(tiny: Cascade, tmp_path: Path) -> None:
@@ -88,23 +99,23 @@ def test_rules_on_a_stored_step_are_what_they_would_have_been(tiny: Cascade, tmp
             config = base(run, threshold=threshold, guidance=w).stages[0]
             # The first step's z depends on no rule, so a whole run with other rules has the same first step.
             first = next(iter(generate(replace(run, stages=(config,)), tiny)))
-            ours = reapply(stored.stages["base64"], 0, config)
+            ours = reapply(stored, 0, config)
             # Half precision rounds by up to 2^-12 of the value; guidance multiplies that by at most w + |w - 1|.
             error = 2**-12 * (w + abs(w - 1)) * float(first.out.x0_cond.abs().max()) + 1e-6
             assert_close(ours.x0_raw, first.out.x0_raw, atol=2 * error, rtol=0)
             assert_close(ours.s, first.out.s, atol=2 * error, rtol=0)
             assert_close(ours.x0_hat, first.out.x0_hat, atol=4 * error, rtol=0)
-    later = reapply(stored.stages["base64"], 2, run.stages[0])
+    later = reapply(stored, 2, run.stages[0])
     assert_close(later.x0_hat, records[2].out.x0_hat, atol=0.02, rtol=0)
 
 
 def test_a_step_recorded_without_guidance_cannot_be_guided(tiny: Cascade, tmp_path: Path) -> None:
     run = request("a red ball", steps=3, guidance=1.0)
     stored, _, _ = recorded(run, tiny, tmp_path)
-    plain = reapply(stored.stages["base64"], 1, base(run, threshold="static").stages[0])
+    plain = reapply(stored, 1, base(run, threshold="static").stages[0])
     assert plain.x0_uncond is None
     with pytest.raises(UserError, match="^step: 1 was recorded at w = 1"):
-        reapply(stored.stages["base64"], 1, base(run, guidance=2.0).stages[0])
+        reapply(stored, 1, base(run, guidance=2.0).stages[0])
 
 
 def test_steps_outside_an_interval_are_kept_apart(tiny: Cascade, tmp_path: Path) -> None:

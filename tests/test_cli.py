@@ -20,7 +20,7 @@ def run(tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
     def go(*arguments: str) -> int:
         try:
-            return main([*arguments, *(model if arguments[0] in {"sample", "compare", "info", "bench"} else [])])
+            return main([*arguments, *(model if arguments[0] not in {"render", "train", "reapply"} else [])])
         except SystemExit as stop:
             return int(stop.code or 0)
 
@@ -44,6 +44,14 @@ def run(tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         ("--out", ["ball", "--out", "nowhere/x.png"]),
         ("--out", ["ball", "--out", "x.jpg"]),
         ("--trace", ["ball", "--out", "x.png", "--trace", "x.zip"]),
+        ("times", ["ball", "--out", "x.png", "--times", "0.2,0.8"]),
+        ("times", ["ball", "--out", "x.png", "--times", "1,0.5", "--steps", "3"]),
+        ("--times", ["ball", "--out", "x.png", "--times", "1,half"]),
+        ("--preset", ["ball", "--out", "x.png", "--preset", "if-1", "--threshold", "static"]),
+        ("--preset", ["ball", "--out", "x.png", "--preset", "if-1", "--percentile", "90"]),
+        ("cap", ["ball", "--out", "x.png", "--threshold", "static", "--set", "base64.cap=2"]),
+        ("low", ["ball", "--out", "x.png", "--w-schedule", "interval", "--set", "base64.low=5"]),
+        ("guidance_rule", ["ball", "--out", "x.png", "--guidance-rule", "classifier"]),
         ("--set", ["ball", "--out", "x.png", "--set", "sr256.steps=3"]),
         ("--set", ["ball", "--out", "x.png", "--set", "nonsense"]),
         ("phi", ["ball", "--out", "x.png", "--set", "base64.phi=0.5"]),
@@ -165,6 +173,77 @@ def test_info_says_what_a_model_is(run, capsys) -> None:
     assert run("info", "--json") == 0
     facts = json.loads(capsys.readouterr().out)
     assert list(facts["stages"]) == ["base64", "sr256", "sr1024"] and facts["text_encoder"]["name"] == "minilm"
+
+
+def test_sweep_keeps_the_noise_and_scores_each_level(run, capsys, tmp_path: Path) -> None:
+    assert run("sweep", "a ball", "--steps", "2", "--set", "sr256.steps=2", "--aug-levels", "0,0.5", "--out", "s.png",
+               "--json") == 0  # fmt: skip
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["stage"] == "sr256" and [cell["aug_level"] for cell in facts["cells"]] == [0, 0.5]
+    assert facts["cells"][0]["sigma"] == 0 and facts["cells"][1]["sigma"] == pytest.approx(0.7071, abs=1e-4)
+    assert Image.open(tmp_path / "s.png").size == (512, 256 + 18)
+
+
+@pytest.mark.parametrize(
+    ("field", "arguments"),
+    [("--size", ["--size", "64"]), ("aug_level", ["--aug-levels", "0,2"]), ("--aug-levels", ["--aug-levels", "0,0"]),
+     ("--aug-levels", ["--aug-levels", "low"])],
+)  # fmt: skip
+def test_a_wrong_sweep_is_one_line(run, capsys, tmp_path: Path, field: str, arguments: list[str]) -> None:
+    assert run("sweep", "a ball", "--out", "s.png", *arguments) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and field in err and not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def recorded(run) -> list[str]:
+    """A run of four steps on disk, and how to name its third."""
+    assert run("sample", "a ball", "--steps", "4", "--guidance", "6", "--out", "a.png", "--trace", "run.npz") == 0
+    return ["--from", "run.npz", "--step", "2"]
+
+
+def test_branch_with_the_same_settings_ends_in_the_same_picture(run, recorded: list[str], tmp_path: Path) -> None:
+    assert run("branch", *recorded, "--out", "b.png") == 0
+    assert (tmp_path / "b.png").read_bytes() == (tmp_path / "a.png").read_bytes()
+    assert run("branch", *recorded, "--threshold", "none", "--guidance", "12", "--out", "c.png") == 0
+    made, _ = png.read_settings((tmp_path / "c.png").read_bytes())
+    assert (made.stages[0].threshold, made.stages[0].guidance, made.stages[0].steps) == ("none", 12, 4)
+    assert (tmp_path / "c.png").read_bytes() != (tmp_path / "a.png").read_bytes()
+
+
+def test_reapply_needs_no_model(run, recorded: list[str], capsys, tmp_path: Path) -> None:
+    assert run("reapply", *recorded, "--rules", "none,dynamic", "--guidances", "1,6", "--out", "r.png", "--json") == 0
+    cells = json.loads(capsys.readouterr().out.splitlines()[-1])["cells"]
+    assert [(cell["guidance"], cell["rule"]) for cell in cells] == [
+        (1, "none"),
+        (1, "dynamic"),
+        (6, "none"),
+        (6, "dynamic"),
+    ]
+    assert cells[2]["s"] == 1 and cells[2]["outside"] == cells[3]["outside"] > cells[0]["outside"]
+
+
+@pytest.mark.parametrize("verb", ["branch", "reapply"])
+@pytest.mark.parametrize(
+    ("field", "arguments"),
+    [("step: must be between 0 and 3", ["--from", "run.npz", "--step", "9"]),
+     ("step: must be between 0 and 3", ["--from", "run.npz", "--step", "-1"]),
+     ("trace", ["--from", "a.png", "--step", "1"]),
+     ("trace", ["--from", "nothing.npz", "--step", "1"]),
+     ("steps", ["--from", "run.npz", "--step", "1", "--set", "base64.steps=9"])],
+)  # fmt: skip
+def test_a_wrong_step_is_one_line(
+    run, recorded: list[str], capsys, tmp_path: Path, verb: str, field: str, arguments: list[str]
+) -> None:
+    capsys.readouterr()
+    assert run(verb, *arguments, "--out", "x.png") == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and field in err and not (tmp_path / "x.png").exists()
+
+
+def test_a_cap_of_1_is_warned_of(run, capsys) -> None:
+    assert run("sample", "a ball", "--steps", "2", "--preset", "if-2", "--out", "x.png") == 0
+    assert "warning: cap: " in capsys.readouterr().err
 
 
 def test_bench_accounts_for_the_run(run, capsys) -> None:
