@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,8 +20,9 @@ from imagen_core.cascade import StageResult, generate
 from imagen_core.checkpoints import Cascade, load_cascade
 from imagen_core.evaluation import figures, scoring, super_resolution
 from imagen_core.evaluation.detector import load_detector
-from imagen_core.evaluation.figures import Extent, draw_figures, kept, recommended
-from imagen_core.evaluation.sampling import Order, draw_all
+from imagen_core.evaluation.figures import Extent, draw_figures, recommended
+from imagen_core.evaluation.judges import clip_score, inception, read_pictures, read_prompts, tabletop_judge
+from imagen_core.evaluation.sampling import Order, draw_all, kept
 from imagen_core.evaluation.scoring import SCORES, score
 from imagen_core.evaluation.super_resolution import bicubic, compared, consistency, crops, sharpness
 from imagen_core.evaluation.tabletopbench import prompts
@@ -138,7 +140,8 @@ def test_a_cell_is_drawn_once(tiny: Cascade, tmp_path: Path) -> None:
 
 def test_figures_are_drawn_whole(tiny: Cascade, tmp_path: Path, short: None) -> None:
     extent = Extent(each=1, stride=60, aug_levels=(0.0, 0.3), sr_ws=(1.0,), sr_scenes=2)
-    found = draw_figures(tiny, extent, tmp_path / "cache", tmp_path / "out", "for a test")
+    judge = tabletop_judge(extent.stride, tmp_path / "cache")
+    found = draw_figures(tiny, judge, extent, tmp_path / "cache", tmp_path / "out", "for a test")
     table = list(csv.DictReader((tmp_path / "out" / "pareto.csv").open()))
     assert len(table) == 21 and {row["threshold"] for row in table} == {"none", "static", "dynamic"}
     assert all(float(row["low"]) <= float(row["alignment"]) <= float(row["high"]) for row in table)
@@ -149,7 +152,8 @@ def test_figures_are_drawn_whole(tiny: Cascade, tmp_path: Path, short: None) -> 
         with Image.open(tmp_path / "out" / name) as picture:
             assert min(picture.size) > 250
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").iterdir()}
-    assert draw_figures(tiny, extent, tmp_path / "cache", tmp_path / "out", "again")["pareto"] == found["pareto"]
+    again = draw_figures(tiny, judge, extent, tmp_path / "cache", tmp_path / "out", "again")
+    assert again["pareto"] == found["pareto"]
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").iterdir()} == before
 
 
@@ -162,6 +166,67 @@ def test_the_recommended_level_is_that_of_generated_inputs() -> None:
     assert recommended(rows) == rows[2]
 
 
+@pytest.fixture(scope="module")
+def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CLIP of random weights, small enough to make here."""
+    from transformers import CLIPConfig, CLIPModel, CLIPTokenizerFast
+
+    folder = tmp_path_factory.mktemp("clip")
+    letters = [chr(i) for i in range(33, 127)]
+    vocabulary = {
+        w: i for i, w in enumerate([*letters, *(c + "</w>" for c in letters), "<|startoftext|>", "<|endoftext|>"])
+    }
+    (folder / "vocab.json").write_text(json.dumps(vocabulary))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    CLIPTokenizerFast(str(folder / "vocab.json"), str(folder / "merges.txt")).save_pretrained(folder)
+    small = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    torch.manual_seed(0)
+    text = {**small, "vocab_size": len(vocabulary), "eos_token_id": len(vocabulary) - 1, "max_position_embeddings": 32}
+    CLIPModel(
+        CLIPConfig(text_config=text, vision_config={**small, "image_size": 32, "patch_size": 16})
+    ).save_pretrained(folder)
+    return folder
+
+
+def test_clip_score_is_the_models_own_cosine(clip_folder: Path) -> None:
+    """Against transformers' logits, which are the cosine times a learned scale."""
+    from transformers import AutoTokenizer, CLIPModel
+
+    model, tokenizer = CLIPModel.from_pretrained(clip_folder), AutoTokenizer.from_pretrained(clip_folder)
+    images = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    prompts = ["a cube", "a small red ball", "x"]
+    mean, std = torch.tensor([[0.4815, 0.4578, 0.4082], [0.2686, 0.2613, 0.2758]])[:, :, None, None]
+    words = tokenizer(prompts, padding=True, return_tensors="pt")
+    logits = model(pixel_values=((images + 1) / 2 - mean) / std, **words).logits_per_image.detach()
+    expected = (100 * logits.diagonal() / model.logit_scale.exp().detach()).clamp_min(0)
+    assert_close(clip_score(str(clip_folder))(images, prompts), expected, atol=0.02, rtol=0)
+
+
+def test_what_a_photographic_judge_needs_is_refused_in_one_line(tmp_path: Path, clip_folder: Path) -> None:
+    with pytest.raises(UserError, match="--clip: .* is no CLIP folder"):
+        clip_score(str(tmp_path))
+    with pytest.raises(UserError, match="--prompts: .* not a readable text file"):
+        read_prompts(tmp_path)
+    (tmp_path / "prompts.txt").write_text("a dog\n\n a cat \n")
+    assert read_prompts(tmp_path / "prompts.txt") == ("a dog", "a cat")
+    with pytest.raises(UserError, match="must hold 2 to"):
+        read_pictures(tmp_path)
+    for i in range(2):
+        Image.new("RGB", (100 + i, 80), (255, 0, 0)).save(tmp_path / f"{i}.png")
+    pictures = read_pictures(tmp_path)
+    assert pictures.shape == (2, 3, 64, 64)
+    assert_close(pictures[0, :, 5, 5], torch.tensor([1.0, -1.0, -1.0]))
+    (tmp_path / "2.png").write_bytes(b"\x89PNG\r\n no")
+    with pytest.raises(UserError, match=r"2\.png is not a readable picture"):
+        read_pictures(tmp_path)
+
+
+def test_fid_without_its_extra_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torchmetrics.image.fid", None)
+    with pytest.raises(UserError, match="pip install torchmetrics torch-fidelity"):
+        inception()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -170,6 +235,7 @@ def test_the_recommended_level_is_that_of_generated_inputs() -> None:
         (["tabletopbench", "--guidance", "99"], "guidance: must be a number between 0.0 and 30.0"),
         (["tabletopbench", "--model", "nowhere"], "nowhere holds no cascade.json"),
         (["figures", "--out", __file__], "must be a folder"),
+        (["sr", "--clip", "x"], "--clip, --prompts and --reference: go together"),
     ],
 )
 def test_bad_input_is_refused_in_one_line(

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..settings import CHOICES, DEFAULTS, RANGES
+from ..settings import CHOICES, DEFAULTS, RANGES, StageConfig
 from ..types import UserError
 
 WHAT = ("tabletopbench", "sr", "figures", "detector")
@@ -45,8 +45,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         about = "tabletopbench: of the base stage (default %(default)s)"
         parser.add_argument(f"--{name}", choices=list(CHOICES[name]), default=getattr(base, name), help=about)
     parser.add_argument(
+        "--sheet", type=Path, help="tabletopbench: also write 64 pictures with their verdicts to this PNG"
+    )
+    parser.add_argument(
         "--out", type=Path, default=Path("docs/results"), help="figures: folder of CSV and PNG (default %(default)s)"
     )
+    parser.add_argument(
+        "--clip",
+        metavar="SOURCE",
+        help="tabletopbench, figures: for a model of photographs, CLIP score by this CLIP folder or hub name, and FID",
+    )
+    parser.add_argument("--prompts", type=Path, metavar="FILE", help="with --clip: a prompt a line")
+    parser.add_argument("--reference", type=Path, metavar="FOLDER", help="with --clip: real pictures for FID")
     parser.add_argument(
         "--train", type=Path, metavar="RUN", help="detector: train or resume it in this folder, then ship it"
     )
@@ -65,6 +75,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     low, high = RANGES["seed"]
     if not low <= args.seed <= high - 10**6:
         raise UserError(f"--seed: must be between {low} and {high - 10**6}, got {args.seed}")
+    together = [args.clip, args.prompts, args.reference]
+    if any(together) and not (all(together) and args.what in ("tabletopbench", "figures")):
+        raise UserError("--clip, --prompts and --reference: go together, with tabletopbench or figures")
     return {"tabletopbench": _bench, "sr": _sr, "figures": _figures, "detector": _detector}[args.what](args)
 
 
@@ -76,7 +89,20 @@ def _bench(args: argparse.Namespace) -> dict[str, Any]:
     changes = {name: getattr(args, name) for name in ("guidance", "steps", "threshold", "sampler")}
     config = replace(DEFAULTS[64], **changes)
     asked, each = (prompts()[::QUICK_STRIDE], 1) if args.quick else (prompts(), args.each)
-    return {**score(load_cascade(args.model), config, asked, each, args.seed, args.cache), "indicative": args.quick}
+    if args.sheet and (args.sheet.suffix != ".png" or not args.sheet.parent.is_dir()):
+        raise UserError(f"--sheet: {args.sheet} must end in .png and lie in a folder that exists")
+    if args.clip:
+        return {**_photographic(args, config), "indicative": args.quick}
+    found = score(load_cascade(args.model), config, asked, each, args.seed, args.cache, args.sheet)
+    return {**found, "indicative": args.quick}
+
+
+def _photographic(args: argparse.Namespace, config: StageConfig) -> dict[str, Any]:
+    from ..checkpoints import load_cascade
+    from .judges import photographic_judge, score_by
+
+    judge = photographic_judge(args.clip, args.prompts, args.reference, QUICK_STRIDE if args.quick else 1)
+    return score_by(judge, load_cascade(args.model), config, 1 if args.quick else args.each, args.seed, args.cache)
 
 
 def _sr(args: argparse.Namespace) -> dict[str, Any]:
@@ -90,11 +116,17 @@ def _sr(args: argparse.Namespace) -> dict[str, Any]:
 def _figures(args: argparse.Namespace) -> dict[str, Any]:
     from ..checkpoints import load_cascade
     from .figures import FULL, QUICK, draw_figures
+    from .judges import photographic_judge, tabletop_judge
 
     _check_folder(args.out)
     cascade = load_cascade(args.model)
     note = f"weights {cascade.digest[:12]}" + (", few samples: indicative only" if args.quick else "")
-    found = draw_figures(cascade, QUICK if args.quick else FULL, args.cache, args.out, note)
+    extent = QUICK if args.quick else FULL
+    if args.clip:
+        judge = photographic_judge(args.clip, args.prompts, args.reference, extent.stride)
+    else:
+        judge = tabletop_judge(extent.stride, args.cache)
+    found = draw_figures(cascade, judge, extent, args.cache, args.out, note, world=not args.clip)
     return {**found, "indicative": args.quick}
 
 

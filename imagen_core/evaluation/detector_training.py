@@ -149,7 +149,7 @@ def augmented(images: Float[Tensor, "b 3 s s"], labels: Labels, random: torch.Ge
 class Recipe:
     """What a run does; ``held_out`` scenes with an unseen pair are rendered on top of ``pictures``."""
 
-    steps: int = 3200
+    steps: int = 2600
     batch: int = 48
     lr: float = 2e-3
     warmup: int = 200

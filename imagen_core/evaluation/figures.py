@@ -7,32 +7,27 @@ Every cell is kept in the cache under a name made of all that went into it; an i
 from __future__ import annotations
 
 import csv
-import hashlib
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from ..augmentation import resize
 from ..checkpoints import Cascade
-from ..png import save_grid, to_bytes
+from ..png import save_grid
 from ..saturation import measure
-from ..settings import DEFAULTS, SIDE_BY_SIDE, StageConfig
-from . import tabletopbench
-from .detector import load_detector, look
+from ..settings import DEFAULTS, SIDE_BY_SIDE
+from .detector import load_detector
 from .frechet import frechet
 from .intervals import share
-from .sampling import Order, draw_all
-from .scoring import clipped, orders, true_renders
+from .judges import Judge
+from .sampling import Order, kept
+from .scoring import clipped
 from .super_resolution import captions, compared, true_pictures
-from .tabletopbench import TRAINED, judge
 
 WS = (1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 16.0)
 # What the grid over w shows; drawn with every cell, and not counted.
@@ -54,22 +49,6 @@ FULL = Extent(each=2, stride=1, aug_levels=(0.0, 0.1, 0.2, 0.3, 0.5), sr_ws=(1.0
 QUICK = Extent(each=1, stride=6, aug_levels=(0.0, 0.1, 0.3), sr_ws=(1.0, 2.0, 4.0), sr_scenes=6)
 
 
-def kept(
-    cache: Path, cascade: Cascade, config: StageConfig, asked: Sequence[Order], low_res: Tensor | None = None
-) -> Tensor:
-    """A cell's pictures in [-1, 1]: from the cache if all that they follow from is the same, else drawn and kept."""
-    facts = {"weights": cascade.digest, "settings": asdict(config), "orders": [asdict(order) for order in asked]}
-    given = hashlib.sha256(b"" if low_res is None else low_res.numpy().tobytes()).hexdigest()
-    name = hashlib.sha256(f"{json.dumps(facts, sort_keys=True)}/{given}".encode()).hexdigest()[:24]
-    file = cache / f"cell-{name}.npy"
-    if not file.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        aside = file.with_suffix(".tmp.npy")
-        np.save(aside, to_bytes(draw_all(cascade, config, asked, low_res)))
-        aside.replace(file)
-    return torch.from_numpy(np.load(file)).float() / 127.5 - 1
-
-
 @dataclass(frozen=True)
 class Cells:
     """A figure's table, a row a cell, and pictures to look at with their labels."""
@@ -79,27 +58,23 @@ class Cells:
     labels: list[str]
 
 
-def over_w(cascade: Cascade, extent: Extent, cache: Path) -> Cells:
+def over_w(cascade: Cascade, judge: Judge, each: int, cache: Path) -> Cells:
     """WS × none, static, dynamic from the same noise: alignment, Fréchet distance and saturation of each.
 
-    ``alignment`` is TabletopBench's ``objects`` with its interval; ``clipped`` and ``colourfulness`` are in excess of
-    true renders of the same prompts.
+    ``alignment`` (the table top's: share of pictures with every named object right) has its interval; ``clipped`` and
+    ``colourfulness`` are in excess of the true pictures'.
     """
-    prompts = [prompt for prompt in tabletopbench.prompts() if prompt.category in TRAINED][:: extent.stride]
-    asked = [*orders(prompts, extent.each, 0), SHOWN]
-    detector, _ = load_detector()
-    truth = true_renders(prompts, cache)
-    true_features = look(detector, truth)[1]
-    true_colour = float(measure(truth).colourfulness.mean())
+    numbers = [*range(len(judge.prompts))] * each
+    asked = [*(Order(judge.prompts[number], seed) for seed, number in enumerate(numbers)), SHOWN]
+    true_features, true_burnt = judge.features(judge.truth), clipped(judge.truth)
+    true_colour = float(measure(judge.truth).colourfulness.mean())
     found = Cells([], [], [])
     for w in tqdm(WS, desc="weights", unit="w", disable=None):
         for rule in SIDE_BY_SIDE:
             config = replace(DEFAULTS[64], guidance=w, threshold=rule)
             *_, shown = drawn = kept(cache, cascade, config, asked)
             images = drawn[:-1]
-            readings, features = look(detector, images)
-            right = [bool(judge(p, r)["objects"]) for p, r in zip([*prompts] * extent.each, readings)]
-            aligned = share(right, [prompt.id for prompt in prompts] * extent.each)
+            aligned = share(judge.align(images, numbers), [judge.names[number] for number in numbers])
             found.rows.append(
                 {
                     "w": w,
@@ -107,8 +82,8 @@ def over_w(cascade: Cascade, extent: Extent, cache: Path) -> Cells:
                     "alignment": round(aligned.value, 4),
                     "low": round(aligned.low, 4),
                     "high": round(aligned.high, 4),
-                    "frechet": round(frechet(features, true_features), 4),
-                    "clipped_excess": round(clipped(images) - clipped(truth), 5),
+                    "frechet": round(frechet(judge.features(images), true_features), 4),
+                    "clipped_excess": round(clipped(images) - true_burnt, 5),
                     "colourfulness_excess": round(float(measure(images).colourfulness.mean()) - true_colour, 4),
                     "samples": len(images),
                 }
@@ -158,22 +133,27 @@ def write_table(rows: Sequence[dict[str, Any]], file: Path) -> None:
         writer.writerows(rows)
 
 
-def draw_figures(cascade: Cascade, extent: Extent, cache: Path, out: Path, note: str) -> dict[str, Any]:
-    """Sample what is missing, write pareto, weights and aug_level (CSV and PNG) to ``out``; returns the findings."""
+def draw_figures(
+    cascade: Cascade, judge: Judge, extent: Extent, cache: Path, out: Path, note: str, *, world: bool = True
+) -> dict[str, Any]:
+    """Sample what is missing, write pareto, weights and aug_level (CSV and PNG) to ``out``; returns the findings.
+
+    Only a model of the table top (``world``) has true renders to compare the super-resolution stage with.
+    """
     from . import plots
 
     began = time.perf_counter()
     out.mkdir(parents=True, exist_ok=True)
-    weights = over_w(cascade, extent, cache)
+    weights = over_w(cascade, judge, extent.each, cache)
     write_table(weights.rows, out / "pareto.csv")
-    plots.pareto(weights.rows, note, out / "pareto.png")
+    plots.pareto(weights.rows, judge.alignment, judge.distance, note, out / "pareto.png")
     # Rows are rules and columns weights, as in the paper.
     n = len(SIDE_BY_SIDE)
     order = [i for rule in range(n) for i in range(rule, len(weights.rows), n)]
     save_grid([weights.images[i] for i in order], [weights.labels[i] for i in order], len(WS), out / "weights.png")
     found: dict[str, Any] = {"weights": cascade.digest, "pareto": weights.rows}
     files = ["pareto.csv", "pareto.png", "weights.png"]
-    if 256 in cascade.sizes:
+    if world and 256 in cascade.sizes:
         levels = over_aug_level(cascade, extent, cache)
         write_table(levels.rows, out / "aug_level.csv")
         plots.aug_level(levels.rows, note, out / "aug_level.png")

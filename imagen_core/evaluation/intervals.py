@@ -13,7 +13,7 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Share:
-    """A share of right pictures with its interval; ``pictures`` is how many it was counted over."""
+    """A share of right pictures, or a mean score, with its interval; ``pictures`` is how many it was counted over."""
 
     value: float
     low: float
@@ -21,8 +21,8 @@ class Share:
     pictures: int
 
 
-def share(right: Sequence[bool], groups: Sequence[str]) -> Share:
-    """The mean of ``right`` and its percentile interval, drawn anew over ``groups`` and not over pictures.
+def share(right: Sequence[float], groups: Sequence[str]) -> Share:
+    """The mean of ``right`` (1 or 0, or any score) and its percentile interval over ``groups``, not over pictures.
 
     Pictures of one prompt succeed or fail together, so prompts are drawn with replacement, each with all its pictures.
     Where all pictures are right (or all wrong) every draw is the same, and the interval has no width.

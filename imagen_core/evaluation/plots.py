@@ -16,7 +16,7 @@ COLOURS = {"none": "#b2182b", "static": "#ef8a1d", "dynamic": "#2166ac"}
 MARKERS = {"none": "o", "static": "s", "dynamic": "D"}
 
 
-def pareto(rows: Rows, note: str, file: Path) -> None:
+def pareto(rows: Rows, alignment: str, distance: str, note: str, file: Path) -> None:
     """Alignment against Fréchet distance, a curve a rule and a point a weight; beside it, saturation over w."""
     figure = Figure(figsize=(11, 4.6), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -32,11 +32,9 @@ def pareto(rows: Rows, note: str, file: Path) -> None:
                 f"{row['w']:g}", (across, up), (4, 4), textcoords="offset points", fontsize=8, color=COLOURS[rule]
             )
         right.plot([row["w"] for row in mine], [row["clipped_excess"] for row in mine], **style)
-    left.set(
-        xlabel="Fréchet distance to true renders (lower is better)", ylabel="pictures with every named object right"
-    )
+    left.set(xlabel=f"{distance} (lower is better)", ylabel=alignment)
     left.set_title("Alignment against fidelity; numbers are w", fontsize=10)
-    right.set(xlabel="guidance weight w", ylabel="share of burnt values, over true renders'")
+    right.set(xlabel="guidance weight w", ylabel="share of burnt values, over true pictures'")
     right.set_title("Saturation", fontsize=10)
     right.axhline(0, color="0.7", linewidth=0.8)
     _finish(figure, (left, right), note, file)

@@ -14,7 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..checkpoints import Cascade
-from ..png import to_bytes
+from ..png import save_grid, to_bytes
 from ..saturation import measure
 from ..settings import StageConfig
 from ..tabletop.render import render
@@ -23,7 +23,7 @@ from . import tabletopbench
 from .detector import SIZE, Reading, load_detector, look
 from .frechet import frechet
 from .intervals import Share, share
-from .sampling import Order, draw_all
+from .sampling import Order, kept
 from .tabletopbench import CATEGORIES, Prompt, judge, scene_of, scores_of
 
 # True renders a prompt: what samples are compared with.
@@ -31,6 +31,8 @@ RENDERS = 4
 # The weight at which rules are compared for saturation, as in the paper's discussion of large weights.
 LARGE_W = 8.0
 SATURATION_STRIDE = 4
+# Pictures on a sheet to look at.
+SHEET = 64
 SCORES = (
     "objects",
     "floor",
@@ -96,7 +98,23 @@ def clipped(images: Tensor) -> float:
     return float(measure(images).clipped.mean())
 
 
-def score(cascade: Cascade, config: StageConfig, prompts: Sequence[Prompt], each: int, seed: int, cache: Path) -> dict:
+def label(prompt: Prompt, reading: Reading) -> str:
+    """For looking at failures: whether a picture counts as right, what was asked for and what was read."""
+    asked = ", ".join(f"{named.count} {named.colour} {named.shape}" for named in prompt.things)
+    read = ", ".join(f"{thing.colour} {thing.shape}" for thing in reading.things)
+    right = all(scores_of(prompt, judge(prompt, reading)).values())
+    return f"{'yes' if right else 'NO'}: {asked} | {read}"
+
+
+def score(
+    cascade: Cascade,
+    config: StageConfig,
+    prompts: Sequence[Prompt],
+    each: int,
+    seed: int,
+    cache: Path,
+    sheet: Path | None = None,
+) -> dict:
     """Draw ``each`` pictures of each prompt and score them; the keys are those of ``evaluate tabletopbench --json``.
 
     ``frechet`` is taken against true renders of the same prompts, ``frechet_of_renders`` between two halves of those:
@@ -109,8 +127,12 @@ def score(cascade: Cascade, config: StageConfig, prompts: Sequence[Prompt], each
     began = time.perf_counter()
     detector, detector_digest = load_detector()
     asked = orders(prompts, each, seed)
-    images = draw_all(cascade, config, asked)
+    images = kept(cache, cascade, config, asked)
     readings, features = look(detector, images)
+    if sheet is not None:
+        labels = [label(prompt, reading) for prompt, reading in zip([*prompts] * each, readings)]
+        rows = range(0, len(images), max(1, len(images) // SHEET))[:SHEET]
+        save_grid([images[i] for i in rows], [labels[i] for i in rows], 8, sheet)
     truth = true_renders(prompts, cache)
     true_readings, true_features = look(detector, truth)
     half = len(truth) // 2
@@ -118,7 +140,7 @@ def score(cascade: Cascade, config: StageConfig, prompts: Sequence[Prompt], each
     ceiling = shares([*prompts] * RENDERS, true_readings)
     some = asked[: len(prompts) : SATURATION_STRIDE]
     burnt = {
-        rule: clipped(draw_all(cascade, replace(config, guidance=LARGE_W, threshold=rule), some))
+        rule: clipped(kept(cache, cascade, replace(config, guidance=LARGE_W, threshold=rule), some))
         for rule in ("static", "dynamic")
     }
     usual = clipped(truth.unflatten(0, (RENDERS, len(prompts)))[:, ::SATURATION_STRIDE].flatten(0, 1))
