@@ -69,7 +69,10 @@ def renders() -> torch.Tensor:
 
 def truth_of(scene: Scene) -> Reading:
     """What a perfect detector would read."""
-    things = [Found(t.shape, t.colour, t.size, t.material, *on_screen(scene, t), z=t.z, heat=1.0) for t in scene.things]
+    things = [
+        Found(t.shape, t.colour, t.size, t.material, x, y, t.z, 1.0)
+        for t, (x, y) in zip(scene.things, on_screen(scene).tolist())
+    ]
     return Reading(tuple(things), scene.floor, scene.light)
 
 
@@ -276,7 +279,7 @@ def test_a_thing_is_where_the_picture_shows_it() -> None:
     scene = Scene((thing,), "marble", "daylight", (0.0, 0.0), 0.0, 0.0, (0.1, -0.05))
     image = render(scene, 64)
     red = ((image[0] - image[1]) > 0.5).nonzero().float().mean(0)
-    x, y = on_screen(scene, thing)
+    ((x, y),) = on_screen(scene).tolist()
     assert_close(torch.tensor([y, x]), (red + 0.5) / 32 - 1, atol=0.05, rtol=0)
 
 

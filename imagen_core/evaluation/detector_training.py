@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from ..png import to_bytes
 from ..tabletop.render import camera, render
-from ..tabletop.scenes import HALF_FIELD, Scene, Thing, relation, sample_scene
+from ..tabletop.scenes import HALF_FIELD, Scene, relation, sample_scene
 from ..training.data import FRESH_SEEDS, Images, render_shards
 from ..training.loop import averaged
 from .detector import (
@@ -44,19 +44,18 @@ from .intervals import share
 from .tabletopbench import Named, match, stands
 
 MOST = 3
-# Of the Gaussian around a centre, in cells.
-SPREAD = 1.0
+# Of the Gaussian around a centre, and how far it goes, in cells.
+SPREAD, REACH = 1.0, 2.5
 HELD_OUT_SHARD = 500
 # Fresh scenes that accuracy is counted over, a quarter as many more with an unseen pair.
 FRESH, QUICK_FRESH = 2000, 200
 
 
-def on_screen(scene: Scene, thing: Thing) -> tuple[float, float]:
-    """x and y of a thing's middle in [-1, 1] (right, down), as the scene's own camera sees it."""
+def on_screen(scene: Scene) -> Float[Tensor, "n 2"]:
+    """x and y of each thing's middle in [-1, 1] (right, down), as the scene's own camera sees it."""
     eye, forward, right, up = camera(scene)
-    towards = eye.new_tensor([thing.x, thing.height / 2, thing.z]) - eye
-    depth = float(towards @ forward) * HALF_FIELD
-    return float(towards @ right) / depth, -float(towards @ up) / depth
+    towards = eye.new_tensor([[thing.x, thing.height / 2, thing.z] for thing in scene.things]) - eye
+    return torch.stack([towards @ right, -(towards @ up)], 1) / (HALF_FIELD * (towards @ forward))[:, None]
 
 
 @dataclass(frozen=True)
@@ -77,48 +76,43 @@ def labels_of(scenes: list[Scene]) -> Labels:
     place, depth = torch.full((len(scenes), MOST, 2), -1000.0), torch.zeros(len(scenes), MOST)
     attributes = torch.zeros(len(scenes), MOST, len(ATTRIBUTES), dtype=torch.long)
     for i, scene in enumerate(scenes):
-        for j, thing in enumerate(scene.things):
-            place[i, j] = (torch.tensor(on_screen(scene, thing)) + 1) * SIZE / 2
-            depth[i, j] = thing.z
-            numbers = [words.index(getattr(thing, name)) for name, words in ATTRIBUTES.items()]
-            attributes[i, j] = torch.tensor(numbers)
+        n = len(scene.things)
+        place[i, :n] = (on_screen(scene) + 1) * (SIZE / 2)
+        depth[i, :n] = torch.tensor([thing.z for thing in scene.things])
+        numbers = [[words.index(getattr(t, name)) for name, words in ATTRIBUTES.items()] for t in scene.things]
+        attributes[i, :n] = torch.tensor(numbers)
     whole = torch.tensor([[words.index(getattr(s, name)) for name, words in WHOLE.items()] for s in scenes])
     return Labels(place, depth, attributes, whole)
 
 
-def loss_of(raw: Raw, labels: Labels) -> Tensor:
-    """Cross-entropies and distances; a cell answers for the thing nearest to it, the less the farther that is."""
+def loss_of(raw: Raw, labels: Labels) -> Float[Tensor, ""]:
+    """A focal loss for the heat, cross-entropies and distances for the rest; weights between them are our choice.
+
+    Only the cell that holds a centre should be hot, and near ones are blamed less for heat (arXiv 1904.07850,
+    eq. 1). Attributes are learned by that cell and, weakly, by those around it, for the thing nearest to them.
+    """
     cells = raw.cells.float().flatten(2).transpose(1, 2)
-    towards = labels.place[:, None] - centre_of_cells(cells.device)[None, :, None]
-    squared = towards.square().sum(-1) / STRIDE**2
-    nearest = squared.amin(-1)
-    which = squared.argmin(-1)
-    # Whole for the cell that holds the centre, wherever in the cell it lies; then falling like a Gaussian.
-    inside = ((towards.abs() / STRIDE) <= 0.5).all(-1).any(-1)
-    weight = torch.where(inside, 1.0, torch.exp(-nearest / (2 * SPREAD**2)))
-    weight = torch.where(nearest < 2.5**2, weight, 0.0)
+    towards = (labels.place[:, None] - centre_of_cells(cells.device)[None, :, None]) / STRIDE
+    squared, which = towards.square().sum(-1).min(-1)
+    holds = (towards.abs() <= 0.5).all(-1).any(-1)
+    near = torch.where(squared < REACH**2, torch.exp(-squared / (2 * SPREAD**2)), 0.0)
+    near = torch.where(holds, 1.0, near)
+    things = holds.sum().clamp_min(1)
+
+    heat, p = cells[..., 0], cells[..., 0].sigmoid()
+    missed, imagined = F.softplus(-heat) * (1 - p) ** 2, F.softplus(heat) * p**2 * (1 - near) ** 4
+    total = torch.where(holds, missed, imagined).sum() / things
+
+    learns = torch.where(holds, 1.0, 0.3 * near) / things
     rows = torch.arange(len(cells), device=cells.device)[:, None]
-    heat = cells[..., 0]
-    p = heat.sigmoid()
-    miss = F.softplus(-heat) * (1 - p) ** 2
-    false = F.softplus(heat) * p**2 * (1 - weight) ** 4
-    things = inside.sum().clamp_min(1)
-    total = torch.where(inside, miss, false).sum() / things
-    # Attributes: from the centre's cell and, weakly, its neighbours.
-    share = torch.where(inside, 1.0, 0.3 * weight) / things
-    offset = (
-        (cells[..., 1:3] - towards[rows, torch.arange(towards.shape[1], device=cells.device), which] / STRIDE)
-        .abs()
-        .sum(-1)
-    )
-    total = total + 0.5 * (share * offset.clamp_max(10)).sum()
-    total = total + 0.3 * (share * (cells[..., 3] - labels.depth[rows, which]).abs()).sum()
-    first = 4
-    for number, words in enumerate(ATTRIBUTES.values()):
-        logits = cells[..., first : first + len(words)]
-        first += len(words)
-        wrong = F.cross_entropy(logits.transpose(1, 2), labels.attributes[rows, which][..., number], reduction="none")
-        total = total + (share * wrong).sum()
+    offset = towards.gather(2, which[..., None, None].expand(-1, -1, 1, 2)).squeeze(2)
+    total = total + 0.5 * (learns * (cells[..., 1:3] - offset).abs().sum(-1).clamp_max(10)).sum()
+    total = total + 0.3 * (learns * (cells[..., 3] - labels.depth[rows, which]).abs()).sum()
+    truth = labels.attributes[rows, which]
+    parts = cells[..., 4:].split([len(words) for words in ATTRIBUTES.values()], -1)
+    for number, logits in enumerate(parts):
+        wrong = F.cross_entropy(logits.transpose(1, 2), truth[..., number], reduction="none")
+        total = total + (learns * wrong).sum()
     for number, logits in enumerate(raw.whole.values()):
         total = total + 0.5 * F.cross_entropy(logits.float(), labels.whole[:, number])
     return total
