@@ -25,7 +25,7 @@ from ..training.data import FRESH_SEEDS
 from ..types import Image, UserError
 from .detector import SIZE, Detector, load_detector, look
 from .frechet import frechet
-from .sampling import Order, draw_all
+from .sampling import Order, kept
 
 # Scenes at each size, all and quick: a 1024 render takes seconds, a 256 one half a second.
 SCENES = {256: 48, 1024: 12}
@@ -120,13 +120,13 @@ def evaluate(cascade: Cascade, cache: Path, scenes: dict[int, int]) -> dict:
         raise UserError(f"model: {cascade.name} has no super-resolution stage to evaluate")
     detector, detector_digest = load_detector()
     most = max(scenes[size] for size in sizes)
-    generated = draw_all(cascade, DEFAULTS[64], captions(most))
+    generated = kept(cache, cascade, DEFAULTS[64], captions(most))
     found: dict = {}
     for size in sizes:
         asked, truth = captions(scenes[size]), true_pictures(size, scenes[size], cache)
         low_res = resize(truth, size // 4)
         for suffix, clean in (("", low_res), ("_generated", generated[: len(asked)])):
-            made = draw_all(cascade, DEFAULTS[size], asked, clean)
+            made = kept(cache, cascade, DEFAULTS[size], asked, clean)
             result = compared(detector, made, clean, truth)
             name = f"sr{size}"
             found[f"{name}_frechet_ratio{suffix}"] = round(result.frechet / result.frechet_bicubic, 4)
