@@ -37,7 +37,7 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
 WHOLE: dict[str, tuple[str, ...]] = {"floor": tuple(FLOORS), "light": tuple(LIGHTS)}
 FILE = "detector.safetensors"
 # A cell hotter than this holds a centre; chosen on scenes that neither training nor the figures use.
-HEAT = 0.35
+HEAT = 0.5
 # No two things of the world stand closer than this on the screen, in pixels.
 APART = 4.5
 
