@@ -36,7 +36,7 @@ BASE, SR = replace(DEFAULTS[64], steps=2), replace(DEFAULTS[256], steps=1)
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Defaults with a step or two, and one true render a prompt."""
-    defaults = {64: BASE, 256: SR, 1024: replace(DEFAULTS[1024], steps=1)}
+    defaults = {64: replace(BASE, steps=1), 256: SR, 1024: replace(DEFAULTS[1024], steps=1)}
     for module in (figures, super_resolution):
         monkeypatch.setattr(module, "DEFAULTS", defaults)
     monkeypatch.setattr(scoring, "RENDERS", 2)
@@ -136,7 +136,7 @@ def test_a_cell_is_drawn_once(tiny: Cascade, tmp_path: Path) -> None:
 
 
 def test_figures_are_drawn_whole(tiny: Cascade, tmp_path: Path, short: None) -> None:
-    extent = Extent(each=1, stride=60, aug_levels=(0.0, 0.3), sr_ws=(1.0,), sr_scenes=2)
+    extent = Extent(each=1, stride=80, aug_levels=(0.0, 0.3), sr_ws=(1.0,), sr_scenes=2)
     judge = tabletop_judge(extent.stride, tmp_path / "cache")
     found = draw_figures(tiny, judge, extent, tmp_path / "cache", tmp_path / "out", "for a test")
     table = list(csv.DictReader((tmp_path / "out" / "pareto.csv").open()))

@@ -182,7 +182,7 @@ def load_detector(folder: Path = FOLDER) -> tuple[Detector, str]:
     try:
         facts = json.loads(path.read_text())
         world, digests = int(facts["world_version"]), {str(k): str(v) for k, v in facts["digests"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"detector: {path} is missing or no detector's description ({type(error).__name__})") from error
     if world != WORLD_VERSION:
         raise UserError(f"detector: {path} knows world {world}, this is world {WORLD_VERSION}")
