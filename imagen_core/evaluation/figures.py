@@ -27,7 +27,7 @@ from .intervals import share
 from .judges import Judge
 from .sampling import Order, kept
 from .scoring import clipped
-from .super_resolution import captions, compared, true_pictures
+from .super_resolution import bicubic, captions, compared, consistency, describe, true_pictures
 
 WS = (1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 16.0)
 # What the grid over w shows; drawn with every cell, and not counted.
@@ -98,13 +98,15 @@ def over_aug_level(cascade: Cascade, extent: Extent, cache: Path) -> Cells:
     asked, truth = captions(extent.sr_scenes), true_pictures(256, extent.sr_scenes, cache)
     detector, _ = load_detector()
     inputs = {"generated": kept(cache, cascade, DEFAULTS[64], asked), "true": resize(truth, 64)}
+    true = describe(detector, truth)
     found = Cells([], [], [])
     for kind, clean in inputs.items():
+        plain = describe(detector, bicubic(clean, 256))
         for level in extent.aug_levels:
             for w in extent.sr_ws:
                 config = replace(DEFAULTS[256], aug_level=level, guidance=w)
                 made = kept(cache, cascade, config, asked, clean)
-                result = compared(detector, made, clean, truth)
+                result = compared(describe(detector, made), plain, true, consistency(made, clean))
                 found.rows.append(
                     {
                         "inputs": kind,

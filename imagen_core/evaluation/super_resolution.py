@@ -35,6 +35,14 @@ CROPS = 64
 
 
 @dataclass(frozen=True)
+class Described:
+    """What is kept of a set of pictures: the features of their crops, and their sharpness."""
+
+    features: Float[Tensor, "m f"]
+    sharpness: float
+
+
+@dataclass(frozen=True)
 class Compared:
     """A stage's pictures beside bicubic's of the same inputs: distances to the same true crops, and more."""
 
@@ -91,16 +99,18 @@ def consistency(made: Image, clean: Image) -> float:
     return float((10 * torch.log10(4 / error)).mean())
 
 
-def compared(detector: Detector, made: Image, clean: Image, truth: Image) -> Compared:
-    """A stage's pictures ``made`` from ``clean`` against ``truth``."""
-    plain = bicubic(clean, made.shape[-1])
-    features = [look(detector, crops(images))[1] for images in (truth, made, plain)]
+def describe(detector: Detector, images: Image) -> Described:
+    return Described(look(detector, crops(images))[1], sharpness(images))
+
+
+def compared(made: Described, plain: Described, truth: Described, psnr: float) -> Compared:
+    """A stage's pictures and bicubic's against the truth; sharpness becomes a part of the truth's."""
     return Compared(
-        frechet=frechet(features[0], features[1]),
-        frechet_bicubic=frechet(features[0], features[2]),
-        sharpness=sharpness(made) / sharpness(truth),
-        sharpness_bicubic=sharpness(plain) / sharpness(truth),
-        psnr=consistency(made, clean),
+        frechet=frechet(truth.features, made.features),
+        frechet_bicubic=frechet(truth.features, plain.features),
+        sharpness=made.sharpness / truth.sharpness,
+        sharpness_bicubic=plain.sharpness / truth.sharpness,
+        psnr=psnr,
     )
 
 
@@ -124,10 +134,11 @@ def evaluate(cascade: Cascade, cache: Path, scenes: dict[int, int]) -> dict:
     found: dict = {}
     for size in sizes:
         asked, truth = captions(scenes[size]), true_pictures(size, scenes[size], cache)
-        low_res = resize(truth, size // 4)
+        low_res, true = resize(truth, size // 4), describe(detector, truth)
         for suffix, clean in (("", low_res), ("_generated", generated[: len(asked)])):
             made = kept(cache, cascade, DEFAULTS[size], asked, clean)
-            result = compared(detector, made, clean, truth)
+            plain = describe(detector, bicubic(clean, size))
+            result = compared(describe(detector, made), plain, true, consistency(made, clean))
             name = f"sr{size}"
             found[f"{name}_frechet_ratio{suffix}"] = round(result.frechet / result.frechet_bicubic, 4)
             found[f"{name}_psnr{suffix}"] = round(result.psnr, 2)
