@@ -54,7 +54,8 @@ def orders(prompts: Sequence[Prompt], each: int, seed: int) -> list[Order]:
 
 def true_renders(prompts: Sequence[Prompt], cache: Path) -> Tensor:
     """RENDERS true pictures [n, 3, 64, 64] of each prompt, all prompts once before any again; kept in ``cache``."""
-    name = hashlib.sha256(f"{WORLD_VERSION}/{tabletopbench.digest()}/{[p.id for p in prompts]}".encode()).hexdigest()
+    made_of = f"{WORLD_VERSION}/{tabletopbench.digest()}/{RENDERS}/{[p.id for p in prompts]}"
+    name = hashlib.sha256(made_of.encode()).hexdigest()
     file = cache / f"renders-{name[:16]}.npy"
     if not file.exists():
         scenes = [scene_of(prompt, seed) for seed in range(RENDERS) for prompt in prompts]

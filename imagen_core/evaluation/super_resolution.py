@@ -118,8 +118,8 @@ def evaluate(cascade: Cascade, cache: Path, scenes: dict[int, int]) -> dict:
     """Both stages at their defaults, on shrunk true renders and on what the stages before make of the same captions.
 
     ``sr256_frechet_ratio`` is the distance of the stage's crops to true crops of the same scenes, as a part of
-    bicubic's; ``…_generated`` the same from generated inputs, where other scenes than the true ones are seen and the
-    ratio is close to 1 for that reason alone. ``sharpness`` is a part of the truth's, ``psnr`` in dB.
+    bicubic's; ``…_generated`` the same from generated inputs, where other layouts than the true ones are seen and the
+    ratio is nearer to 1 for that reason alone. ``sharpness`` is a part of the truth's, ``psnr`` in dB.
 
     Raises:
         UserError: the cascade has no super-resolution stage.
