@@ -26,7 +26,6 @@ from .frechet import frechet
 from .intervals import share
 from .judges import Judge
 from .sampling import Order, kept
-from .scoring import clipped
 from .super_resolution import bicubic, captions, compared, consistency, describe, true_pictures
 
 WS = (1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 16.0)
@@ -61,13 +60,12 @@ class Cells:
 def over_w(cascade: Cascade, judge: Judge, each: int, cache: Path) -> Cells:
     """WS × none, static, dynamic from the same noise: alignment, Fréchet distance and saturation of each.
 
-    ``alignment`` (the table top's: share of pictures with every named object right) has its interval; ``clipped`` and
-    ``colourfulness`` are in excess of the true pictures'.
+    ``alignment`` (the table top's: share of pictures with every named object right) has its interval; ``clipped``,
+    ``colourfulness`` and ``contrast`` (saturation.measure) are means in excess of the true pictures'.
     """
     numbers = [*range(len(judge.prompts))] * each
     asked = [*(Order(judge.prompts[number], seed) for seed, number in enumerate(numbers)), SHOWN]
-    true_features, true_burnt = judge.features(judge.truth), clipped(judge.truth)
-    true_colour = float(measure(judge.truth).colourfulness.mean())
+    true_features, true_looks = judge.features(judge.truth), _looks(judge.truth)
     found = Cells([], [], [])
     for w in tqdm(WS, desc="weights", unit="w", disable=None):
         for rule in SIDE_BY_SIDE:
@@ -83,14 +81,18 @@ def over_w(cascade: Cascade, judge: Judge, each: int, cache: Path) -> Cells:
                     "low": round(aligned.low, 4),
                     "high": round(aligned.high, 4),
                     "frechet": round(frechet(judge.features(images), true_features), 4),
-                    "clipped_excess": round(clipped(images) - true_burnt, 5),
-                    "colourfulness_excess": round(float(measure(images).colourfulness.mean()) - true_colour, 4),
+                    **{f"{name}_excess": round(x - true_looks[name], 5) for name, x in _looks(images).items()},
                     "samples": len(images),
                 }
             )
             found.images.append(shown)
             found.labels.append(f"w = {w:g}, {rule}")
     return found
+
+
+def _looks(images: Tensor) -> dict[str, float]:
+    measured = measure(images)
+    return {name: float(getattr(measured, name).mean()) for name in ("clipped", "colourfulness", "contrast")}
 
 
 def over_aug_level(cascade: Cascade, extent: Extent, cache: Path) -> Cells:

@@ -17,9 +17,9 @@ MARKERS = {"none": "o", "static": "s", "dynamic": "D"}
 
 
 def pareto(rows: Rows, alignment: str, distance: str, note: str, file: Path) -> None:
-    """Alignment against Fréchet distance, a curve a rule and a point a weight; beside it, saturation over w."""
-    figure = Figure(figsize=(11, 4.6), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    """Alignment against Fréchet distance, a curve a rule, a point a weight; beside it saturation and contrast over w."""
+    figure = Figure(figsize=(13, 4.4), layout="constrained")
+    left, middle, right = figure.subplots(1, 3, width_ratios=(1.4, 1, 1))
     for rule in SIDE_BY_SIDE:
         mine = [row for row in rows if row["threshold"] == rule]
         x, y = [row["frechet"] for row in mine], [row["alignment"] for row in mine]
@@ -31,13 +31,18 @@ def pareto(rows: Rows, alignment: str, distance: str, note: str, file: Path) -> 
             left.annotate(
                 f"{row['w']:g}", (across, up), (4, 4), textcoords="offset points", fontsize=8, color=COLOURS[rule]
             )
-        right.plot([row["w"] for row in mine], [row["clipped_excess"] for row in mine], **style)
+        for axis, name in ((middle, "clipped"), (right, "contrast")):
+            axis.plot([row["w"] for row in mine], [row[f"{name}_excess"] for row in mine], **style)
     left.set(xlabel=f"{distance} (lower is better)", ylabel=alignment)
     left.set_title("Alignment against fidelity; numbers are w", fontsize=10)
-    right.set(xlabel="guidance weight w", ylabel="share of burnt values, over true pictures'")
-    right.set_title("Saturation", fontsize=10)
-    right.axhline(0, color="0.7", linewidth=0.8)
-    _finish(figure, (left, right), note, file)
+    middle.set(ylabel="share of burnt values, over true pictures'")
+    middle.set_title("Saturation", fontsize=10)
+    right.set(ylabel="standard deviation of luma, over true pictures'")
+    right.set_title("Contrast", fontsize=10)
+    for axis in (middle, right):
+        axis.set_xlabel("guidance weight w")
+        axis.axhline(0, color="0.7", linewidth=0.8)
+    _finish(figure, (left, middle, right), note, file)
 
 
 def aug_level(rows: Rows, note: str, file: Path) -> None:
