@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from imagen_core.evaluation import detector_training
 from imagen_core.evaluation.detector import (
     ATTRIBUTES,
     FOLDER,
@@ -28,7 +29,16 @@ from imagen_core.evaluation.detector import (
     look,
     read,
 )
-from imagen_core.evaluation.detector_training import Labels, augmented, labels_of, loss_of, on_screen
+from imagen_core.evaluation.detector_training import (
+    Labels,
+    Recipe,
+    Renders,
+    augmented,
+    labels_of,
+    loss_of,
+    on_screen,
+    train,
+)
 from imagen_core.evaluation.frechet import Gaussian, frechet, frechet_distance
 from imagen_core.evaluation.intervals import share
 from imagen_core.evaluation.tabletopbench import (
@@ -43,6 +53,7 @@ from imagen_core.evaluation.tabletopbench import (
     scores_of,
     stands,
 )
+from imagen_core.png import to_bytes
 from imagen_core.tabletop.render import render
 from imagen_core.tabletop.scenes import Scene, Thing, sample_scene
 from imagen_core.tabletop.vocabulary import (
@@ -56,6 +67,7 @@ from imagen_core.tabletop.vocabulary import (
     plural,
     unknown_words,
 )
+from imagen_core.training import data
 from imagen_core.training.data import FRESH_SEEDS
 from imagen_core.types import UserError
 
@@ -372,3 +384,52 @@ def test_the_detector_is_small_and_refused_when_altered(tmp_path: Path) -> None:
     (folder / "detector.json").unlink()
     with pytest.raises(UserError, match=r"detector\.json is missing"):
         load_detector(folder)
+
+
+@pytest.fixture
+def few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """Folders of eight usual renders and four with an unseen pair."""
+    monkeypatch.setattr(data, "SHARD", 8)
+    monkeypatch.setattr(detector_training, "HELD_OUT_SHARD", 4)
+    folder = data.folder_for(tmp_path, SIZE)
+    folder.mkdir()
+    np.save(folder / "images-0000.npy", np.stack([to_bytes(render(sample_scene(seed), SIZE)) for seed in range(8)]))
+    run = tmp_path / "run"
+    detector_training.render_held_out(run, 4)
+    return tmp_path, run
+
+
+def test_pictures_keep_their_labels(few: tuple[Path, Path]) -> None:
+    """The shipped detector reads in each training picture what its labels say, unseen pairs among them."""
+    detector, _ = load_detector()
+    renders = Renders(Recipe(pictures=8, held_out=4), *few)
+    images, labels = renders.batch(torch.tensor([11, 0, 7, 8]))
+    expected, got = read(perfect(labels)), look(detector, images)[0]
+    kinds = [
+        [sorted((t.shape, t.colour) for t in reading.things) for reading in readings] for readings in (expected, got)
+    ]
+    assert kinds[0] == kinds[1] and len(renders) == 12
+    assert any((colour, shape) in HELD_OUT_PAIRS for shape, colour in kinds[1][0])
+
+
+def test_an_interrupted_run_takes_the_same_steps(few: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    root, run = few
+    recipe = Recipe(steps=4, batch=2, warmup=1, pictures=8, held_out=4)
+    again = root / "again"
+    shutil.copytree(run, again)
+    whole = train(recipe, root, run)
+
+    calls = iter(range(4))
+
+    def failing(raw: Raw, labels: Labels) -> torch.Tensor:
+        if next(calls) == 3:
+            raise KeyboardInterrupt
+        return loss_of(raw, labels)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(detector_training, "loss_of", failing)
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe, root, again, save_every=2)
+    resumed = train(recipe, root, again, save_every=2)
+    for name, value in whole.state_dict().items():
+        assert_close(resumed.state_dict()[name], value, msg=name)

@@ -233,7 +233,9 @@ def train(recipe: Recipe, data: Path, run: Path, *, save_every: int = 200) -> De
         ema.update_parameters(model)
         if step % 20 == 0:
             with (run / "log.jsonl").open("a") as file:
-                file.write(json.dumps({"step": step, "loss": round(float(loss), 4), "at": round(time.time())}) + "\n")
+                file.write(
+                    json.dumps({"step": step, "loss": round(float(loss.detach()), 4), "at": round(time.time())}) + "\n"
+                )
         if (step + 1) % save_every == 0 or step + 1 == recipe.steps:
             state = {"step": step + 1, "model": model.state_dict(), "ema": ema.state_dict()}
             torch.save({**state, "optimizer": optimizer.state_dict()}, run / "state.tmp")

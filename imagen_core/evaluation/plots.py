@@ -17,7 +17,7 @@ MARKERS = {"none": "o", "static": "s", "dynamic": "D"}
 
 
 def pareto(rows: Rows, alignment: str, distance: str, note: str, file: Path) -> None:
-    """Alignment against Fréchet distance, a curve a rule, a point a weight; beside it saturation and contrast over w."""
+    """Alignment against Fréchet distance, a curve a rule, a point a weight; beside it saturation and contrast."""
     figure = Figure(figsize=(13, 4.4), layout="constrained")
     left, middle, right = figure.subplots(1, 3, width_ratios=(1.4, 1, 1))
     for rule in SIDE_BY_SIDE:
