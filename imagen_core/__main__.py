@@ -202,6 +202,12 @@ def _train(args: Any) -> dict[str, Any]:
     return training.run(args)
 
 
+def _evaluate(args: Any) -> dict[str, Any]:
+    from .evaluation import cli as evaluation
+
+    return evaluation.run(args)
+
+
 def _render(args: Any) -> dict[str, Any]:
     from .tabletop import cli as tabletop
 
@@ -209,6 +215,7 @@ def _render(args: Any) -> dict[str, Any]:
 
 
 def _parser() -> cli.Parser:
+    from .evaluation.cli import add_arguments as add_evaluate_arguments
     from .recording import FOLDER as RECORDINGS
     from .tabletop.cli import add_arguments as add_render_arguments
     from .training.cli import add_arguments as add_train_arguments
@@ -248,6 +255,9 @@ def _parser() -> cli.Parser:
     cli.add_model_argument(record)
     add_train_arguments(verb("train", _train, "train or resume one of the three models"))
     add_render_arguments(verb("render", _render, "render captioned scenes to a folder"))
+    add_evaluate_arguments(
+        verb("evaluate", _evaluate, "measure a model: what is right, how real, how sharp, how burnt")
+    )
     cli.add_model_argument(verb("info", _info, "what a model is made of"))
     bench = verb("bench", _bench, "what a run costs on this machine")
     cli.add_run_arguments(bench)

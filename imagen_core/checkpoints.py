@@ -17,7 +17,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -267,12 +267,21 @@ def _fill(network: nn.Module, folder: Path, name: str, digests: dict[str, str]) 
 
 
 def _read_weights(folder: Path, name: str, digests: dict[str, str]) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-
     files = sorted(file for file in digests if file.startswith(f"{name}/") and file.endswith(".safetensors"))
     if not files:
         raise UserError(f"model: {folder / 'cascade.json'} lists no weights for {name}")
+    return read_tensors(folder, files, digests)
+
+
+def read_tensors(folder: Path, files: Sequence[str], digests: dict[str, str]) -> dict[str, Tensor]:
+    """The tensors of safetensors files inside ``folder``, as float32, each file checked against its sha256.
+
+    Raises:
+        UserError: a file is missing, altered, truncated or outside the folder; the message names it.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
     weights: dict[str, Tensor] = {}
     for file in files:
         try:
@@ -291,7 +300,7 @@ def read_checked(folder: Path, file: str, digests: dict[str, str]) -> bytes:
         raise UserError(f"model: {path} is missing")
     data = path.read_bytes()
     if _sha256(data) != digests.get(file):
-        raise UserError(f"model: {path} was altered (sha256 is not the one in cascade.json)")
+        raise UserError(f"model: {path} was altered (its sha256 is not the one on record)")
     return data
 
 

@@ -82,7 +82,7 @@ def render(
 def _trace(scene: Scene, rows: Tensor, columns: Tensor, size: int, samples: int) -> Float[Tensor, "r c 3"]:
     """Linear colour, tone-mapped to [0, 1], of every sub-pixel in these rows."""
     light = LIGHTING[scene.light]
-    o, d = _camera(scene, rows, columns)
+    o, d = _rays(scene, rows, columns)
     # The half angle of a pixel grows with distance into its footprint on a surface.
     pixel = 2 * HALF_FIELD / size
     sun = _sun_directions(light, scene.sun_turn, o.device)
@@ -125,11 +125,17 @@ def _trace(scene: Scene, rows: Tensor, columns: Tensor, size: int, samples: int)
     return torch.where(colour > 0.8, bright, colour).reshape(len(rows), len(columns), 3)
 
 
-def _camera(scene: Scene, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
-    eye = rows.new_tensor([scene.camera_shift[0], CAMERA_HEIGHT + scene.camera_shift[1], -CAMERA_DISTANCE])
-    forward = unit(rows.new_tensor([0.0, LOOK_AT_HEIGHT, 0.0]) - eye)
-    right = unit(torch.linalg.cross(rows.new_tensor([0.0, 1.0, 0.0]), forward))
-    up = torch.linalg.cross(forward, right)
+def camera(scene: Scene, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Where the eye is, and the unit vectors forward, to the right and up of the picture."""
+    shift = scene.camera_shift
+    eye = torch.tensor([shift[0], CAMERA_HEIGHT + shift[1], -CAMERA_DISTANCE], device=device)
+    forward = unit(eye.new_tensor([0.0, LOOK_AT_HEIGHT, 0.0]) - eye)
+    right = unit(torch.linalg.cross(eye.new_tensor([0.0, 1.0, 0.0]), forward))
+    return eye, forward, right, torch.linalg.cross(forward, right)
+
+
+def _rays(scene: Scene, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+    eye, forward, right, up = camera(scene, rows.device)
     y, x = torch.meshgrid(-rows * HALF_FIELD, columns * HALF_FIELD, indexing="ij")
     d = unit(forward + x.reshape(-1, 1) * right + y.reshape(-1, 1) * up)
     return eye.expand_as(d), d

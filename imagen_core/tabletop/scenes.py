@@ -73,9 +73,14 @@ def sample_scene(seed: int, *, held_out: bool = False) -> Scene:
     """The scene of a seed: the same on every machine. ``held_out`` asks for an unseen colour–shape pair."""
     rng = np.random.default_rng([seed, int(held_out)])
     while True:
-        things = _place(_kinds(rng, held_out), rng)
+        things = place(_kinds(rng, held_out), rng)
         if things is not None:
             break
+    return surround(things, rng)
+
+
+def surround(things: tuple[Thing, ...], rng: np.random.Generator) -> Scene:
+    """The things on some floor, in some light, with nuisances."""
     offset = rng.uniform(-50, 50, 2)
     shift = rng.uniform(-1, 1, 2) * (0.15, 0.08)
     return Scene(
@@ -108,8 +113,8 @@ def _kind(rng: np.random.Generator) -> tuple[str, str, str, str]:
             return shape, colour, str(rng.choice(list(SIZES))), str(rng.choice(list(MATERIALS)))
 
 
-def _place(kinds: list[tuple[str, str, str, str]], rng: np.random.Generator) -> tuple[Thing, ...] | None:
-    """Put the things down so that each is in the frame and none hides another; None if they do not fit."""
+def place(kinds: list[tuple[str, str, str, str]], rng: np.random.Generator) -> tuple[Thing, ...] | None:
+    """Put things (shape, colour, size, material) in the frame, none hiding another; None if they do not fit."""
     for _ in range(60):
         things: list[Thing] = []
         for shape, colour, size, material in kinds:

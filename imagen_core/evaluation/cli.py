@@ -1,0 +1,146 @@
+"""``python -m imagen_core evaluate``: the numbers behind what is claimed of a model."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..settings import CHOICES, DEFAULTS, RANGES, StageConfig
+from ..types import UserError
+
+WHAT = ("tabletopbench", "sr", "figures", "detector")
+EACH = 2
+# A quick bench takes every second prompt, once.
+QUICK_STRIDE = 2
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    base = DEFAULTS[64]
+    parser.add_argument(
+        "what",
+        choices=WHAT,
+        help="tabletopbench: is in the picture what was asked for; sr: super-resolution against true renders; "
+        "figures: the paper's figures on this model; detector: the judge itself on fresh renders",
+    )
+    parser.add_argument("--model", default="tabletop", help="tabletop or a cascade's folder (default %(default)s)")
+    parser.add_argument("--quick", action="store_true", help="minutes instead of hours, and only indicative")
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        default=Path("runs/evaluation"),
+        help="where true renders and finished cells are kept (default %(default)s)",
+    )
+    parser.add_argument(
+        "--each", type=int, default=EACH, help="tabletopbench: pictures a prompt, 1 to 100 (default %(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="tabletopbench: of the first picture (default %(default)s)")
+    for name in ("guidance", "steps"):
+        kind = type(getattr(base, name))
+        low, high = RANGES[name]
+        about = f"tabletopbench: of the base stage, {low:g} to {high:g} (default %(default)s)"
+        parser.add_argument(f"--{name}", type=kind, default=getattr(base, name), help=about)
+    for name in ("threshold", "sampler"):
+        about = "tabletopbench: of the base stage (default %(default)s)"
+        parser.add_argument(f"--{name}", choices=list(CHOICES[name]), default=getattr(base, name), help=about)
+    parser.add_argument(
+        "--sheet", type=Path, help="tabletopbench: also write 64 pictures with their verdicts to this PNG"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("docs/results"), help="figures: folder of CSV and PNG (default %(default)s)"
+    )
+    parser.add_argument(
+        "--clip",
+        metavar="SOURCE",
+        help="tabletopbench, figures: for a model of photographs, CLIP score by this CLIP folder or hub name, and FID",
+    )
+    parser.add_argument("--prompts", type=Path, metavar="FILE", help="with --clip: a prompt a line")
+    parser.add_argument("--reference", type=Path, metavar="FOLDER", help="with --clip: real pictures for FID")
+    parser.add_argument(
+        "--train", type=Path, metavar="RUN", help="detector: train or resume it in this folder, then ship it"
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=Path("runs/data"),
+        help="detector: where training pictures are kept (default %(default)s)",
+    )
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Measure; returns one flat object of numbers, and what they were measured with."""
+    if not 1 <= args.each <= 100:
+        raise UserError(f"--each: must be between 1 and 100, got {args.each}")
+    low, high = RANGES["seed"]
+    if not low <= args.seed <= high - 10**6:
+        raise UserError(f"--seed: must be between {low} and {high - 10**6}, got {args.seed}")
+    together = [args.clip, args.prompts, args.reference]
+    if any(together) and not (all(together) and args.what in ("tabletopbench", "figures")):
+        raise UserError("--clip, --prompts and --reference: go together, with tabletopbench or figures")
+    return {"tabletopbench": _bench, "sr": _sr, "figures": _figures, "detector": _detector}[args.what](args)
+
+
+def _bench(args: argparse.Namespace) -> dict[str, Any]:
+    from ..checkpoints import load_cascade
+    from .scoring import score
+    from .tabletopbench import prompts
+
+    changes = {name: getattr(args, name) for name in ("guidance", "steps", "threshold", "sampler")}
+    config = replace(DEFAULTS[64], **changes)
+    asked, each = (prompts()[::QUICK_STRIDE], 1) if args.quick else (prompts(), args.each)
+    if args.sheet and (args.sheet.suffix != ".png" or not args.sheet.parent.is_dir()):
+        raise UserError(f"--sheet: {args.sheet} must end in .png and lie in a folder that exists")
+    if args.clip:
+        return {**_photographic(args, config), "indicative": args.quick}
+    found = score(load_cascade(args.model), config, asked, each, args.seed, args.cache, args.sheet)
+    return {**found, "indicative": args.quick}
+
+
+def _photographic(args: argparse.Namespace, config: StageConfig) -> dict[str, Any]:
+    from ..checkpoints import load_cascade
+    from .judges import photographic_judge, score_by
+
+    judge = photographic_judge(args.clip, args.prompts, args.reference, QUICK_STRIDE if args.quick else 1)
+    return score_by(judge, load_cascade(args.model), config, 1 if args.quick else args.each, args.seed, args.cache)
+
+
+def _sr(args: argparse.Namespace) -> dict[str, Any]:
+    from ..checkpoints import load_cascade
+    from .super_resolution import QUICK_SCENES, SCENES, evaluate
+
+    found = evaluate(load_cascade(args.model), args.cache, QUICK_SCENES if args.quick else SCENES)
+    return {**found, "indicative": args.quick}
+
+
+def _figures(args: argparse.Namespace) -> dict[str, Any]:
+    from ..checkpoints import load_cascade
+    from .figures import FULL, QUICK, draw_figures
+    from .judges import photographic_judge, tabletop_judge
+
+    _check_folder(args.out)
+    cascade = load_cascade(args.model)
+    note = f"weights {cascade.digest[:12]}" + (", few samples: indicative only" if args.quick else "")
+    extent = QUICK if args.quick else FULL
+    if args.clip:
+        judge = photographic_judge(args.clip, args.prompts, args.reference, extent.stride)
+    else:
+        judge = tabletop_judge(extent.stride, args.cache)
+    found = draw_figures(cascade, judge, extent, args.cache, args.out, note, world=not args.clip)
+    return {**found, "indicative": args.quick}
+
+
+def _detector(args: argparse.Namespace) -> dict[str, Any]:
+    from .detector import load_detector
+    from .detector_training import FRESH, QUICK_FRESH, accuracy, train_and_ship
+
+    if args.train:
+        train_and_ship(args.data, args.train)
+    detector, digest = load_detector()
+    found = accuracy(detector, QUICK_FRESH if args.quick else FRESH)
+    return {**found, "detector": digest, "indicative": args.quick}
+
+
+def _check_folder(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out: {out} must be a folder")

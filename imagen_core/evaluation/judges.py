@@ -1,0 +1,206 @@
+"""Who judges a sample: the detector for the table top, CLIP and Inception for models of photographs.
+
+Both answer the same two questions (is it what was asked for? is it like a true one?), so that benches and figures
+take either.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image as PillowImage
+from PIL import ImageOps
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..checkpoints import Cascade
+from ..png import to_bytes
+from ..settings import MAX_PROMPT, StageConfig
+from ..types import Image, UserError
+from . import tabletopbench
+from .detector import SIZE, load_detector, look
+from .frechet import frechet
+from .intervals import share
+from .sampling import Order, kept
+from .scoring import true_renders
+from .tabletopbench import TRAINED, judge
+
+MOST_PROMPTS, MOST_PICTURES, MOST_PIXELS = 10_000, 50_000, 50_000_000
+# What CLIP's pictures are normalised by (Radford et al. 2021).
+CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Prompts with a name each, true pictures, and how samples of them are judged.
+
+    ``align(images, numbers)`` says how well each picture fits the prompt of that number; ``features`` is what the
+    Fréchet distance to ``truth`` is taken in; ``alignment`` and ``distance`` are what axes of figures say.
+    """
+
+    prompts: tuple[str, ...]
+    names: tuple[str, ...]
+    truth: Image
+    align: Callable[[Image, Sequence[int]], list[float]]
+    features: Callable[[Image], Float[Tensor, "n f"]]
+    alignment: str
+    distance: str
+
+
+def tabletop_judge(stride: int, cache: Path) -> Judge:
+    """The detector, on every ``stride``-th prompt of TabletopBench that is in words and pairs of training."""
+    asked = [prompt for prompt in tabletopbench.prompts() if prompt.category in TRAINED][::stride]
+    detector, _ = load_detector()
+
+    def align(images: Image, numbers: Sequence[int]) -> list[float]:
+        readings, _ = look(detector, images)
+        return [float(bool(judge(asked[i], reading)["objects"])) for i, reading in zip(numbers, readings)]
+
+    return Judge(
+        prompts=tuple(prompt.prompt for prompt in asked),
+        names=tuple(prompt.id for prompt in asked),
+        truth=true_renders(asked, cache),
+        align=align,
+        features=lambda images: look(detector, images)[1],
+        alignment="pictures with every named object right",
+        distance="Fréchet distance to true renders, detector's features",
+    )
+
+
+def photographic_judge(clip: str, prompts: Path, reference: Path, stride: int) -> Judge:
+    """CLIP score and FID against the pictures in ``reference``, on every ``stride``-th line of ``prompts``.
+
+    Raises:
+        UserError: an extra, weights, the prompts or the pictures are missing or unreadable.
+    """
+    asked = read_prompts(prompts)[::stride]
+    score, features = clip_score(clip), inception()
+
+    def align(images: Image, numbers: Sequence[int]) -> list[float]:
+        return score(images, [asked[i] for i in numbers]).tolist()
+
+    truth = read_pictures(reference)
+    return Judge(asked, tuple(map(str, range(len(asked)))), truth, align, features, "CLIP score", "FID")
+
+
+def read_prompts(file: Path) -> tuple[str, ...]:
+    """A prompt a line; empty lines are passed over.
+
+    Raises:
+        UserError: not a text file, no prompts, too many or too long ones.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--prompts: {file} is not a readable text file") from error
+    found = tuple(line.strip() for line in lines if line.strip())
+    if not 1 <= len(found) <= MOST_PROMPTS or max(map(len, found)) > MAX_PROMPT:
+        raise UserError(f"--prompts: must be 1 to {MOST_PROMPTS} lines of at most {MAX_PROMPT} characters")
+    return found
+
+
+def read_pictures(folder: Path, size: int = SIZE) -> Float[Tensor, "n 3 s s"]:
+    """The PNG and JPEG files of a folder, cut square from the middle and resized.
+
+    Raises:
+        UserError: fewer than two pictures, too many, or one that cannot be read.
+    """
+    files = sorted(path for path in folder.glob("*") if path.suffix.lower() in {".png", ".jpg", ".jpeg"})
+    if not 2 <= len(files) <= MOST_PICTURES:
+        raise UserError(f"--reference: {folder} must hold 2 to {MOST_PICTURES} PNG or JPEG files, has {len(files)}")
+    images = []
+    for file in files:
+        try:
+            with PillowImage.open(file, formats=["PNG", "JPEG"]) as picture:
+                if picture.width * picture.height > MOST_PIXELS:
+                    raise UserError(f"--reference: {file} has more than {MOST_PIXELS} pixels")
+                images.append(
+                    np.asarray(ImageOps.fit(picture.convert("RGB"), (size, size), PillowImage.Resampling.BOX))
+                )
+        except (OSError, SyntaxError, ValueError, PillowImage.DecompressionBombError) as error:
+            if isinstance(error, UserError):
+                raise
+            raise UserError(f"--reference: {file} is not a readable picture") from error
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def clip_score(source: str) -> Callable[[Image, Sequence[str]], Float[Tensor, " n"]]:
+    """``100 max(cos(picture, text), 0)`` (Hessel et al. 2021, without their factor) by a CLIP folder or hub name.
+
+    Raises:
+        UserError: the weights are not there and cannot be fetched, or are no CLIP's.
+    """
+    from transformers import AutoTokenizer, CLIPModel
+
+    try:
+        model = CLIPModel.from_pretrained(source, use_safetensors=True).eval().requires_grad_(False)
+        tokenizer = AutoTokenizer.from_pretrained(source)
+    except Exception as error:
+        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"--clip: {source} is no CLIP folder and cannot be fetched ({why:.160})") from error
+    side, longest = model.config.vision_config.image_size, model.config.text_config.max_position_embeddings
+
+    @torch.no_grad()
+    def score(images: Image, prompts: Sequence[str]) -> Float[Tensor, " n"]:
+        shown = F.interpolate((images.clamp(-1, 1) + 1) / 2, size=(side, side), mode="bicubic", antialias=True)
+        mean, std = (shown.new_tensor(x).reshape(1, 3, 1, 1) for x in (CLIP_MEAN, CLIP_STD))
+        words = tokenizer(list(prompts), padding=True, truncation=True, max_length=longest, return_tensors="pt")
+        out = model(pixel_values=(shown.clamp(0, 1) - mean) / std, **words)
+        return 100 * F.cosine_similarity(out.image_embeds, out.text_embeds).clamp_min(0)
+
+    return lambda images, prompts: torch.cat(
+        [score(images[i : i + 32], prompts[i : i + 32]) for i in range(0, len(prompts), 32)]
+    )
+
+
+def inception() -> Callable[[Image], Float[Tensor, "n 2048"]]:
+    """FID's own features: Inception v3 in torchmetrics (Heusel et al. 2017), which fetches its weights once.
+
+    Raises:
+        UserError: torchmetrics or torch-fidelity is not installed, or the weights cannot be fetched.
+    """
+    try:
+        from torchmetrics.image.fid import NoTrainInceptionV3
+    except ImportError as error:
+        raise UserError("fid: needs torchmetrics; pip install torchmetrics torch-fidelity") from error
+    try:
+        network = NoTrainInceptionV3("inception-v3-compat", ["2048"])
+    except Exception as error:
+        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"fid: Inception's weights are missing and cannot be fetched ({why:.160})") from error
+
+    @torch.no_grad()
+    def features(images: Image) -> Float[Tensor, "n 2048"]:
+        return torch.cat([network(torch.from_numpy(to_bytes(part))) for part in images.split(32)])
+
+    return features
+
+
+def score_by(judge: Judge, cascade: Cascade, config: StageConfig, each: int, seed: int, cache: Path) -> dict[str, Any]:
+    """``each`` pictures of each of the judge's prompts: mean alignment with its interval, and Fréchet distance.
+
+    Raises:
+        UserError: the cascade has no 64 × 64 stage.
+    """
+    began = time.perf_counter()
+    numbers = [*range(len(judge.prompts))] * each
+    asked = [Order(judge.prompts[number], seed + i) for i, number in enumerate(numbers)]
+    images = kept(cache, cascade, config, asked)
+    aligned = share(judge.align(images, numbers), [judge.names[number] for number in numbers])
+    return {
+        "alignment": round(aligned.value, 4),
+        "interval": [round(aligned.low, 4), round(aligned.high, 4)],
+        "frechet": round(frechet(judge.features(images), judge.features(judge.truth)), 4),
+        "judge": [judge.alignment, judge.distance],
+        "samples": len(images),
+        "seconds": round(time.perf_counter() - began, 1),
+        "weights": cascade.digest,
+        "settings": asdict(config),
+    }

@@ -1,0 +1,77 @@
+"""Figures as PNG: the one file of the engine that knows matplotlib, and only its Figure, never its global state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from ..settings import SIDE_BY_SIDE
+
+Rows = Sequence[dict[str, Any]]
+# Distinct in hue and in lightness, so that they tell apart in grey and to colour-blind eyes.
+COLOURS = {"none": "#b2182b", "static": "#ef8a1d", "dynamic": "#2166ac"}
+MARKERS = {"none": "o", "static": "s", "dynamic": "D"}
+
+
+def pareto(rows: Rows, alignment: str, distance: str, note: str, file: Path) -> None:
+    """Alignment against Fréchet distance, a curve a rule, a point a weight; beside it saturation and contrast."""
+    figure = Figure(figsize=(13, 4.4), layout="constrained")
+    left, middle, right = figure.subplots(1, 3, width_ratios=(1.4, 1, 1))
+    for rule in SIDE_BY_SIDE:
+        mine = [row for row in rows if row["threshold"] == rule]
+        x, y = [row["frechet"] for row in mine], [row["alignment"] for row in mine]
+        low = [row["alignment"] - row["low"] for row in mine]
+        high = [row["high"] - row["alignment"] for row in mine]
+        style = {"color": COLOURS[rule], "marker": MARKERS[rule], "label": rule, "markersize": 5}
+        left.errorbar(x, y, yerr=[low, high], capsize=2, elinewidth=0.6, **style)
+        for row, across, up in zip(mine, x, y):
+            left.annotate(
+                f"{row['w']:g}", (across, up), (4, 4), textcoords="offset points", fontsize=8, color=COLOURS[rule]
+            )
+        for axis, name in ((middle, "clipped"), (right, "contrast")):
+            axis.plot([row["w"] for row in mine], [row[f"{name}_excess"] for row in mine], **style)
+    left.set(xlabel=f"{distance} (lower is better)", ylabel=alignment)
+    left.set_title("Alignment against fidelity; numbers are w", fontsize=10)
+    middle.set(ylabel="share of burnt values, over true pictures'")
+    middle.set_title("Saturation", fontsize=10)
+    right.set(ylabel="standard deviation of luma, over true pictures'")
+    right.set_title("Contrast", fontsize=10)
+    for axis in (middle, right):
+        axis.set_xlabel("guidance weight w")
+        axis.axhline(0, color="0.7", linewidth=0.8)
+    _finish(figure, (left, middle, right), note, file)
+
+
+def aug_level(rows: Rows, note: str, file: Path) -> None:
+    """Fréchet distance of the 256 stage's crops over aug_level, a curve a weight, for both kinds of input."""
+    figure = Figure(figsize=(11, 4.4), layout="constrained")
+    axes = figure.subplots(1, 2)
+    for axis, kind in zip(axes, ("generated", "true")):
+        mine = [row for row in rows if row["inputs"] == kind]
+        weights = sorted({row["w"] for row in mine})
+        for number, w in enumerate(weights):
+            curve = [row for row in mine if row["w"] == w]
+            shade = str(0.75 - 0.75 * number / max(1, len(weights) - 1))
+            axis.plot(
+                [r["aug_level"] for r in curve],
+                [r["frechet"] for r in curve],
+                marker="o",
+                color=shade,
+                label=f"w = {w:g}",
+            )
+        axis.axhline(mine[0]["frechet_bicubic"], color="#2166ac", linestyle="--", linewidth=1, label="bicubic")
+        axis.set(xlabel="aug_level at sampling", ylabel="Fréchet distance of crops to true ones")
+        axis.set_title(f"256 × 256 from {kind} inputs", fontsize=10)
+    _finish(figure, axes, note, file)
+
+
+def _finish(figure: Figure, axes: Sequence[Any], note: str, file: Path) -> None:
+    for axis in axes:
+        axis.grid(color="0.92")
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].legend(frameon=False, fontsize=9)
+    figure.supxlabel(note, fontsize=8, color="0.4")
+    figure.savefig(file, dpi=150, metadata={"Software": None})

@@ -1,0 +1,85 @@
+"""Many pictures of many prompts: batches that mix prompts, each picture what it would be on its own.
+
+A Request is one prompt; here the engine's run_stage is handed a batch of different embeddings and seeds. Noise comes
+from each picture's own generator, and padding is masked, so that the batch changes nothing but speed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from ..cascade import StageResult, run_stage
+from ..checkpoints import Cascade
+from ..png import to_bytes
+from ..settings import StageConfig
+from ..types import Image, UserError
+
+# Pixels in a batch: on a CPU larger ones are no faster, and one picture at a time costs half as much again.
+PIXELS = 16 * 64 * 64
+
+
+@dataclass(frozen=True)
+class Order:
+    """One picture to be drawn."""
+
+    prompt: str
+    seed: int
+
+
+def draw(
+    cascade: Cascade, config: StageConfig, orders: Sequence[Order], low_res: Image | None = None
+) -> Iterator[Image]:
+    """Run one stage for all orders; yields the finished pictures batch by batch, in order.
+
+    ``low_res`` [n, 3, s, s] holds the pictures that a super-resolution stage starts from.
+
+    Raises:
+        UserError: the cascade has no such stage.
+    """
+    found = [stage for stage in cascade.stages if stage.spec.size == config.size]
+    if not found:
+        raise UserError(f"size: {config.size} is not offered by {cascade.name}")
+    size = max(1, PIXELS // config.size**2)
+    for start in range(0, len(orders), size):
+        part = orders[start : start + size]
+        image = None if low_res is None else low_res[start : start + size]
+        with torch.no_grad():
+            text = cascade.encode([order.prompt for order in part])
+            for event in run_stage(found[0], config, text, [order.seed for order in part], image):
+                if isinstance(event, StageResult):
+                    yield event.image
+
+
+def draw_all(cascade: Cascade, config: StageConfig, orders: Sequence[Order], low_res: Image | None = None) -> Tensor:
+    """All pictures of :func:`draw` at once, with a bar on standard error where somebody looks."""
+    with tqdm(total=len(orders), unit="picture", desc=config.name, disable=None) as bar:
+        parts = []
+        for part in draw(cascade, config, orders, low_res):
+            parts.append(part)
+            bar.update(len(part))
+    return torch.cat(parts)
+
+
+def kept(
+    cache: Path, cascade: Cascade, config: StageConfig, asked: Sequence[Order], low_res: Tensor | None = None
+) -> Tensor:
+    """A cell's pictures in [-1, 1]: from the cache if all that they follow from is the same, else drawn and kept."""
+    facts = {"weights": cascade.digest, "settings": asdict(config), "orders": [asdict(order) for order in asked]}
+    given = hashlib.sha256(b"" if low_res is None else low_res.numpy().tobytes()).hexdigest()
+    name = hashlib.sha256(f"{json.dumps(facts, sort_keys=True)}/{given}".encode()).hexdigest()[:24]
+    file = cache / f"cell-{name}.npy"
+    if not file.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        aside = file.with_suffix(".tmp.npy")
+        np.save(aside, to_bytes(draw_all(cascade, config, asked, low_res)))
+        aside.replace(file)
+    return torch.from_numpy(np.load(file)).float() / 127.5 - 1

@@ -1,0 +1,163 @@
+"""One way of sampling, scored on TabletopBench: what is right, how far from true renders, how burnt."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from ..checkpoints import Cascade
+from ..png import save_grid, to_bytes
+from ..saturation import measure
+from ..settings import StageConfig
+from ..tabletop.render import render
+from ..tabletop.vocabulary import WORLD_VERSION
+from . import tabletopbench
+from .detector import SIZE, Reading, load_detector, look
+from .frechet import frechet
+from .intervals import Share, share
+from .sampling import Order, kept
+from .tabletopbench import CATEGORIES, Prompt, judge, scene_of, scores_of
+
+# True renders a prompt: what samples are compared with.
+RENDERS = 4
+# The weight at which rules are compared for saturation, as in the paper's discussion of large weights.
+LARGE_W = 8.0
+SATURATION_STRIDE = 4
+# Pictures on a sheet to look at.
+SHEET = 64
+SCORES = (
+    "objects",
+    "floor",
+    "light",
+    "positional",
+    "counting",
+    "unseen_pairs",
+    "rare_words",
+    "misspellings",
+    "descriptions",
+)
+
+
+def orders(prompts: Sequence[Prompt], each: int, seed: int) -> list[Order]:
+    """``each`` pictures a prompt, every one from a seed of its own that depends on the prompt's place in the bench."""
+    places = {prompt.id: i for i, prompt in enumerate(tabletopbench.prompts())}
+    return [Order(p.prompt, seed + k * len(places) + places[p.id]) for k in range(each) for p in prompts]
+
+
+def true_renders(prompts: Sequence[Prompt], cache: Path) -> Tensor:
+    """RENDERS true pictures [n, 3, 64, 64] of each prompt, all prompts once before any again; kept in ``cache``."""
+    made_of = f"{WORLD_VERSION}/{tabletopbench.digest()}/{RENDERS}/{[p.id for p in prompts]}"
+    name = hashlib.sha256(made_of.encode()).hexdigest()
+    file = cache / f"renders-{name[:16]}.npy"
+    if not file.exists():
+        scenes = [scene_of(prompt, seed) for seed in range(RENDERS) for prompt in prompts]
+        images = [
+            to_bytes(render(scene, SIZE)) for scene in tqdm(scenes, desc="true renders", unit="picture", disable=None)
+        ]
+        cache.mkdir(parents=True, exist_ok=True)
+        aside = file.with_suffix(".tmp.npy")
+        np.save(aside, np.stack(images))
+        aside.replace(file)
+    return torch.from_numpy(np.load(file)).float() / 127.5 - 1
+
+
+def shares(prompts: Sequence[Prompt], readings: Sequence[Reading]) -> dict[str, Share]:
+    """Every score of the bench that these pictures count for."""
+    right: dict[str, tuple[list[bool], list[str]]] = {}
+    for prompt, reading in zip(prompts, readings):
+        for name, value in scores_of(prompt, judge(prompt, reading)).items():
+            values, groups = right.setdefault(name, ([], []))
+            values.append(value)
+            groups.append(prompt.id)
+    return {name: share(*right[name]) for name in SCORES if name in right}
+
+
+def by_category(prompts: Sequence[Prompt], readings: Sequence[Reading]) -> dict[str, dict[str, float]]:
+    """For each category the share of pictures in which each single judgement is right."""
+    found: dict[str, dict[str, list[bool]]] = {}
+    for prompt, reading in zip(prompts, readings):
+        for name, value in judge(prompt, reading).items():
+            if value is not None:
+                found.setdefault(prompt.category, {}).setdefault(name, []).append(value)
+    return {
+        category: {name: round(float(np.mean(values)), 4) for name, values in found[category].items()}
+        for category in CATEGORIES
+        if category in found
+    }
+
+
+def clipped(images: Tensor) -> float:
+    """Mean share of burnt values (|x| > 0.99, saturation.measure) of pictures as they are shown."""
+    return float(measure(images).clipped.mean())
+
+
+def label(prompt: Prompt, reading: Reading) -> str:
+    """For looking at failures: whether a picture counts as right, what was asked for and what was read."""
+    asked = ", ".join(f"{named.count} {named.colour} {named.shape}" for named in prompt.things)
+    read = ", ".join(f"{thing.colour} {thing.shape}" for thing in reading.things)
+    right = all(scores_of(prompt, judge(prompt, reading)).values())
+    return f"{'yes' if right else 'NO'}: {asked} | {read}"
+
+
+def score(
+    cascade: Cascade,
+    config: StageConfig,
+    prompts: Sequence[Prompt],
+    each: int,
+    seed: int,
+    cache: Path,
+    sheet: Path | None = None,
+) -> dict:
+    """Draw ``each`` pictures of each prompt and score them; the keys are those of ``evaluate tabletopbench --json``.
+
+    ``frechet`` is taken against true renders of the same prompts, ``frechet_of_renders`` between two halves of those:
+    what chance alone gives. ``saturation_excess_*`` is the share of burnt values at w = 8 over that of true renders, on
+    every fourth prompt. ``on_renders`` are the detector's scores on true renders, the most that can be had.
+
+    Raises:
+        UserError: the cascade has no 64 × 64 stage, or the detector is missing.
+    """
+    began = time.perf_counter()
+    detector, detector_digest = load_detector()
+    asked = orders(prompts, each, seed)
+    images = kept(cache, cascade, config, asked)
+    readings, features = look(detector, images)
+    if sheet is not None:
+        labels = [label(prompt, reading) for prompt, reading in zip([*prompts] * each, readings)]
+        rows = range(0, len(images), max(1, len(images) // SHEET))[:SHEET]
+        save_grid([images[i] for i in rows], [labels[i] for i in rows], 8, sheet)
+    truth = true_renders(prompts, cache)
+    true_readings, true_features = look(detector, truth)
+    half = len(truth) // 2
+    found = shares([*prompts] * each, readings)
+    ceiling = shares([*prompts] * RENDERS, true_readings)
+    some = asked[: len(prompts) : SATURATION_STRIDE]
+    burnt = {
+        rule: clipped(kept(cache, cascade, replace(config, guidance=LARGE_W, threshold=rule), some))
+        for rule in ("static", "dynamic")
+    }
+    usual = clipped(truth.unflatten(0, (RENDERS, len(prompts)))[:, ::SATURATION_STRIDE].flatten(0, 1))
+    return {
+        **{name: round(value.value, 4) for name, value in found.items()},
+        "frechet": round(frechet(features, true_features), 4),
+        **{f"saturation_excess_{rule}": round(value - usual, 5) for rule, value in burnt.items()},
+        "samples": len(images),
+        "seconds": round(time.perf_counter() - began, 1),
+        "intervals": {name: [round(value.low, 4), round(value.high, 4)] for name, value in found.items()},
+        "pictures": {name: value.pictures for name, value in found.items()},
+        "categories": by_category([*prompts] * each, readings),
+        "on_renders": {name: round(value.value, 4) for name, value in ceiling.items()},
+        "frechet_of_renders": round(frechet(true_features[:half], true_features[half:]), 4),
+        "weights": cascade.digest,
+        "detector": detector_digest,
+        "bench": tabletopbench.digest(),
+        "settings": asdict(config),
+    }

@@ -1,0 +1,155 @@
+"""The super-resolution stages against true renders: are their crops like true ones, sharp, and true to their input?"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from ..augmentation import resize
+from ..checkpoints import Cascade
+from ..png import to_bytes
+from ..settings import DEFAULTS
+from ..tabletop.captions import caption
+from ..tabletop.render import render
+from ..tabletop.scenes import sample_scene
+from ..tabletop.vocabulary import WORLD_VERSION
+from ..training.data import FRESH_SEEDS
+from ..types import Image, UserError
+from .detector import SIZE, Detector, load_detector, look
+from .frechet import frechet
+from .sampling import Order, kept
+
+# Scenes at each size, all and quick: a 1024 render takes seconds, a 256 one half a second.
+SCENES = {256: 48, 1024: 12}
+QUICK_SCENES = {256: 12, 1024: 3}
+# At most so many crops of 64 × 64 of each picture, spread evenly over it.
+CROPS = 64
+
+
+@dataclass(frozen=True)
+class Described:
+    """What is kept of a set of pictures: the features of their crops, and their sharpness."""
+
+    features: Float[Tensor, "m f"]
+    sharpness: float
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A stage's pictures beside bicubic's of the same inputs: distances to the same true crops, and more."""
+
+    frechet: float
+    frechet_bicubic: float
+    sharpness: float
+    sharpness_bicubic: float
+    psnr: float
+
+
+def captions(count: int) -> list[Order]:
+    """A caption of each fresh scene, with a seed to sample it by."""
+    return [Order(caption(sample_scene(FRESH_SEEDS + i), i), i) for i in range(count)]
+
+
+def true_pictures(size: int, count: int, cache: Path) -> Float[Tensor, "n 3 s s"]:
+    """True renders of the first fresh scenes, kept in ``cache`` one by one, since the large ones are slow."""
+    cache.mkdir(parents=True, exist_ok=True)
+    images = []
+    for i in tqdm(range(count), desc=f"true renders {size}", unit="picture", disable=None):
+        file = cache / f"fresh-world{WORLD_VERSION}-{size}-{i:04d}.npy"
+        if not file.exists():
+            aside = file.with_suffix(".tmp.npy")
+            np.save(aside, to_bytes(render(sample_scene(FRESH_SEEDS + i), size)))
+            aside.replace(file)
+        images.append(torch.from_numpy(np.load(file)).float() / 127.5 - 1)
+    return torch.stack(images)
+
+
+def crops(images: Image) -> Float[Tensor, "m 3 64 64"]:
+    """The pictures cut into 64 × 64 without overlap; of a large one every n-th piece, so that CROPS remain."""
+    b, _, size, _ = images.shape
+    n = size // SIZE
+    pieces = images.reshape(b, 3, n, SIZE, n, SIZE).permute(0, 2, 4, 1, 3, 5).reshape(b, n * n, 3, SIZE, SIZE)
+    # A step that has no factor in common with the row's length visits every column.
+    step = max(1, n * n // CROPS)
+    step += step > 1 and step % 2 == 0
+    return pieces[:, ::step].flatten(0, 1)
+
+
+def bicubic(images: Image, size: int) -> Image:
+    """What enlarging gives without a model."""
+    return F.interpolate(images, size=(size, size), mode="bicubic").clamp(-1, 1)
+
+
+def sharpness(images: Image) -> float:
+    """Mean absolute difference of neighbouring pixels, along rows and columns."""
+    return float(images.diff(dim=-1).abs().mean() + images.diff(dim=-2).abs().mean()) / 2
+
+
+def consistency(made: Image, clean: Image) -> float:
+    """PSNR in dB (peak to peak 2), mean over pictures, of an output shrunk by area against its clean input."""
+    error = (resize(made, clean.shape[-1]) - clean).square().mean((1, 2, 3)).clamp_min(1e-10)
+    return float((10 * torch.log10(4 / error)).mean())
+
+
+def describe(detector: Detector, images: Image) -> Described:
+    return Described(look(detector, crops(images))[1], sharpness(images))
+
+
+def compared(made: Described, plain: Described, truth: Described, psnr: float) -> Compared:
+    """A stage's pictures and bicubic's against the truth; sharpness becomes a part of the truth's."""
+    return Compared(
+        frechet=frechet(truth.features, made.features),
+        frechet_bicubic=frechet(truth.features, plain.features),
+        sharpness=made.sharpness / truth.sharpness,
+        sharpness_bicubic=plain.sharpness / truth.sharpness,
+        psnr=psnr,
+    )
+
+
+def evaluate(cascade: Cascade, cache: Path, scenes: dict[int, int]) -> dict:
+    """Both stages at their defaults, on shrunk true renders and on what the stages before make of the same captions.
+
+    ``sr256_frechet_ratio`` is the distance of the stage's crops to true crops of the same scenes, as a part of
+    bicubic's; ``…_generated`` the same from generated inputs, where other layouts than the true ones are seen and the
+    ratio is nearer to 1 for that reason alone. ``sharpness`` is a part of the truth's, ``psnr`` in dB.
+
+    Raises:
+        UserError: the cascade has no super-resolution stage.
+    """
+    began = time.perf_counter()
+    sizes = [size for size in cascade.sizes if size in scenes]
+    if not sizes:
+        raise UserError(f"model: {cascade.name} has no super-resolution stage to evaluate")
+    detector, detector_digest = load_detector()
+    most = max(scenes[size] for size in sizes)
+    generated = kept(cache, cascade, DEFAULTS[64], captions(most))
+    found: dict = {}
+    for size in sizes:
+        asked, truth = captions(scenes[size]), true_pictures(size, scenes[size], cache)
+        low_res, true = resize(truth, size // 4), describe(detector, truth)
+        for suffix, clean in (("", low_res), ("_generated", generated[: len(asked)])):
+            made = kept(cache, cascade, DEFAULTS[size], asked, clean)
+            plain = describe(detector, bicubic(clean, size))
+            result = compared(describe(detector, made), plain, true, consistency(made, clean))
+            name = f"sr{size}"
+            found[f"{name}_frechet_ratio{suffix}"] = round(result.frechet / result.frechet_bicubic, 4)
+            found[f"{name}_psnr{suffix}"] = round(result.psnr, 2)
+            for key in ("frechet", "frechet_bicubic", "sharpness", "sharpness_bicubic"):
+                found[f"{name}_{key}{suffix}"] = round(getattr(result, key), 4)
+        generated = made
+    return {
+        **found,
+        "samples": {f"sr{size}": scenes[size] for size in sizes},
+        "seconds": round(time.perf_counter() - began, 1),
+        "weights": cascade.digest,
+        "detector": detector_digest,
+        "settings": {config.name: asdict(config) for size, config in DEFAULTS.items() if size in (64, *sizes)},
+    }
