@@ -183,7 +183,7 @@ def _info(args: Any) -> dict[str, Any]:
 
 
 def _bench(args: Any) -> dict[str, Any]:
-    from .bench import bench
+    from .bench import bench, bench_guidance
     from .checkpoints import is_deepfloyd, load_cascade, locate
 
     request = cli.request_from(args)
@@ -193,7 +193,8 @@ def _bench(args: Any) -> dict[str, Any]:
         from .peer import peer
 
         return peer(locate(args.model), cli.loading(args), request.prompt, request.stages[0].steps)
-    return bench(request, load_cascade(args.model, cli.loading(args)))
+    cascade = load_cascade(args.model, cli.loading(args))
+    return bench_guidance(request, cascade) if args.guidance_rules else bench(request, cascade)
 
 
 def _train(args: Any) -> dict[str, Any]:
@@ -262,6 +263,7 @@ def _parser() -> cli.Parser:
     bench = verb("bench", _bench, "what a run costs on this machine")
     cli.add_run_arguments(bench)
     bench.set_defaults(size=1024)
+    bench.add_argument("--guidance-rules", action="store_true", help="seconds a step of the base under each of them")
     bench.add_argument("--peer", action="store_true", help="DeepFloyd IF: a step of ours beside a step of diffusers'")
     return parser
 

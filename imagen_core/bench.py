@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -14,9 +15,11 @@ from torch import Tensor
 
 from .cascade import StageResult, generate
 from .checkpoints import Cascade
+from .guidance import BY_CLASSIFIER, GUIDANCE
 from .settings import Request
 from .types import Network, TextEmbedding
 from .unet import UNet, gflop
+from .w_schedules import W_SCHEDULES
 
 
 class Timed:
@@ -70,6 +73,39 @@ def bench(request: Request, cascade: Cascade) -> dict[str, Any]:
         "peak_memory_mb": _peak_memory_mb(),
         "threads": torch.get_num_threads(),
         "stages": figures,
+    }
+
+
+# Every way of guiding, as settings of the base stage; the first is what the others are compared with.
+WAYS: dict[str, dict[str, Any]] = {
+    "cfg": {},
+    **{rule: {"guidance_rule": rule} for rule in GUIDANCE if rule != "cfg"},
+    "cfgpp": {"guidance_rule": "cfgpp", "guidance": 0.6},
+    **{f"cfg, {name}": {"w_schedule": name} for name in W_SCHEDULES if name != "constant"},
+    "off (w = 1)": {"guidance": 1.0},
+}
+
+
+def bench_guidance(request: Request, cascade: Cascade, repeats: int = 4) -> dict[str, Any]:
+    """Seconds a step of the base stage under every way of guiding, and as a ratio to cfg's; the best of ``repeats``.
+
+    Ways take turns, so that a busy moment of the machine falls on all of them.
+    """
+    base = replace(request.stages[0], options={}, w_schedule="constant", guidance_rule="cfg")
+    ways = {
+        name: replace(request, stages=(replace(base, **changes),))
+        for name, changes in WAYS.items()
+        if changes.get("guidance_rule") not in BY_CLASSIFIER or cascade.classifier is not None
+    }
+    best = dict.fromkeys(ways, math.inf)
+    for _ in range(repeats):
+        for name, asked in ways.items():
+            *_, result = generate(asked, cascade)
+            assert isinstance(result, StageResult)
+            best[name] = min(best[name], result.seconds / base.steps)
+    return {
+        name: {"seconds_per_step": round(seconds, 4), "ratio": round(seconds / best["cfg"], 3)}
+        for name, seconds in best.items()
     }
 
 

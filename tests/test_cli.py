@@ -10,6 +10,7 @@ from PIL import Image
 
 from imagen_core import png, trace
 from imagen_core.__main__ import main
+from imagen_core.guidance import GUIDANCE
 from imagen_core.settings import CHOICES
 
 
@@ -250,6 +251,14 @@ def test_bench_accounts_for_the_run(run, capsys) -> None:
     assert run("bench", "a ball", "--steps", "2", "--size", "64", "--json") == 0
     facts = json.loads(capsys.readouterr().out)
     assert 0 < facts["network_share"] <= 1 and facts["stages"]["base64"]["evaluations"] == 4
+
+
+def test_bench_compares_every_way_of_guiding(run, capsys) -> None:
+    """The tiny model has no classifier, so that way is left out."""
+    assert run("bench", "a ball", "--steps", "2", "--guidance-rules", "--json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert set(GUIDANCE) - {"classifier"} <= facts.keys() and "cfg, oscillating" in facts
+    assert facts["cfg"]["ratio"] == 1 and all(fact["seconds_per_step"] > 0 for fact in facts.values())
 
 
 def test_help_names_every_choice(run, capsys) -> None:

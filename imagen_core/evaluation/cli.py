@@ -10,7 +10,7 @@ from typing import Any
 from ..settings import CHOICES, DEFAULTS, RANGES, StageConfig
 from ..types import UserError
 
-WHAT = ("tabletopbench", "sr", "figures", "detector")
+WHAT = ("tabletopbench", "sr", "figures", "samplers", "detector")
 EACH = 2
 # A quick bench takes every second prompt, once.
 QUICK_STRIDE = 2
@@ -22,7 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "what",
         choices=WHAT,
         help="tabletopbench: is in the picture what was asked for; sr: super-resolution against true renders; "
-        "figures: the paper's figures on this model; detector: the judge itself on fresh renders",
+        "figures: the paper's figures on this model; samplers: quality against steps; "
+        "detector: the judge itself on fresh renders",
     )
     parser.add_argument("--model", default="tabletop", help="tabletop or a cascade's folder (default %(default)s)")
     parser.add_argument("--quick", action="store_true", help="minutes instead of hours, and only indicative")
@@ -48,7 +49,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sheet", type=Path, help="tabletopbench: also write 64 pictures with their verdicts to this PNG"
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("docs/results"), help="figures: folder of CSV and PNG (default %(default)s)"
+        "--out",
+        type=Path,
+        default=Path("docs/results"),
+        help="figures, samplers: folder of CSV and PNG (default %(default)s)",
     )
     parser.add_argument(
         "--clip",
@@ -78,7 +82,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     together = [args.clip, args.prompts, args.reference]
     if any(together) and not (all(together) and args.what in ("tabletopbench", "figures")):
         raise UserError("--clip, --prompts and --reference: go together, with tabletopbench or figures")
-    return {"tabletopbench": _bench, "sr": _sr, "figures": _figures, "detector": _detector}[args.what](args)
+    verbs = {"tabletopbench": _bench, "sr": _sr, "figures": _figures, "samplers": _samplers, "detector": _detector}
+    return verbs[args.what](args)
 
 
 def _bench(args: argparse.Namespace) -> dict[str, Any]:
@@ -127,6 +132,16 @@ def _figures(args: argparse.Namespace) -> dict[str, Any]:
     else:
         judge = tabletop_judge(extent.stride, args.cache)
     found = draw_figures(cascade, judge, extent, args.cache, args.out, note, world=not args.clip)
+    return {**found, "indicative": args.quick}
+
+
+def _samplers(args: argparse.Namespace) -> dict[str, Any]:
+    from ..checkpoints import load_cascade
+    from .samplers import FULL, QUICK, measure_samplers
+
+    _check_folder(args.out)
+    args.out.mkdir(parents=True, exist_ok=True)
+    found = measure_samplers(load_cascade(args.model), QUICK if args.quick else FULL, args.cache, args.out)
     return {**found, "indicative": args.quick}
 
 
