@@ -245,13 +245,27 @@ def choose(names: list[str], index: int) -> list[Any]:
 def cost(model: Model, *controls: Any) -> str:
     """What Generate will do, and how long that takes."""
     try:
-        requests = requests_of(build_request(*controls))
+        request = build_request(*controls)
+        requests = requests_of(request)
     except UserError as error:
         return views.note(str(error), wrong=True)
-    steps = next(iter(requests.values())).stages[0].steps
+    stage = request.stages[0]
     seconds = model.pace.seconds(list(requests.values()))
     time_needed = "" if seconds is None else f", {about(seconds)}"
-    return views.note(f"{len(requests)} rules × {steps} steps from the same noise{time_needed}")
+    plan = f"{len(requests)} rules × {stage.steps} steps from the same noise{time_needed}"
+    return views.note(". ".join([plan, *stage.warnings]))
+
+
+def take_preset(name: str) -> tuple[Any, Any, Any]:
+    """What others set: (rule, percentile, cap on s)."""
+    if not name:
+        return gr.skip(), gr.skip(), gr.skip()
+    try:
+        stage = settings.with_preset(DEFAULTS[64], name)
+    except UserError as error:
+        raise refuse(error) from None
+    cap = stage.options.get("cap")
+    return stage.threshold, stage.percentile, "" if cap is None else f"{cap:g}"
 
 
 def roll() -> int:
@@ -304,7 +318,7 @@ def build(model: Model, demo: gr.Blocks) -> See:
             with gr.Accordion("Build a prompt", open=False):
                 lists = builder.pick_lists()
             with gr.Accordion("Advanced", open=False):
-                advanced, augs, notes = _advanced(model)
+                advanced, preset, augs, notes = _advanced(model)
 
     names = list(inspect.signature(build_whole).parameters)
     controls = dict(zip(names, [prompt, w, rule, percentile, seed, *advanced]))
@@ -317,6 +331,7 @@ def build(model: Model, demo: gr.Blocks) -> See:
     ]
     stop.click(stopped, run, [screen, take], cancels=[running, *upscaling], **QUIET)
     examples.click(partial(choose, names), examples, [screen, take, *values], **QUIET)
+    preset.input(take_preset, preset, [rule, percentile, controls["cap"]], **QUIET)
     dice.click(roll, None, seed, **QUIET)
     prompt.change(partial(views.words_note, model), prompt, words, trigger_mode="always_last", **QUIET)
     gr.on([item.input for item in lists], builder.compose, lists, prompt, **QUIET)
@@ -330,8 +345,8 @@ def build(model: Model, demo: gr.Blocks) -> See:
     return See(controls, run, screen, running, again, dict(zip(LATER, augs)))
 
 
-def _advanced(model: Model) -> tuple[list[Any], list[gr.Slider], list[gr.HTML]]:
-    """What few visitors need: (controls from convention to more in build_whole's order, aug_levels, their notes)."""
+def _advanced(model: Model) -> tuple[list[Any], gr.Dropdown, list[gr.Slider], list[gr.HTML]]:
+    """What few visitors need: (controls from convention to more in build_whole's order, presets, aug_levels, notes)."""
     base = DEFAULTS[64]
     with gr.Row():
         steps = slider("steps", base.steps, "Steps", "of the 64 × 64 stage", step=1, elem_id="steps")
@@ -340,6 +355,10 @@ def _advanced(model: Model) -> tuple[list[Any], list[gr.Slider], list[gr.HTML]]:
                           info="paper: w = 1 is off; ho: (1 + w), so 0 is off")  # fmt: skip
     cap = gr.Textbox("", label="Cap on s", info="of dynamic and channelwise; empty is none", interactive=True,
                      max_length=12, elem_id="cap")  # fmt: skip
+    preset = gr.Dropdown(
+        [("—", ""), *((name, name) for name in settings.PRESETS)], value="", label="Threshold as others set it",
+        info="sets rule, percentile and cap", interactive=True, elem_id="preset",
+    )  # fmt: skip
     choices = [
         gr.Dropdown(list(CHOICES[name]), value=getattr(base, name), label=label, info=info, interactive=True)
         for name, (label, info) in ADVANCED.items()
@@ -347,7 +366,7 @@ def _advanced(model: Model) -> tuple[list[Any], list[gr.Slider], list[gr.HTML]]:
     augs, notes = zip(*(_aug_controls(model, size) for size in LATER))
     more = gr.Textbox("", label="More settings", info="any others, as in a link: gamma=0.3 sr256.steps=20",
                       interactive=True, max_length=2000, elem_id="more")  # fmt: skip
-    return [convention, count, steps, cap, *choices, more], list(augs), list(notes)
+    return [convention, count, steps, cap, *choices, more], preset, list(augs), list(notes)
 
 
 def _aug_controls(model: Model, size: int) -> tuple[gr.Slider, gr.HTML]:

@@ -128,3 +128,16 @@ def test_two_models_have_a_page_each(model: Model, tiny_folder: Path) -> None:
     # Only the first answers programs.
     names = [fn.api_name for fn in demo.fns.values() if fn.api_visibility == "public"]
     assert names == ["sample", "compare", "sweep_augmentation", "describe"]
+
+
+def test_a_preset_sets_rule_percentile_and_cap() -> None:
+    assert see.take_preset("if-1") == ("dynamic", 95.0, "1.5")
+    assert see.take_preset("paper") == ("dynamic", 99.5, "")
+    assert all(value == gr.skip() for value in see.take_preset(""))
+    with pytest.raises(gr.Error, match="preset: "):
+        see.take_preset("<b>")
+
+
+def test_a_cap_of_1_is_pointed_out_before_the_run(model: Model) -> None:
+    assert "same as static" in see.cost(model, *controls(cap="1"))
+    assert "same as static" not in see.cost(model, *controls(cap="2"))
