@@ -23,8 +23,6 @@ from tiny_deepfloyd import write_if
 from torch import nn
 from torch.testing import assert_close
 
-from app import handlers
-from app.models import Model
 from imagen_core import hub
 from imagen_core.__main__ import main
 from imagen_core.cascade import StageResult, generate
@@ -358,17 +356,6 @@ def test_a_plan_spills_what_has_no_room() -> None:
     where, after = _place(30_000_000_000, {"cuda:0": 16_000_000_000, "cpu": 8_000_000_000})
     assert where == "cuda:0 16 GB, cpu 8 GB, disk 6 GB" and set(after.values()) == {0}
     assert _place(5_000_000_000, {"cuda:0": 16_000_000_000, "cpu": 0})[0] == "cuda:0"
-
-
-def test_the_page_runs_it(made: Path) -> None:
-    model = Model(f"{made / 'I'},{made / 'II'}")
-    assert model.get().sizes == (64, 256)
-    controls = {
-        "prompt": "a red ball", "w": 3.0, "rule": "dynamic", "percentile": 95.0, "seed": 1, "convention": "paper",
-        "count": 1, "steps": 2, "sampler": "dpmpp_2m", "spacing": "leading", "guidance_rule": "cfg",
-    }  # fmt: skip
-    *_, last = handlers.generate(model, *controls.values())
-    assert last[1] and last[2].images.keys() == {"none", "static", "dynamic"}
 
 
 # Hubs.
