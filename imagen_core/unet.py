@@ -156,9 +156,9 @@ class UNet(nn.Module):
         )
         self.unfold = nn.Conv2d(c[0], config.detail * config.fold**2, 3, padding=1)
         self.detail = nn.Conv2d(config.detail + seen, config.detail, 3, padding=1)
-        # How much of u and low_res to believe depends on both levels, pixel by pixel: without this a
+        # How much of the input to believe depends on the noise level, pixel by pixel: without this a
         # super-resolution stage took three times as long to lose its noise (docs/LOG.md).
-        self.film = nn.Linear(config.embed, 2 * config.detail) if config.low_res else None
+        self.film = zeroed(nn.Linear(config.embed, 2 * config.detail))
         self.out = zeroed(nn.Conv2d(config.detail, 3, 3, padding=1))
 
     @property
@@ -212,9 +212,8 @@ class UNet(nn.Module):
         h = F.pixel_shuffle(F.silu(self.unfold(h)), config.fold)
         h = torch.cat([h, x], 1).contiguous(memory_format=torch.channels_last)
         h = self.detail(h)
-        if self.film is not None:
-            scale, shift = self.film(embed)[:, :, None, None].chunk(2, 1)
-            h = torch.addcmul(shift, h, 1 + scale)
+        scale, shift = self.film(embed)[:, :, None, None].chunk(2, 1)
+        h = torch.addcmul(shift, h, 1 + scale)
         return self.out(F.silu(h))
 
 
