@@ -13,6 +13,7 @@ import torch
 
 from .cascade import Event, check, denoiser_of, generate, path_of, rules_of, run_stage, steering, weights_of
 from .checkpoints import Cascade
+from .guidance import BY_CLASSIFIER
 from .settings import Request, StageConfig
 from .trace import StageTrace, Trace
 from .types import Conditioning, Denoised, Image, Level, StepRecord, UserError
@@ -30,6 +31,8 @@ def reapply(run: Trace, step: int, config: StageConfig) -> Denoised:
         UserError: no such step, other levels, or a weight that asks for an unconditional estimate that was not made.
     """
     recorded = _recorded(run, step, config)
+    if not _same_source(run, config):
+        raise UserError("guidance_rule: the run's conditional estimate came from elsewhere (text or classifier)")
     rules, weights = rules_of(config), weights_of(config, recorded.levels)
     w = weights[recorded.levels[step]]
     cond, uncond = _estimates(recorded, step)
@@ -51,7 +54,7 @@ def branch(run: Trace, step: int, request: Request, cascade: Cascade) -> Iterato
     """
     check(request, cascade)
     if run.weights != cascade.digest:
-        raise UserError(f"--from: was recorded with other weights than {cascade.name} has now")
+        raise UserError(f"trace: was recorded with other weights than {cascade.name} has now")
     recorded = _recorded(run, step, request.stages[0])
     if path_of(cascade.stages[0].spec, request.stages[0])[: len(recorded.levels)] != recorded.levels:
         raise UserError("trace: its levels are not those of its settings")
@@ -65,6 +68,7 @@ def _branch(run: Trace, recorded: StageTrace, step: int, request: Request, casca
     stage, config = cascade.stages[0], request.stages[0]
     past = _past(run, recorded, step, cascade) if step else None
     weights = weights_of(config, path_of(stage.spec, config))
+    memory = _memory(recorded, step, config, weights) if _same_source(run, config) else None
     result = yield from run_stage(
         stage,
         config,
@@ -74,7 +78,7 @@ def _branch(run: Trace, recorded: StageTrace, step: int, request: Request, casca
         steer=steering(request, config, cascade),
         past=past,
         z=recorded.arrays["z"][step],
-        memory=_memory(recorded, step, config, weights),
+        memory=memory,
     )
     if len(request.stages) > 1:
         yield from generate(request, cascade, image=result.unmarked)
@@ -98,12 +102,18 @@ def _past(run: Trace, recorded: StageTrace, step: int, cascade: Cascade) -> Step
 
 def _memory(recorded: StageTrace, step: int, config: StageConfig, weights: Mapping[Level, float]) -> Any:
     """What guidance would remember at ``step``, had it been ``config``'s from the start."""
-    guide, memory = rules_of(config).guide, None
+    rules, memory = rules_of(config), None
     for before in range(step):
         cond, uncond = _estimates(recorded, before)
-        if uncond is not None:
-            _, memory = guide(cond, uncond, w=weights[recorded.levels[before]], memory=memory)
+        w = weights[recorded.levels[before]]
+        if uncond is not None and rules.needs_uncond(w):
+            _, memory = rules.guide(cond, uncond, w=w, memory=memory)
     return memory
+
+
+def _same_source(run: Trace, config: StageConfig) -> bool:
+    """Whether the run's conditional estimates come from where ``config``'s do: from the text, or a classifier."""
+    return (run.request.stages[0].guidance_rule in BY_CLASSIFIER) == (config.guidance_rule in BY_CLASSIFIER)
 
 
 def _estimates(recorded: StageTrace, step: int) -> tuple[Image, Image | None]:
@@ -111,14 +121,14 @@ def _estimates(recorded: StageTrace, step: int) -> tuple[Image, Image | None]:
     if "x0_uncond" not in recorded.arrays:
         return cond, None
     uncond = recorded.arrays["x0_uncond"][step].float()
-    return cond, None if bool(uncond.isnan().any()) else uncond
+    return cond, None if bool(uncond.isnan().all()) else uncond
 
 
 def _recorded(run: Trace, step: int, config: StageConfig) -> StageTrace:
     """The stage of a run that ``config`` is for, once it is known to have that step and those levels."""
     before = {stage.name: stage for stage in run.request.stages}.get(config.name)
     if before is None or config.name not in run.stages:
-        raise UserError(f"--from: has no steps of {config.name}")
+        raise UserError(f"trace: has no steps of {config.name}")
     for name in OF_THE_LEVELS:
         if getattr(config, name) != getattr(before, name):
             raise UserError(

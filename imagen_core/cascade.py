@@ -120,10 +120,14 @@ def run_stage(
 
     if z is None:
         z = unit_noise(seeds, spec.name, shape)
+    # What whoever drains this does between two steps is not sampling time.
+    seconds = 0.0
     for record in sample(config.rule("sampler"), denoise, z, path, noise, stage=spec.name, past=past):
+        seconds += time.perf_counter() - began
         yield record
+        began = time.perf_counter()
     picture = (stage.decode(record.out.x0_hat) if stage.decode else record.out.x0_hat).clamp(-1, 1)
-    seconds = time.perf_counter() - began
+    seconds += time.perf_counter() - began
     done = stage.finish(picture) if stage.finish else Finished(picture, picture, (False,) * len(picture))
     finished = StageResult(spec.name, config.size, done.image, low_res, seconds, done.unmarked, done.withheld)
     yield finished

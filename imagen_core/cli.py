@@ -142,8 +142,8 @@ def cells_of(args: argparse.Namespace, request: Request) -> list[Cell]:
     weights = numbers(args.guidances, "--guidances")
     if len(rules) * len(weights) > MOST_CELLS or len(set(rules)) < len(rules) or len(set(weights)) < len(weights):
         raise UserError(f"--rules and --guidances: must be different, and make at most {MOST_CELLS} cells")
-    convention = args.guidance_convention
-    return [Cell(w, rule, with_rule(request, rule, settings.weight(w, convention))) for w in weights for rule in rules]
+    guided = [settings.weight(w, args.guidance_convention, request.stages[0].guidance_rule) for w in weights]
+    return [Cell(w, rule, with_rule(request, rule, own)) for w, own in zip(weights, guided) for rule in rules]
 
 
 def _range(name: str) -> str:
@@ -187,7 +187,8 @@ def changed_by(args: argparse.Namespace, request: Request) -> Request:
     defaults = defaults_of(args.model)
     later = settings.later_stages(size, aug_level, instead=request.stages[1:], defaults=defaults)
     if "guidance" in given:
-        given["guidance"] = settings.weight(given["guidance"], args.guidance_convention)
+        rule = given.get("guidance_rule", request.stages[0].guidance_rule)
+        given["guidance"] = settings.weight(given["guidance"], args.guidance_convention, rule)
     base = settings.with_rule(request.stages[0], **given)
     prompt = getattr(args, "prompt", None)
     request = replace(request, prompt=request.prompt if prompt is None else prompt, stages=(base, *later))

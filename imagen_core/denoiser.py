@@ -97,11 +97,16 @@ def build_denoiser(
         # Guidance is for the mean alone: the variance is what the text's own branch, the first half, says.
         return cond, uncond, None if gamma is None else gamma[: len(z)]
 
+    # A sampler such as Heun's asks twice at a level; guidance remembers a level once.
+    asked, before = None, memory
+
     def denoise(z: Image, level: Level) -> Denoised:
-        nonlocal memory
+        nonlocal asked, before, memory
+        if level != asked:
+            asked, before = level, memory
         weight = w(level)
         cond, uncond, gamma = estimates(z, level, guided=rules.needs_uncond(weight))
-        out, memory = rules.apply(cond, uncond, weight, memory)
+        out, memory = rules.apply(cond, uncond, weight, before)
         return replace(out, gamma=gamma)
 
     return denoise

@@ -25,7 +25,10 @@ def cfg(cond: Image, uncond: Image, *, memory: Any = None, w: float = 5.0) -> tu
 
 
 def rescale(cond: Image, uncond: Image, *, memory: Any = None, w: float = 5.0, phi: float = 0.7) -> tuple[Image, Any]:
-    """Pull the guided spread back towards the conditional one's (Lin et al. 2023, arXiv 2305.08891, eq. 15-16)."""
+    """Pull the guided spread back towards the conditional one's (Lin et al. 2023, arXiv 2305.08891, eq. 15-16).
+
+    They rescale the network's output; unlike the mix, a spread depends on the parameterization, and here it is x0's.
+    """
     guided, _ = cfg(cond, uncond, w=w)
     ratio = cond.flatten(1).std(1) / guided.flatten(1).std(1).clamp_min(1e-8)
     return guided * (phi * ratio + 1 - phi).reshape(-1, 1, 1, 1), memory

@@ -45,7 +45,8 @@ def measure(x0: Float[Tensor, "b 3 h w"]) -> Saturation:
 
 def consistency(image: Float[Tensor, "b 3 h w"], low_res: Float[Tensor, "b 3 s s"]) -> PerImage:
     """How well a super-resolved picture, shrunk by area, agrees with its clean input: PSNR in dB, range 2."""
-    error = (resize(image, low_res.shape[-1]) - low_res).square().mean((1, 2, 3))
+    # Exact agreement is called 106 dB: infinity is no number in JSON.
+    error = (resize(image, low_res.shape[-1]) - low_res).square().mean((1, 2, 3)).clamp_min(1e-10)
     return 10 * torch.log10(4 / error)
 
 

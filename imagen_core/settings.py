@@ -156,7 +156,8 @@ class StageConfig:
         if self.guidance_rule in RENOISE_UNCOND and not (self.guidance <= 1 and self.sampler in RENOISERS):
             samplers = " or ".join(sorted(RENOISERS))
             raise UserError(f"guidance_rule: {self.guidance_rule} takes a guidance between 0 and 1, and {samplers}")
-        if self.guidance_rule in RENOISE_UNCOND and self.w_schedule != "constant":
+        # Schedules call 1 off, which it is not for these rules.
+        if self.guidance_rule in RENOISE_UNCOND | BY_CLASSIFIER and self.w_schedule != "constant":
             raise UserError(f"w_schedule: {self.guidance_rule} takes a constant one")
         if self.guidance_rule in BY_CLASSIFIER and self.size != DEFAULT_SIZES[0]:
             raise UserError(f"guidance_rule: {self.guidance_rule} is for the base stage; its classifier reads 64 × 64")
@@ -286,7 +287,7 @@ def request(
     """
     _check_choice("convention", convention, CONVENTIONS)
     if "guidance" in base:
-        base["guidance"] = weight(base["guidance"], convention)
+        base["guidance"] = weight(base["guidance"], convention, base.get("guidance_rule", "cfg"))
     if base.get("times"):
         base.setdefault("steps", len(base["times"]))
     # Options of the defaults go with their rule; those that are given must fit.
@@ -313,8 +314,14 @@ def later_stages(
     return tuple(stage for stage in stages if stage.size <= size)
 
 
-def weight(number: Any, convention: str) -> float:
-    """A guidance weight in the paper's form, from one in a convention of CONVENTIONS; UserError if out of range."""
+def weight(number: Any, convention: str, rule: str = "cfg") -> float:
+    """A guidance rule's weight in the paper's form, from one in a convention of CONVENTIONS.
+
+    Raises:
+        UserError: out of range, or another convention for a rule whose weight is of neither form.
+    """
+    if convention != "paper" and rule in RENOISE_UNCOND | BY_CLASSIFIER:
+        raise UserError(f"convention: the weight of {rule} is off at 0 as it is; leave it at paper")
     _check_number("guidance", number)
     return CONVENTIONS[convention](number)
 

@@ -37,7 +37,13 @@ BROKEN = (
     OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, RuntimeError, OverflowError, MemoryError,
     zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
-ARRAYS = {"z": np.float32, "x0_raw": np.float16, "x0_cond": np.float16, "x0_uncond": np.float16, "s": np.float32}
+ARRAYS: dict[str, type[np.floating[Any]]] = {
+    "z": np.float32,
+    "x0_raw": np.float16,
+    "x0_cond": np.float16,
+    "x0_uncond": np.float16,
+    "s": np.float32,
+}
 
 
 @dataclass(frozen=True)
@@ -105,7 +111,7 @@ def save(trace: Trace, path: Path) -> None:
         },
     }
     arrays = {
-        f"{name}/{key}": value.cpu().numpy().astype(ARRAYS[key])
+        f"{name}/{key}": _within(value.cpu().numpy(), ARRAYS[key])
         for name, stage in trace.stages.items()
         for key, value in stage.arrays.items()
     }
@@ -116,6 +122,12 @@ def save(trace: Trace, path: Path) -> None:
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def _within(values: np.ndarray, kind: type[np.floating[Any]]) -> np.ndarray:
+    """The values in a narrower type, the largest it holds where they are beyond it: an infinity would become nan."""
+    largest = np.finfo(kind).max
+    return values.clip(-largest, largest).astype(kind)
 
 
 def load(path: Path) -> Trace:

@@ -23,6 +23,7 @@ from imagen_core.tabletop.scenes import Scene, Thing, sample_scene
 from imagen_core.tabletop.vocabulary import COLOURS, SHAPES
 from imagen_core.text import minilm
 from imagen_core.training.classifier import accuracy, config, labels_of, loss, main_thing
+from imagen_core.training.data import FRESH_SEEDS
 from imagen_core.types import Level, StepRecord, UserError
 
 TINY = replace(config(), channels=(32, 32), embed=32)
@@ -203,6 +204,13 @@ def test_labels_are_of_the_scenes_given() -> None:
 
 
 def test_accuracy_is_measured_at_several_levels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network that answers the truth is always right, one that answers the next class never is."""
     monkeypatch.setattr("imagen_core.training.classifier.FRESH", 4)
-    found = accuracy(tiny_classifier())
-    assert "log_snr 0" in found and all(0 <= share <= 1 for at in found.values() for share in at.values())
+    truth = labels_of([sample_scene(seed) for seed in range(FRESH_SEEDS, FRESH_SEEDS + 4)])
+    for shift, share in ((0, 1.0), (1, 0.0)):
+        answers = {
+            name: torch.eye(len(TINY.attributes[name]))[(rows + shift) % len(TINY.attributes[name])]
+            for name, rows in truth.items()
+        }
+        found = accuracy(lambda z, log_snr, answers=answers: answers)
+        assert found["log_snr 0"] == {"colour": share, "shape": share} and len(found) == 6

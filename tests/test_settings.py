@@ -160,6 +160,11 @@ def test_times_given_outright() -> None:
 def test_what_cannot_go_together_is_refused() -> None:
     with pytest.raises(UserError, match="^w_schedule: cfgpp"):
         replace(DEFAULTS[64], guidance_rule="cfgpp", guidance=0.6, w_schedule="linear")
+    with pytest.raises(UserError, match="^w_schedule: classifier"):
+        replace(DEFAULTS[64], guidance_rule="classifier", w_schedule="interval")
+    for rule, w in (("classifier", 3.0), ("cfgpp", 0.0)):
+        with pytest.raises(UserError, match=f"^convention: the weight of {rule}"):
+            request("x", guidance_rule=rule, guidance=w, convention="ho")
     with pytest.raises(UserError, match="^guidance_rule: classifier is for the base"):
         replace(DEFAULTS[256], guidance_rule="classifier")
 

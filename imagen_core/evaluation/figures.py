@@ -19,14 +19,14 @@ from tqdm import tqdm
 from ..augmentation import resize
 from ..checkpoints import Cascade
 from ..png import save_grid
-from ..saturation import measure
+from ..saturation import consistency, measure
 from ..settings import DEFAULTS, SIDE_BY_SIDE
 from .detector import load_detector
 from .frechet import frechet
 from .intervals import share
 from .judges import Judge
 from .sampling import Order, kept
-from .super_resolution import bicubic, captions, compared, consistency, describe, true_pictures
+from .super_resolution import bicubic, captions, compared, describe, true_pictures
 
 WS = (1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 16.0)
 # What the grid over w shows; drawn with every cell, and not counted.
@@ -108,7 +108,7 @@ def over_aug_level(cascade: Cascade, extent: Extent, cache: Path) -> Cells:
             for w in extent.sr_ws:
                 config = replace(DEFAULTS[256], aug_level=level, guidance=w)
                 made = kept(cache, cascade, config, asked, clean)
-                result = compared(describe(detector, made), plain, true, consistency(made, clean))
+                result = compared(describe(detector, made), plain, true, float(consistency(made, clean).mean()))
                 found.rows.append(
                     {
                         "inputs": kind,

@@ -53,7 +53,7 @@ def draw(
         part = orders[start : start + size]
         image = None if low_res is None else low_res[start : start + size]
         with torch.no_grad():
-            text = cascade.encode([order.prompt for order in part])
+            text = (found[0].encode or cascade.encode)([order.prompt for order in part])
             for event in run_stage(found[0], config, text, [order.seed for order in part], image):
                 if isinstance(event, StageResult):
                     yield event.image

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from ..augmentation import resize
 from ..checkpoints import Cascade
 from ..png import to_bytes
+from ..saturation import consistency
 from ..settings import DEFAULTS
 from ..tabletop.captions import caption
 from ..tabletop.render import render
@@ -93,12 +94,6 @@ def sharpness(images: Image) -> float:
     return float(images.diff(dim=-1).abs().mean() + images.diff(dim=-2).abs().mean()) / 2
 
 
-def consistency(made: Image, clean: Image) -> float:
-    """PSNR in dB (peak to peak 2), mean over pictures, of an output shrunk by area against its clean input."""
-    error = (resize(made, clean.shape[-1]) - clean).square().mean((1, 2, 3)).clamp_min(1e-10)
-    return float((10 * torch.log10(4 / error)).mean())
-
-
 def describe(detector: Detector, images: Image) -> Described:
     return Described(look(detector, crops(images))[1], sharpness(images))
 
@@ -138,7 +133,7 @@ def evaluate(cascade: Cascade, cache: Path, scenes: dict[int, int]) -> dict:
         for suffix, clean in (("", low_res), ("_generated", generated[: len(asked)])):
             made = kept(cache, cascade, DEFAULTS[size], asked, clean)
             plain = describe(detector, bicubic(clean, size))
-            result = compared(describe(detector, made), plain, true, consistency(made, clean))
+            result = compared(describe(detector, made), plain, true, float(consistency(made, clean).mean()))
             name = f"sr{size}"
             found[f"{name}_frechet_ratio{suffix}"] = round(result.frechet / result.frechet_bicubic, 4)
             found[f"{name}_psnr{suffix}"] = round(result.psnr, 2)
