@@ -274,10 +274,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         result = args.handler(args)
         print(json.dumps(result) if args.json else "\n".join(_lines(result)), flush=True)
-    except UserError as error:
-        print(f"imagen_core {args.verb}: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
+    except (UserError, OSError) as error:
         print(f"imagen_core {args.verb}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import json
 import math
+import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
@@ -89,8 +90,8 @@ def _check_choice(name: str, value: Any, choices: Collection[str]) -> None:
 def _check_number(name: str, value: Any, *, whole: bool = False) -> None:
     low, high = RANGES[name]
     kinds = int if whole else (int, float)
-    # bool is an int to Python, not to a user; nan fails both comparisons.
-    if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high or not math.isfinite(value):
+    # bool is an int to Python, not to a user; nan fails both comparisons, and an int may be too large for a float.
+    if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= min(high, sys.float_info.max):
         what = "a whole number" if whole else "a number"
         raise UserError(f"{name}: must be {what} between {low} and {high}, got {value!r:.60}")
 
