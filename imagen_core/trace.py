@@ -170,4 +170,7 @@ def _stage(file: Any, name: str, steps: list[list[float | None]]) -> StageTrace:
         raise UserError(f"trace: the pictures of {name} do not have one shape")
     if arrays["s"].shape != shape[:2]:
         raise UserError(f"trace: {name}/s does not fit its pictures")
+    # x0_uncond alone may be nan, where it was not evaluated.
+    if not all(np.isfinite(value).all() for key, value in arrays.items() if key != "x0_uncond"):
+        raise UserError(f"trace: {name} holds values that are not finite")
     return StageTrace(levels, {key: torch.from_numpy(value) for key, value in arrays.items()})

@@ -119,6 +119,15 @@ def test_branches_that_make_no_sense_are_refused(tiny: Cascade, tmp_path: Path) 
             wrong()
 
 
+@pytest.mark.parametrize("array", ["z", "x0_raw", "x0_cond", "s"])
+def test_a_trace_of_no_numbers_is_refused(array: str, tiny: Cascade, tmp_path: Path) -> None:
+    stored, _, _ = recorded(request("a red ball", steps=2), tiny, tmp_path)
+    stored.stages["base64"].arrays[array].view(-1)[0] = float("nan")
+    trace.save(stored, tmp_path / "nan.npz")
+    with pytest.raises(UserError, match="^trace: base64 holds values that are not finite"):
+        trace.load(tmp_path / "nan.npz")
+
+
 def test_a_trace_that_lies_is_refused(tiny: Cascade, tmp_path: Path) -> None:
     run = request("a red ball", steps=3)
     stored, _, _ = recorded(run, tiny, tmp_path)
