@@ -48,6 +48,50 @@ class TextPool(nn.Module):
         return self.mlp((score.softmax(1).unsqueeze(1) @ tokens).squeeze(1))
 
 
+class TextLayer(nn.Module):
+    """A transformer layer over the tokens, trained with the U-Net; it starts as nothing.
+
+    A small frozen language model tells which words are there better than what belongs to what: without these layers
+    the base did not learn left from right at all (docs/LOG.md).
+    """
+
+    def __init__(self, width: int, head: int = 32) -> None:
+        super().__init__()
+        self.layer = nn.TransformerEncoderLayer(
+            width, width // head, 2 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+        )
+        zeroed(self.layer.self_attn.out_proj)
+        zeroed(self.layer.linear2)
+
+    def forward(self, tokens: Float[Tensor, "b n d"], mask: Bool[Tensor, "b n"]) -> Float[Tensor, "b n d"]:
+        return self.layer(tokens, src_key_padding_mask=~mask)
+
+
+class TextLayout(nn.Module):
+    """What the text alone says about each place of the picture: places attend to the tokens, whatever the noise.
+
+    At nearly pure noise this is all a network can know; having it once a text, not once a step, costs sampling nothing.
+    """
+
+    SIDE = 8
+
+    def __init__(self, text: int, width: int, head: int = 32) -> None:
+        super().__init__()
+        self.query = nn.Sequential(nn.Linear(16, text), nn.SiLU(), nn.Linear(text, text))
+        self.attention = nn.MultiheadAttention(text, text // head, batch_first=True)
+        self.norm, self.inner = nn.LayerNorm(text), nn.Linear(text, 2 * text)
+        self.out = zeroed(nn.Linear(2 * text, width))
+
+    def features(self, tokens: Float[Tensor, "b n d"], mask: Bool[Tensor, "b n"]) -> Float[Tensor, "b p e"]:
+        """The layer before the last: what its pretraining reads (training/layout.py)."""
+        places = self.query(_coordinates(self.SIDE, self.SIDE, tokens)).expand(len(tokens), -1, -1)
+        found, _ = self.attention(places, tokens, tokens, key_padding_mask=~mask, need_weights=False)
+        return F.gelu(self.inner(self.norm(places + found)))
+
+    def forward(self, tokens: Float[Tensor, "b n d"], mask: Bool[Tensor, "b n"]) -> Float[Tensor, "b w 8 8"]:
+        return self.out(self.features(tokens, mask)).transpose(1, 2).unflatten(2, (self.SIDE, self.SIDE))
+
+
 class ResBlock(nn.Module):
     """Two 3 × 3 convolutions with the conditioning as scale and shift between them."""
 

@@ -7,7 +7,7 @@ added to the time embedding and by attention; the 1024 stage has no self-attenti
 Our choice, for CPUs: the picture is first folded (``fold`` × ``fold`` pixels into channels), because
 convolutions with few channels at full resolution run far below a processor's speed. Two small
 convolutions at full resolution close the network, and they see the input again: unfolding alone leaves a grid.
-A super-resolution network only corrects the best pixelwise guess (:func:`from_low_res`), which it need not learn.
+A super-resolution network only corrects the best linear guess (:func:`from_low_res`), which it need not learn.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .layers import Attention, Fourier, KeysValues, ResBlock, TextPool, zeroed
+from .layers import Attention, Fourier, KeysValues, ResBlock, TextLayer, TextLayout, TextPool, zeroed
 from .schedules import alpha_sigma
 from .types import Image, TextEmbedding, UserError
 
@@ -33,7 +33,9 @@ class UNetConfig:
     says whether the stage is conditioned on a low-resolution image and its aug_level; ``residual``, in (0, 1], is
     then the root mean square of what that image lacks. ``fold`` is the side of the folded squares, ``detail`` the
     channels at full resolution, ``embed`` the width of the conditioning, ``text`` that of projected tokens.
-    ``positions`` tells attention where each pixel is.
+    ``positions`` tells attention where each pixel is; ``text_layers`` is how many layers of a trained transformer stand
+    between the frozen language model and the attention (:class:`~.layers.TextLayer`), and ``layout`` tells the coarsest
+    level what the text alone says about each place (:class:`~.layers.TextLayout`).
     """
 
     channels: tuple[int, ...]
@@ -47,6 +49,8 @@ class UNetConfig:
     low_res: bool = False
     positions: bool = False
     residual: float = 0.05
+    text_layers: int = 0
+    layout: bool = False
 
     def __post_init__(self) -> None:
         for name in ("channels", "blocks", "attention"):
@@ -60,6 +64,10 @@ class UNetConfig:
         for value in (*self.blocks, self.fold, self.detail, self.embed, self.text_width, self.text):
             if type(value) is not int or not 0 < value <= 4096:
                 raise UserError("unet: blocks, fold, detail, embed, text_width and text must be between 1 and 4096")
+        if type(self.text_layers) is not int or not 0 <= self.text_layers <= 64:
+            raise UserError("unet: text_layers must be between 0 and 64")
+        if self.text % 32 and (self.text_layers or self.layout):
+            raise UserError("unet: text must be a multiple of 32 where there are text_layers or a layout")
         if not 0 < self.residual <= 1:
             raise UserError("unet: residual must be above 0 and at most 1")
 
@@ -72,7 +80,9 @@ class UNetConfig:
 _SR = UNetConfig((32, 64, 128), (1, 1, 2), ("none", "none", "self"), text=128, low_res=True)
 # The shipped stages. Cost per evaluation at full size: `python -m imagen_core info`.
 CONFIGS = {
-    "base64": UNetConfig((64, 128, 256), (1, 1, 2), ("none", "self", "self"), positions=True),
+    "base64": UNetConfig(
+        (64, 128, 256), (1, 1, 2), ("none", "self", "self"), positions=True, text_layers=2, layout=True
+    ),
     "sr256": replace(_SR, detail=16, residual=0.075),
     "sr1024": replace(_SR, attention=("none", "none", "text"), fold=4, detail=12, residual=0.04),
 }
@@ -80,38 +90,57 @@ CONFIGS = {
 
 @dataclass(frozen=True)
 class TextContext:
-    """What the network keeps of a text: the pooled vector and each attention layer's keys and values."""
+    """What the network keeps of a text: the pooled vector, each attention layer's keys and values, and the layout."""
 
     pooled: Float[Tensor, "b e"]
     keys_values: tuple[KeysValues, ...]
     mask: Bool[Tensor, "b n"]
+    layout: Float[Tensor, "b c 8 8"] | None
 
 
 # Root mean square of pictures in [-1, 1], as in EDM.
 SPREAD = 0.5
+# Both super-resolution stages enlarge their input by this, so that its pixels are squares of FACTOR x FACTOR here.
+FACTOR = 4
+# The mean over such a square, enlarged again: the share of white noise it keeps ((1/8)^2 + (7/8)^2 and so on, in both
+# directions), and the blur it adds to what was enlarged before, in residuals (docs/LOG.md).
+KEPT = 21 / 128
+BLUR = 0.3
 
 
 def from_low_res(
     z: Image, log_snr: Tensor, low_res: Image, aug_level: Tensor, residual: float
-) -> tuple[Float[Tensor, "b 6 h w"], Image, Tensor]:
-    """The best guess of v that looks at one pixel alone: the U-Net sees what is new in z, and corrects the guess.
+) -> tuple[Float[Tensor, "b 9 h w"], Image, Tensor]:
+    """The best linear guess of v: the U-Net sees what is new in z, and corrects the guess.
 
-    Preconditioning as in EDM (Karras et al. 2022, arXiv 2206.00364, sec. 5), around the low-resolution image:
-    from ``low_res = c x + s n`` alone, x has mean ``mu = c S^2 low_res / (c^2 S^2 + s^2)`` and variance
-    ``V = S^2 s^2 / (c^2 S^2 + s^2) + residual^2``. With ``u = z - alpha mu``, of variance ``D = alpha^2 V + sigma^2``,
-    ``v = alpha sigma (1 - V) u / D - sigma mu - sqrt(V / D) F`` with F of unit variance left to the network.
+    Preconditioning as in EDM (Karras et al. 2022, arXiv 2206.00364, sec. 5), around the low-resolution image
+    ``low_res = c y + s n``, whose clean part y was enlarged and so varies slowly. Two looks at it are joined: the
+    mean over FACTOR x FACTOR pixels, which keeps a sixth of the noise but is blurred, and the pixel itself. They give y
+    the mean ``mu`` and the variance ``V``; x has ``residual^2`` more. With ``u = z - alpha mu``, of variance
+    ``D = alpha^2 V + sigma^2``, ``v = alpha sigma (1 - V) u / D - sigma mu - sqrt(V / D) F``, where F of unit variance
+    is left to the network.
 
     Returns:
-        The network's input (u and low_res, both of unit variance), the guess of v, and F's factor sqrt(V / D).
+        The network's input (u, low_res and its mean, all of unit variance), the guess of v, and F's factor sqrt(V / D).
     """
     alpha, sigma = (a[:, None, None, None] for a in alpha_sigma(log_snr))
     angle = aug_level[:, None, None, None] * (math.pi / 2)
-    told = (SPREAD * angle.cos()).square() + angle.sin().square()
-    mu = angle.cos() * SPREAD**2 / told * low_res
-    variance = (SPREAD * angle.sin()).square() / told + residual**2
+    c, s = angle.cos(), angle.sin()
+    mean = F.interpolate(F.avg_pool2d(low_res, FACTOR), scale_factor=FACTOR, mode="bilinear", align_corners=False)
+    of_mean = (SPREAD * c).square() + (KEPT * s).square()
+    mu = c * SPREAD**2 / of_mean * mean
+    variance = (SPREAD * KEPT * s).square() / of_mean + (BLUR * residual) ** 2
+    of_both = s.square() + c.square() * variance
+    mu = (s.square() * mu + c * variance * low_res) / of_both
+    variance = s.square() * variance / of_both + residual**2
     u, d = z - alpha * mu, alpha.square() * variance + sigma.square()
     guess = alpha * sigma * (1 - variance) / d * u - sigma * mu
-    return torch.cat([u * d.rsqrt(), low_res * told.rsqrt()], 1), guess, (variance / d).sqrt()
+    of_pixel = (SPREAD * c).square() + s.square()
+    return (
+        torch.cat([u * d.rsqrt(), low_res * of_pixel.rsqrt(), mean * of_mean.rsqrt()], 1),
+        guess,
+        (variance / d).sqrt(),
+    )
 
 
 class Level(nn.Module):
@@ -141,9 +170,11 @@ class UNet(nn.Module):
         super().__init__()
         self.config = config
         c, n = config.channels, len(config.channels)
-        seen = 6 if config.low_res else 3
+        seen = 9 if config.low_res else 3
         self.text_norm = nn.LayerNorm(config.text_width)
         self.text_in = nn.Linear(config.text_width, config.text)
+        self.text_layers = nn.ModuleList(TextLayer(config.text) for _ in range(config.text_layers))
+        self.text_layout = TextLayout(config.text, c[-1]) if config.layout else None
         self.text_pool = TextPool(config.text_width, config.embed)
         self.time = Fourier(0.02, 4.0, config.embed)
         self.aug = Fourier(1.0, 60.0, config.embed) if config.low_res else None
@@ -169,8 +200,11 @@ class UNet(nn.Module):
         """Everything that depends on the text alone (LayerNorm before attention and pooling, App. D.1)."""
         tokens = self.text_norm(text.tokens.to(self.text_in.weight.dtype))
         narrow = self.text_in(tokens)
+        for layer in self.text_layers:
+            narrow = layer(narrow, text.mask)
         keys_values = tuple(layer.keys_values(narrow) for layer in self._attention)
-        return TextContext(self.text_pool(tokens, text.mask), keys_values, text.mask)
+        layout = self.text_layout(narrow, text.mask) if self.text_layout else None
+        return TextContext(self.text_pool(tokens, text.mask), keys_values, text.mask, layout)
 
     def forward(
         self,
@@ -205,6 +239,8 @@ class UNet(nn.Module):
             if i > 0:
                 skips.append(h)
                 h = self.shrink[i - 1](h)
+            if context.layout is not None and i == len(self.down) - 1:
+                h = h + F.interpolate(context.layout, size=h.shape[-2:], mode="bilinear", align_corners=False)
             h = level(h, embed, keys_values, context.mask)
         for grow, level, skip in reversed(list(zip(self.grow, self.up, skips))):
             h = F.interpolate(grow(h), scale_factor=2, mode="nearest")

@@ -1,4 +1,4 @@
-"""``python -m imagen_core train``: prepare the pictures, train a stage or the classifier, look at grids, ship."""
+"""``python -m imagen_core train``: prepare the pictures, train a stage, its text layers or the classifier, ship."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 GRID_EVERY = 1000
-CLASSIFIER = "classifier"
-# What the classifier's training takes of a recipe; the rest of it is fixed.
-OF_THE_CLASSIFIER = {"steps", "pictures"}
+CLASSIFIER, LAYOUT = "classifier", "layout"
+# What the trainings with a loop of their own take of a recipe; the rest of it is fixed.
+OF_THE_SMALL = {"steps", "pictures"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,8 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--stage",
         required=True,
-        choices=[*STAGES, CLASSIFIER],
-        help="which of the three models to train, or the classifier",
+        choices=[*STAGES, LAYOUT, CLASSIFIER],
+        help="which of the three models to train, the base's text layers before it, or the classifier",
     )
     parser.add_argument("--run", type=Path, required=True, help="the run's own folder: resumed if it has a state")
     parser.add_argument(
@@ -42,7 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="steps between sample grids, 0 for none (default %(default)s)",
     )
     parser.add_argument(
-        "--start", help="a new run begins from these weights instead of random ones: tabletop or a cascade's folder"
+        "--start",
+        help="a new run begins from these weights instead of random ones: tabletop, a cascade's folder, or the folder "
+        "of a run of --stage layout",
     )
     parser.add_argument("--ship", type=Path, help="write the averaged weights into this cascade folder at the end")
     for field in dataclasses.fields(Recipe):
@@ -60,10 +62,15 @@ def _defaults(name: str) -> str:
 
 
 def _weights(model: str, size: int) -> tuple[dict[str, Tensor], str]:
-    """The weights of a cascade's stage of this size, and the cascade's digest."""
+    """The weights of a cascade's stage of this size and the cascade's digest, or what a run of the layout left."""
+    from safetensors.torch import load_file
+
     from ..checkpoints import load_cascade, unet_of
     from ..unet import CONFIGS
+    from .layout import WEIGHTS
 
+    if size == 64 and (Path(model) / WEIGHTS).is_file():
+        return load_file(Path(model) / WEIGHTS), ""
     cascade = load_cascade(model)
     found = [stage for stage in cascade.stages if stage.spec.size == size]
     if not found or unet_of(found[0]).config != CONFIGS[found[0].spec.name]:
@@ -85,8 +92,9 @@ def run(args: argparse.Namespace) -> dict:
     if args.workers < 1:
         raise UserError(f"--workers: must be at least 1, got {args.workers}")
     given = {f.name: value for f in dataclasses.fields(Recipe) if (value := getattr(args, f.name, None)) is not None}
-    if args.stage == CLASSIFIER:
-        return _run_classifier(args, {name: value for name, value in given.items() if name != "stage"})
+    if args.stage in (CLASSIFIER, LAYOUT):
+        alone = {CLASSIFIER: _run_classifier, LAYOUT: _run_layout}[args.stage]
+        return alone(args, {name: value for name, value in given.items() if name != "stage"})
     recipe = dataclasses.replace(RECIPES[args.stage], **given)
     size = STAGES[args.stage].size
     start, started = _weights(args.start, size) if args.start else (None, "")
@@ -108,20 +116,47 @@ def run(args: argparse.Namespace) -> dict:
     return {"stage": args.stage, "run": str(args.run), **dataclasses.asdict(recipe)}
 
 
-def _run_classifier(args: argparse.Namespace, given: dict[str, int]) -> dict:
-    from .classifier import STEPS, accuracy, train
-    from .data import render_shards
+def _few(args: argparse.Namespace, given: dict[str, int], steps: int, refused: set[str]) -> tuple[int, int]:
+    """Steps and pictures of a training that takes nothing else of a recipe."""
     from .recipes import RECIPES
-    from .ship import ship_classifier
 
-    for name in (*(given.keys() - OF_THE_CLASSIFIER), *(name for name in ("start",) if getattr(args, name))):
-        raise UserError(f"--{name.replace('_', '-')}: the classifier's training takes only --steps and --pictures")
-    if args.ship and not (args.ship / "cascade.json").is_file():
-        raise UserError(f"--ship: {args.ship} holds no cascade.json; a classifier goes to a cascade's folder")
-    pictures, steps = given.get("pictures", RECIPES["base"].pictures), given.get("steps", STEPS)
+    for name in (*(given.keys() - OF_THE_SMALL), *(name for name in sorted(refused) if getattr(args, name))):
+        raise UserError(
+            f"--{name.replace('_', '-')}: the training of the {args.stage} takes only --steps and --pictures"
+        )
+    steps, pictures = given.get("steps", steps), given.get("pictures", RECIPES["base"].pictures)
     for name, value in (("pictures", pictures), ("steps", steps)):
         if value < 1:
             raise UserError(f"--{name}: must be at least 1, got {value}")
+    return steps, pictures
+
+
+def _run_layout(args: argparse.Namespace, given: dict[str, int]) -> dict:
+    from ..text import TEXT_ENCODERS
+    from ..unet import CONFIGS, UNet
+    from .data import encode_shards, render_shards
+    from .layout import STEPS, sides_told, train
+
+    steps, pictures = _few(args, given, STEPS, {"ship"})
+    unet = UNet(CONFIGS["base64"])
+    if args.start:
+        unet.load_state_dict(_weights(args.start, 64)[0])
+    encoder = TEXT_ENCODERS["minilm"]()
+    render_shards(args.data, 64, pictures, args.workers)
+    encode_shards(args.data, 64, pictures, encoder)
+    reader = train(unet, args.data, args.run, pictures=pictures, steps=steps)
+    told = sides_told(reader, encoder)
+    return {"stage": LAYOUT, "run": str(args.run), "steps": steps, "pictures": pictures, "sides_told": round(told, 3)}
+
+
+def _run_classifier(args: argparse.Namespace, given: dict[str, int]) -> dict:
+    from .classifier import STEPS, accuracy, train
+    from .data import render_shards
+    from .ship import ship_classifier
+
+    steps, pictures = _few(args, given, STEPS, {"start"})
+    if args.ship and not (args.ship / "cascade.json").is_file():
+        raise UserError(f"--ship: {args.ship} holds no cascade.json; a classifier goes to a cascade's folder")
     render_shards(args.data, 64, pictures, args.workers)
     network = train(args.data, args.run, pictures=pictures, steps=steps)
     facts = {"steps": steps, "pictures": pictures, "accuracy": accuracy(network)}

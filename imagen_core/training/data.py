@@ -144,15 +144,17 @@ class Pictures:
             [np.load(_path(folder, kind, n), mmap_mode="r") for n in numbers] for kind in ("tokens", "lengths")
         )
 
-    def batch(self, indices: Tensor, captions: Tensor, *, device: str | torch.device = "cpu") -> Batch:
-        """Pictures ``indices`` [b] with caption number ``captions`` [b] each."""
+    def text(self, indices: Tensor, captions: Tensor) -> TextEmbedding:
+        """Caption number ``captions`` [b] of each of the pictures ``indices`` [b], float32."""
         places = [(*divmod(int(i), SHARD), int(c)) for i, c in zip(indices, captions)]
         lengths = torch.tensor([int(self._lengths[shard][i, c]) for shard, i, c in places])
         longest = int(lengths.max())
         tokens = torch.from_numpy(np.stack([self._tokens[shard][i, c, :longest] for shard, i, c in places]))
-        mask = torch.arange(longest) < lengths[:, None]
-        text = TextEmbedding(tokens.float().to(device), mask.to(device))
-        return Batch(self._images[indices].to(device), text)
+        return TextEmbedding(tokens.float(), torch.arange(longest) < lengths[:, None])
+
+    def batch(self, indices: Tensor, captions: Tensor) -> Batch:
+        """Pictures ``indices`` [b] with caption number ``captions`` [b] each."""
+        return Batch(self._images[indices], self.text(indices, captions))
 
 
 def _path(folder: Path, kind: str, number: int) -> Path:

@@ -54,6 +54,7 @@ class Recipe:
     pictures: int = 24_000
     seed: int = 0
     precision: str = "bf16"
+    shift: float = 0.0
 
     def __post_init__(self) -> None:
         if self.stage not in STAGES:
@@ -153,7 +154,7 @@ def train(
     ema = averaged(unet, recipe.ema)
     optimizer = torch.optim.AdamW(_groups(unet, recipe.weight_decay), lr=recipe.lr, betas=(0.9, 0.99), fused=True)
     first = _resume(run, recipe, unet, ema, optimizer, accelerator.device)
-    model, optimizer = accelerator.prepare(Objective(unet, spec), optimizer)
+    model, optimizer = accelerator.prepare(Objective(unet, spec, recipe.shift), optimizer)
     pictures = Pictures(data, spec.size, recipe.pictures)
 
     bar = tqdm(

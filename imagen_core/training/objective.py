@@ -50,7 +50,7 @@ def make_example(batch: Batch, spec: StageSpec, size: int, random: torch.Generat
         factor = spec.size // spec.low_res_size
         top, left = (int(torch.randint((CROP - size) // factor + 1, (), generator=random)) * factor for _ in "yx")
         x = x[..., top : top + size, left : left + size]
-        aug_level = torch.rand(b, generator=random).to(device)
+        aug_level = torch.rand(b, generator=random).square().to(device)
         noise = torch.randn(x.shape, generator=random).to(device)
         low_res = augment(resize(resize(x, size // factor), size), aug_level, noise)
     t = (torch.rand((), generator=random) + torch.arange(b) / b) % 1
@@ -69,14 +69,17 @@ def drop(text: TextEmbedding, dropped: Bool[Tensor, " b"]) -> TextEmbedding:
 
 
 class Objective(nn.Module):
-    """The loss as one module, so that a distributed wrapper sees every parameter used in its forward."""
+    """The loss as one module, so that a distributed wrapper sees every parameter used in its forward.
 
-    def __init__(self, unet: UNet, spec: StageSpec) -> None:
+    ``shift`` moves the levels of training to more noise, where it is decided what goes where.
+    """
+
+    def __init__(self, unet: UNet, spec: StageSpec, shift: float = 0.0) -> None:
         super().__init__()
-        self.unet, self.spec = unet, spec
+        self.unet, self.spec, self.shift = unet, spec, shift
 
     def forward(self, example: Example) -> Float[Tensor, ""]:
-        log_snr = SCHEDULES[self.spec.schedule](example.t)
+        log_snr = SCHEDULES[self.spec.schedule](example.t) - self.shift
         alpha, sigma = (a[:, None, None, None] for a in alpha_sigma(log_snr))
         z = alpha * example.x + sigma * example.eps
         context = self.unet.prepare(example.text)
