@@ -14,7 +14,7 @@ from imagen_core.tabletop.scenes import sample_scene
 from imagen_core.tabletop.vocabulary import COLOURS, SHAPES
 from imagen_core.training import data
 from imagen_core.training.cli import _weights
-from imagen_core.training.layout import SIDE, Reader, cells, names_a_side, train
+from imagen_core.training.layout import SIDE, cells, names_a_side, train
 from imagen_core.types import TextEmbedding
 from imagen_core.unet import CONFIGS, UNet
 

@@ -90,7 +90,8 @@ def names_a_side(text: str) -> bool:
 
 def sides_told(reader: Reader, encoder: TextEncoder, scenes: int = 150) -> float:
     """Share of fresh scenes likelier from a true caption than with left and right exchanged; 0.5 is chance."""
-    chosen: list[tuple[Scene, str, str]] = []
+    chosen: list[Scene] = []
+    captions: list[tuple[str, str]] = []
     for seed in range(FRESH_SEEDS, FRESH_SEEDS + 20 * scenes):
         scene = sample_scene(seed)
         if len(scene.things) == 2 and len(chosen) < scenes:
@@ -98,10 +99,11 @@ def sides_told(reader: Reader, encoder: TextEncoder, scenes: int = 150) -> float
             side = {"left": ("left", "right"), "right": ("right", "left")}.get(relation(a, b) or "")
             if side and (a.colour, a.shape) != (b.colour, b.shape):
                 first, second = (f"a {thing.colour} {thing.shape}" for thing in (a, b))
-                chosen.append((scene, *(f"{first} to the {word} of {second}" for word in side)))
-    seen = torch.from_numpy(np.stack([cells(scene) for scene, _, _ in chosen]))
+                chosen.append(scene)
+                captions.append((f"{first} to the {side[0]} of {second}", f"{first} to the {side[1]} of {second}"))
+    seen = torch.from_numpy(np.stack([cells(scene) for scene in chosen]))
     with torch.no_grad():
-        true, exchanged = (reader.loss(encoder([texts[i] for texts in chosen]), seen) for i in (1, 2))
+        true, exchanged = (reader.loss(encoder(list(texts)), seen) for texts in zip(*captions))
     return float((true < exchanged).float().mean())
 
 
