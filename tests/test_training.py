@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from imagen_core.schedules import alpha_sigma
 from imagen_core.tabletop.captions import caption
 from imagen_core.tabletop.scenes import sample_scene
 from imagen_core.training import data
@@ -60,6 +61,19 @@ def test_levels_cover_the_batch_evenly(root: Path) -> None:
     pictures = data.Pictures(root, 64, data.SHARD)
     t = example_at(recipe(batch=8), pictures, 0).t.sort().values
     assert_close(t.diff(), torch.full((7,), 1 / 8))
+
+
+def test_shift_is_taken_from_the_levels_of_training(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The network sees z at exactly the level it is told."""
+    example = example_at(recipe(batch=8), data.Pictures(root, 64, data.SHARD), 0)
+    unet, told = UNet(CONFIGS["base64"]).eval(), []
+    monkeypatch.setattr(UNet, "forward", lambda _, z, log_snr, *rest: told.append((z, log_snr)) or torch.zeros_like(z))
+    for shift in (0.0, 1.5):
+        Objective(unet, STAGES["base"], shift)(example)
+    (_, plain), (z, shifted) = told
+    assert_close(plain - shifted, torch.full((8,), 1.5))
+    alpha, sigma = (a[:, None, None, None] for a in alpha_sigma(shifted))
+    assert_close(z, alpha * example.x + sigma * example.eps)
 
 
 def test_dropped_text_is_the_null_text() -> None:
@@ -114,6 +128,8 @@ def test_recipe_refuses_nonsense() -> None:
         ({"batch": 0}, "batch"),
         ({"size": 60}, "size"),
         ({"precision": "fp8"}, "precision"),
+        ({"shift": 16.0}, "shift"),
+        ({"shift": float("nan")}, "shift"),
     ):
         with pytest.raises(UserError, match=f"^{field}:"):
             dataclasses.replace(recipe(), **wrong)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
+from ..schedules import LOG_SNR_MAX
 from ..types import StageSpec, TextEmbedding, UserError
 from ..unet import CONFIGS, UNet
 from .data import CAPTIONS, Pictures
@@ -64,6 +65,8 @@ class Recipe:
         for name in ("steps", "batch", "pictures"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name}: must be at least 1, got {getattr(self, name)}")
+        if not -LOG_SNR_MAX <= self.shift <= LOG_SNR_MAX:
+            raise UserError(f"shift: must be between {-LOG_SNR_MAX:g} and {LOG_SNR_MAX:g}, got {self.shift:g}")
         multiple = 2 * CONFIGS[STAGES[self.stage].name].multiple
         if self.size % multiple or not multiple <= self.size <= 128:
             raise UserError(f"size: must be a multiple of {multiple} between {multiple} and 128, got {self.size}")
