@@ -201,7 +201,7 @@ def _given(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _finish(request: Request, args: argparse.Namespace) -> Request:
-    """Apply --preset and --set."""
+    """Apply --preset and --set, and see that the convention of the weight fits the rule that then holds."""
     if getattr(args, "preset", None):
         if args.threshold or args.percentile is not None:
             raise UserError("--preset: sets threshold and percentile itself; leave those options out")
@@ -209,6 +209,7 @@ def _finish(request: Request, args: argparse.Namespace) -> Request:
         request = replace(request, stages=(base, *request.stages[1:]))
     for text in args.set:
         request = _set(request, text)
+    settings.check_convention(args.guidance_convention, request.stages[0].guidance_rule)
     return request
 
 

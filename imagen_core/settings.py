@@ -68,8 +68,10 @@ CHOICES: dict[str, tuple[str, ...]] = {
 }
 # The rules of the paper, which page and CLI set side by side.
 SIDE_BY_SIDE = ("none", "static", "dynamic")
-# How the number on the guidance slider is read: as the paper's w, or as Ho & Salimans' w' = w - 1.
-CONVENTIONS: dict[str, Callable[[float], float]] = {"paper": lambda w: w, "ho": w_from_ho}
+# How the number on the guidance slider is read, as the paper's w or as Ho & Salimans' w' = w - 1: what its 0 is in w.
+CONVENTIONS: dict[str, float] = {"paper": 0.0, "ho": w_from_ho(0.0)}
+# Rules whose weight is off at 0 in every paper, so that there is nothing to convert.
+OFF_AT_0 = RENOISE_UNCOND | BY_CLASSIFIER
 # Hyper-parameters that have a field of their own, by their name in the rule's signature.
 OWN_FIELD = {"w": "guidance", "percentile": "percentile"}
 # Passed by the machinery, not by the user.
@@ -87,8 +89,9 @@ def _check_choice(name: str, value: Any, choices: Collection[str]) -> None:
         raise UserError(f"{name}: must be one of {', '.join(choices)}, got {value!r:.60}")
 
 
-def _check_number(name: str, value: Any, *, whole: bool = False) -> None:
-    low, high = RANGES[name]
+def _check_number(name: str, value: Any, *, whole: bool = False, zero: float = 0) -> None:
+    """Refuse what is out of RANGES; a number that is counted from ``zero`` is named as it was given."""
+    low, high = (end - zero for end in RANGES[name])
     kinds = int if whole else (int, float)
     # bool is an int to Python, not to a user; nan fails both comparisons, and an int may be too large for a float.
     if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= min(high, sys.float_info.max):
@@ -158,7 +161,7 @@ class StageConfig:
             samplers = " or ".join(sorted(RENOISERS))
             raise UserError(f"guidance_rule: {self.guidance_rule} takes a guidance between 0 and 1, and {samplers}")
         # Schedules call 1 off, which it is not for these rules.
-        if self.guidance_rule in RENOISE_UNCOND | BY_CLASSIFIER and self.w_schedule != "constant":
+        if self.guidance_rule in OFF_AT_0 and self.w_schedule != "constant":
             raise UserError(f"w_schedule: {self.guidance_rule} takes a constant one")
         if self.guidance_rule in BY_CLASSIFIER and self.size != DEFAULT_SIZES[0]:
             raise UserError(f"guidance_rule: {self.guidance_rule} is for the base stage; its classifier reads 64 × 64")
@@ -286,13 +289,15 @@ def request(
     Raises:
         UserError: a value is of the wrong kind or out of range.
     """
-    _check_choice("convention", convention, CONVENTIONS)
+    plain = (defaults or DEFAULTS)[64]
+    rule = base.get("guidance_rule", plain.guidance_rule)
+    check_convention(convention, rule)
     if "guidance" in base:
-        base["guidance"] = weight(base["guidance"], convention, base.get("guidance_rule", "cfg"))
+        base["guidance"] = weight(base["guidance"], convention, rule)
     if base.get("times"):
         base.setdefault("steps", len(base["times"]))
     # Options of the defaults go with their rule; those that are given must fit.
-    first = (replace if "options" in base else with_rule)((defaults or DEFAULTS)[64], **base)
+    first = (replace if "options" in base else with_rule)(plain, **base)
     return Request(prompt, seed, count, (first, *later_stages(size, aug_level, defaults=defaults)))
 
 
@@ -315,16 +320,23 @@ def later_stages(
     return tuple(stage for stage in stages if stage.size <= size)
 
 
-def weight(number: Any, convention: str, rule: str = "cfg") -> float:
+def check_convention(convention: str, rule: str) -> None:
+    """Refuse a convention that is not one, or not for this guidance rule, whatever the weight."""
+    _check_choice("convention", convention, CONVENTIONS)
+    _check_choice("guidance_rule", rule, GUIDANCE)
+    if convention != "paper" and rule in OFF_AT_0:
+        raise UserError(f"convention: the weight of {rule} is off at 0 as it is; leave it at paper")
+
+
+def weight(number: Any, convention: str, rule: str) -> float:
     """A guidance rule's weight in the paper's form, from one in a convention of CONVENTIONS.
 
     Raises:
         UserError: out of range, or another convention for a rule whose weight is of neither form.
     """
-    if convention != "paper" and rule in RENOISE_UNCOND | BY_CLASSIFIER:
-        raise UserError(f"convention: the weight of {rule} is off at 0 as it is; leave it at paper")
-    _check_number("guidance", number)
-    return CONVENTIONS[convention](number)
+    check_convention(convention, rule)
+    _check_number("guidance", number, zero=CONVENTIONS[convention])
+    return float(number + CONVENTIONS[convention])
 
 
 def with_stage(request: Request, size: int, **changes: Any) -> Request:

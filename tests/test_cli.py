@@ -53,6 +53,12 @@ def run(tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         ("cap", ["ball", "--out", "x.png", "--threshold", "static", "--set", "base64.cap=2"]),
         ("low", ["ball", "--out", "x.png", "--w-schedule", "interval", "--set", "base64.low=5"]),
         ("guidance_rule", ["ball", "--out", "x.png", "--guidance-rule", "classifier"]),
+        ("convention", ["ball", "--out", "x.png", "--guidance-convention", "ho", "--guidance-rule", "classifier"]),
+        (
+            "convention",
+            ["x", "--out", "x.png", "--guidance-convention", "ho", "--set", "base64.guidance_rule=classifier"],
+        ),
+        ("got 30", ["ball", "--out", "x.png", "--guidance-convention", "ho", "--guidance", "30"]),
         ("--set", ["ball", "--out", "x.png", "--set", "sr256.steps=3"]),
         ("--set", ["ball", "--out", "x.png", "--set", "nonsense"]),
         ("phi", ["ball", "--out", "x.png", "--set", "base64.phi=0.5"]),
@@ -231,6 +237,8 @@ def test_reapply_needs_no_model(run, recorded: list[str], capsys, tmp_path: Path
      ("step: must be between 0 and 3", ["--from", "run.npz", "--step", "-1"]),
      ("trace", ["--from", "a.png", "--step", "1"]),
      ("trace", ["--from", "nothing.npz", "--step", "1"]),
+     ("convention",
+      ["--from", "run.npz", "--step", "1", "--guidance-rule", "classifier", "--guidance-convention", "ho"]),
      ("steps", ["--from", "run.npz", "--step", "1", "--set", "base64.steps=9"])],
 )  # fmt: skip
 def test_a_wrong_step_is_one_line(
