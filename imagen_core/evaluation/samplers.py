@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
 
 from ..checkpoints import Cascade
 from ..samplers import SAMPLERS
-from ..settings import DEFAULTS
+from ..settings import with_rule
 from .detector import load_detector, look
 from .frechet import frechet
 from .sampling import kept
@@ -55,7 +55,7 @@ def measure_samplers(cascade: Cascade, extent: Extent, cache: Path, out: Path) -
     _, true_features = look(detector, true_renders(asked_prompts, cache))
 
     def drawn(sampler: str, steps: int) -> Tensor:
-        return kept(cache, cascade, replace(DEFAULTS[64], sampler=sampler, steps=steps), asked)
+        return kept(cache, cascade, with_rule(cascade.defaults[64], sampler=sampler, steps=steps), asked)
 
     solution = drawn("dpmpp_2m", extent.solution)
     cells = [(sampler, steps) for sampler in SAMPLERS for steps in extent.steps]

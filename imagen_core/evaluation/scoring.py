@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +16,14 @@ from tqdm import tqdm
 from ..checkpoints import Cascade
 from ..png import save_grid, to_bytes
 from ..saturation import measure
-from ..settings import StageConfig
+from ..settings import StageConfig, with_rule
 from ..tabletop.render import render
 from ..tabletop.vocabulary import WORLD_VERSION
 from . import tabletopbench
 from .detector import SIZE, Reading, load_detector, look
 from .frechet import frechet
 from .intervals import Share, share
-from .sampling import Order, kept
+from .sampling import Order, kept, shown
 from .tabletopbench import CATEGORIES, Prompt, judge, scene_of, scores_of
 
 # True renders a prompt: what samples are compared with.
@@ -133,7 +133,7 @@ def score(
     if sheet is not None:
         labels = [label(prompt, reading) for prompt, reading in zip([*prompts] * each, readings)]
         rows = range(0, len(images), max(1, len(images) // SHEET))[:SHEET]
-        save_grid([images[i] for i in rows], [labels[i] for i in rows], 8, sheet)
+        save_grid([*shown(cascade, config.size, images[list(rows)])], [labels[i] for i in rows], 8, sheet)
     truth = true_renders(prompts, cache)
     true_readings, true_features = look(detector, truth)
     half = len(truth) // 2
@@ -141,7 +141,7 @@ def score(
     ceiling = shares([*prompts] * RENDERS, true_readings)
     some = asked[: len(prompts) : SATURATION_STRIDE]
     burnt = {
-        rule: clipped(kept(cache, cascade, replace(config, guidance=LARGE_W, threshold=rule), some))
+        rule: clipped(kept(cache, cascade, with_rule(config, guidance=LARGE_W, threshold=rule), some))
         for rule in ("static", "dynamic")
     }
     usual = clipped(truth.unflatten(0, (RENDERS, len(prompts)))[:, ::SATURATION_STRIDE].flatten(0, 1))

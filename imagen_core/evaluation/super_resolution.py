@@ -17,7 +17,6 @@ from ..augmentation import resize
 from ..checkpoints import Cascade
 from ..png import to_bytes
 from ..saturation import consistency
-from ..settings import DEFAULTS
 from ..tabletop.captions import caption
 from ..tabletop.render import render
 from ..tabletop.scenes import sample_scene
@@ -125,13 +124,13 @@ def evaluate(cascade: Cascade, cache: Path, scenes: dict[int, int]) -> dict:
         raise UserError(f"model: {cascade.name} has no super-resolution stage to evaluate")
     detector, detector_digest = load_detector()
     most = max(scenes[size] for size in sizes)
-    generated = kept(cache, cascade, DEFAULTS[64], captions(most))
+    generated = kept(cache, cascade, cascade.defaults[64], captions(most))
     found: dict = {}
     for size in sizes:
         asked, truth = captions(scenes[size]), true_pictures(size, scenes[size], cache)
         low_res, true = resize(truth, size // 4), describe(detector, truth)
         for suffix, clean in (("", low_res), ("_generated", generated[: len(asked)])):
-            made = kept(cache, cascade, DEFAULTS[size], asked, clean)
+            made = kept(cache, cascade, cascade.defaults[size], asked, clean)
             plain = describe(detector, bicubic(clean, size))
             result = compared(describe(detector, made), plain, true, float(consistency(made, clean).mean()))
             name = f"sr{size}"
@@ -146,5 +145,5 @@ def evaluate(cascade: Cascade, cache: Path, scenes: dict[int, int]) -> dict:
         "seconds": round(time.perf_counter() - began, 1),
         "weights": cascade.digest,
         "detector": detector_digest,
-        "settings": {config.name: asdict(config) for size, config in DEFAULTS.items() if size in (64, *sizes)},
+        "settings": {config.name: asdict(config) for size, config in cascade.defaults.items() if size in (64, *sizes)},
     }
