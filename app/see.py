@@ -336,7 +336,7 @@ def build(model: Model, demo: gr.Blocks) -> See:
     prompt.change(partial(views.words_note, model), prompt, words, trigger_mode="always_last", **QUIET)
     gr.on([item.input for item in lists], builder.compose, lists, prompt, **QUIET)
     for size, level, note in zip(LATER, augs, notes):
-        level.change(partial(views.aug_note, model, size), level, note, **QUIET)
+        gr.on(None, partial(views.aug_note, model, size), level, note, **QUIET)
     priced = [control.change for name, control in controls.items() if name not in ("prompt", "seed")]
     gr.on(priced, partial(cost, model), values, price, trigger_mode="always_last", **QUIET)
     running.then(partial(cost, model), values, price, **QUIET)

@@ -71,14 +71,14 @@ def stopped(status: str) -> str:
 
 
 def level_facts(config: StageConfig, cascade: Cascade | None = None) -> str:
-    """What a super-resolution stage's aug_level does: σ and SNR of its noise, as in this cascade if one is given."""
+    """What a super-resolution stage's aug_level does: σ and SNR of its noise, which differ from model to model."""
     level = config.aug_level or 0.0
-    sigma, snr = config.aug_sigma, config.aug_snr
-    if cascade is not None and config.size in cascade.sizes:
-        stage = cascade.stage(config.size)
-        sigma, snr = stage.aug_sigma(level), stage.aug_snr(level)
+    if cascade is None or config.size not in cascade.sizes:
+        return f"aug_level {level:g}"
+    stage = cascade.stage(config.size)
+    snr = stage.aug_snr(level)
     ratio = "∞ (untouched)" if math.isinf(snr) else f"{snr:.3g}"
-    return f"aug_level {level:g} · σ = {sigma:.3f} · SNR = {ratio}"
+    return f"aug_level {level:g} · σ = {stage.aug_sigma(level):.3f} · SNR = {ratio}"
 
 
 def aug_note(model: Model, size: int, level: Any) -> str:

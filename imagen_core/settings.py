@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from typing import Any
 
-from .augmentation import aug_sigma, aug_snr
 from .guidance import BY_CLASSIFIER, GUIDANCE, RENOISE_UNCOND, w_from_ho
 from .samplers import RENOISERS, SAMPLERS
 from .schedules import SCHEDULES, SPACINGS, levels_at
@@ -177,16 +176,6 @@ class StageConfig:
     def name(self) -> str:
         """What the stage is called: base64, sr256, sr1024."""
         return f"base{self.size}" if self.size == DEFAULT_SIZES[0] else f"sr{self.size}"
-
-    @property
-    def aug_sigma(self) -> float:
-        """Standard deviation of the noise that ``aug_level`` puts on the low-resolution image."""
-        return aug_sigma(self.aug_level or 0.0)
-
-    @property
-    def aug_snr(self) -> float:
-        """Signal-to-noise ratio of the augmented low-resolution image, infinite at aug_level 0."""
-        return aug_snr(self.aug_level or 0.0)
 
     def _rules(self) -> str:
         return ", ".join(getattr(self, name) for name in RULES)

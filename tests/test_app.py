@@ -14,7 +14,7 @@ from app import builder, see, views
 from app.layout import build
 from app.models import Model
 from imagen_core import png
-from imagen_core.settings import DEFAULTS, SIDE_BY_SIDE, request
+from imagen_core.settings import SIDE_BY_SIDE, request
 from imagen_core.types import UserError
 
 NAMES = list(inspect.signature(see.build_whole).parameters)
@@ -103,9 +103,12 @@ def test_the_builder_makes_prompts_the_model_knows(model: Model) -> None:
     assert views.words_note(model, built) == ""
 
 
-def test_aug_note_says_what_a_level_does(model: Model) -> None:
+def test_aug_note_says_what_a_level_does(model: Model, tiny_folder: Path) -> None:
+    """A level is another noise in another model: nothing is said of it before the model is there."""
+    assert views.aug_note(Model(str(tiny_folder)), 256, 0.1) == views.note("aug_level 0.1")
+    sigma = model.get().stage(256).aug_sigma(0.1)
     assert "untouched" in views.aug_note(model, 256, 0.0)
-    assert f"{DEFAULTS[256].aug_sigma:.3f}" in views.aug_note(model, 256, DEFAULTS[256].aug_level)
+    assert f"σ = {sigma:.3f}" in views.aug_note(model, 256, 0.1)
     assert "aug_level: must be" in views.aug_note(model, 256, 7)
 
 
