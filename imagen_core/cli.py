@@ -21,6 +21,8 @@ from .types import StepRecord, UserError
 MOST_CELLS = 25
 # What a stored run has fixed: these cannot be given with --from.
 OF_THE_RUN = ("prompt", "seed", "count", "steps", "spacing", "schedule")
+# What has no part in one stored step of a base: neither a network nor a sampler's step comes after it.
+OF_THE_NETWORKS = ("model", "size", "aug_level", "sampler")
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,8 @@ def add_run_arguments(parser: argparse.ArgumentParser, without: tuple[str, ...] 
         help=f"any setting of any stage, such as sr256.steps=20, or an option of one of its rules: {_rule_options()}; "
         "may be repeated",
     )
-    add_model_argument(parser)
+    if "model" not in without:
+        add_model_argument(parser)
 
 
 def add_cell_arguments(parser: argparse.ArgumentParser) -> None:
@@ -182,10 +185,11 @@ def changed_by(args: argparse.Namespace, request: Request) -> Request:
     Raises:
         UserError: as for :func:`request_from`.
     """
-    given = _given(args)
-    size, aug_level = given.pop("size", request.stages[-1].size), given.pop("aug_level", None)
-    defaults = defaults_of(args.model)
-    later = settings.later_stages(size, aug_level, instead=request.stages[1:], defaults=defaults)
+    given, later = _given(args), request.stages[1:]
+    size, aug_level = given.pop("size", None), given.pop("aug_level", None)
+    if size is not None or aug_level is not None:
+        size = request.stages[-1].size if size is None else size
+        later = settings.later_stages(size, aug_level, instead=later, defaults=defaults_of(args.model))
     if "guidance" in given:
         rule = given.get("guidance_rule", request.stages[0].guidance_rule)
         given["guidance"] = settings.weight(given["guidance"], args.guidance_convention, rule)
@@ -247,6 +251,13 @@ def refuse_set(texts: Iterable[str], instead: dict[str, str]) -> None:
         for name, option in instead.items():
             if field == f"base64.{name}":
                 raise UserError(f"--set: {name} is what {option} is for")
+
+
+def check_same_step(config: StageConfig, recorded: StageConfig) -> None:
+    """Refuse another sampler, or other options of it, where no step is taken."""
+    asked, was = config.rule("sampler"), recorded.rule("sampler")
+    if (asked.func, asked.keywords) != (was.func, was.keywords):
+        raise UserError("--set: a sampler and its options change nothing in a step that was taken; branch takes others")
 
 
 def with_rule(request: Request, threshold: str, w: float) -> Request:

@@ -187,7 +187,7 @@ class StageConfig:
             name: value for rule in chosen for name, value in hyper_parameters(rule).items() if name not in OWN_FIELD
         }
 
-    def rule(self, name: str) -> Callable[..., Any]:
+    def rule(self, name: str) -> partial[Any]:
         """The function chosen for one of RULES with its options bound; w is left to whoever calls a guidance rule."""
         function = RULES[name][getattr(self, name)]
         values = {**self.options, "percentile": self.percentile}

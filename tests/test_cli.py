@@ -230,6 +230,24 @@ def test_reapply_needs_no_model(run, recorded: list[str], capsys, tmp_path: Path
     assert cells[2]["s"] == 1 and cells[2]["outside"] == cells[3]["outside"] > cells[0]["outside"]
 
 
+@pytest.mark.parametrize(
+    ("field", "wrong"),
+    [(option, [option, value]) for option, value in (("--model", "tabletop"), ("--dtype", "float32"), ("--size", "256"),
+                                                     ("--sampler", "ddim"), ("--aug-level", "0.1"))]
+    + [("--set: must be STAGE.FIELD=VALUE with STAGE one of base64", ["--set", "sr256.guidance=3"]),
+       ("--set: a sampler and its options change nothing", ["--set", "base64.sampler=ddim"]),
+       ("--set: a sampler and its options change nothing", ["--set", "base64.gamma=0.5"])],
+)  # fmt: skip
+def test_reapply_offers_only_what_counts(run, capsys, tmp_path: Path, field: str, wrong: list[str]) -> None:
+    """A stored step of a run of two stages: no network, no later stage, no sampler."""
+    chosen = ["--steps", "2", "--size", "256", "--set", "sr256.steps=1", "--sampler", "ancestral"]
+    assert run("sample", "a ball", *chosen, "--out", "a.png", "--trace", "run.npz") == 0
+    capsys.readouterr()
+    assert run("reapply", "--from", "run.npz", "--step", "1", *wrong, "--out", "r.png") == 2
+    err = capsys.readouterr().err
+    assert field in err and err.count("\n") == 1 and not (tmp_path / "r.png").exists()
+
+
 @pytest.mark.parametrize("verb", ["branch", "reapply"])
 @pytest.mark.parametrize(
     ("field", "arguments"),
