@@ -26,10 +26,10 @@ from imagen_core.evaluation.figures import Extent, draw_figures, recommended
 from imagen_core.evaluation.judges import clip_score, inception, read_pictures, read_prompts, tabletop_judge
 from imagen_core.evaluation.sampling import Order, draw_all, kept, shown
 from imagen_core.evaluation.scoring import SCORES, score
-from imagen_core.evaluation.super_resolution import bicubic, compared, crops, describe, sharpness
+from imagen_core.evaluation.super_resolution import bicubic, compared, crops, describe
 from imagen_core.evaluation.tabletopbench import prompts
 from imagen_core.models import Finished
-from imagen_core.saturation import consistency
+from imagen_core.saturation import consistency, sharpness
 from imagen_core.settings import DEFAULTS, Request, StageConfig
 from imagen_core.types import UserError
 
@@ -155,11 +155,22 @@ def test_consistency_and_sharpness() -> None:
     repeated = low_res.repeat_interleave(4, 2).repeat_interleave(4, 3)
     assert float(consistency(repeated, low_res).min()) > 90
     assert_close(consistency(repeated + 0.02, low_res), torch.full((2,), 40.0), atol=0.1, rtol=0)
-    assert sharpness(bicubic(low_res, 256)) < sharpness(truth)
+    assert (sharpness(bicubic(low_res, 256)) < sharpness(truth)).all()
     detector, _ = load_detector()
     true, plain = describe(detector, truth), describe(detector, bicubic(low_res, 256))
     itself = compared(true, plain, true, 0.0)
     assert itself.frechet < 1e-5 < itself.frechet_bicubic and itself.sharpness == 1 > itself.sharpness_bicubic
+
+
+def test_a_blurred_edge_is_less_sharp() -> None:
+    """Its differences still sum to the height of the edge, so that their mean would not tell; their mean square does.
+
+    An edge of height h over n pixels has n differences of h / n: sharpness falls as 1 / sqrt(n).
+    """
+    detector, _ = load_detector()
+    line = torch.arange(64.0)
+    hard, soft = ((((line - 32) / n).clamp(0, 1) * 2 - 1).expand(1, 3, 64, 64) for n in (1, 16))
+    assert describe(detector, soft).sharpness == pytest.approx(describe(detector, hard).sharpness / 4, rel=1e-5)
 
 
 def test_super_resolution_is_scored_on_true_and_generated_inputs(short: Cascade, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from ..augmentation import resize
 from ..checkpoints import Cascade
 from ..png import to_bytes
-from ..saturation import consistency
+from ..saturation import consistency, sharpness
 from ..tabletop.captions import caption
 from ..tabletop.render import render
 from ..tabletop.scenes import sample_scene
@@ -36,7 +36,7 @@ CROPS = 64
 
 @dataclass(frozen=True)
 class Described:
-    """What is kept of a set of pictures: the features of their crops, and their sharpness."""
+    """What is kept of a set of pictures: the features of their crops, and their mean sharpness (saturation.py)."""
 
     features: Float[Tensor, "m f"]
     sharpness: float
@@ -88,13 +88,9 @@ def bicubic(images: Image, size: int) -> Image:
     return F.interpolate(images, size=(size, size), mode="bicubic").clamp(-1, 1)
 
 
-def sharpness(images: Image) -> float:
-    """Mean absolute difference of neighbouring pixels, along rows and columns."""
-    return float(images.diff(dim=-1).abs().mean() + images.diff(dim=-2).abs().mean()) / 2
-
-
 def describe(detector: Detector, images: Image) -> Described:
-    return Described(look(detector, crops(images))[1], sharpness(images))
+    """What is compared of pictures [n, 3, s, s], s a multiple of 64."""
+    return Described(look(detector, crops(images))[1], float(sharpness(images).mean()))
 
 
 def compared(made: Described, plain: Described, truth: Described, psnr: float) -> Compared:
