@@ -35,7 +35,6 @@ def peer(sources: Sequence[str], loading: Loading, prompt: str, steps: int) -> d
     """
     cascade, pipelines = load(sources, loading), find(sources, loading)
     text = cascade.encode([prompt])
-    clock = time.perf_counter if on_card(loading) else time.process_time
     stages = {}
     for pipeline in pipelines:
         if pipeline.kind == "latent":
@@ -44,9 +43,7 @@ def peer(sources: Sequence[str], loading: Loading, prompt: str, steps: int) -> d
         seconds: dict[str, list[float]] = {side: [] for side in sides}
         for _ in range(REPEATS + 1):
             for side, run in sides.items():
-                began = clock()
-                run()
-                seconds[side].append((clock() - began) / steps)
+                seconds[side].append(seconds_of(run, card=on_card(loading)) / steps)
         pairs = [ours / theirs for ours, theirs in zip(seconds["ours"][1:], seconds["diffusers"][1:])]
         stages[pipeline.spec.name] = {
             **{f"{side}_ms_a_step": round(1000 * statistics.median(v[1:]), 2) for side, v in seconds.items()},
@@ -58,6 +55,19 @@ def peer(sources: Sequence[str], loading: Loading, prompt: str, steps: int) -> d
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as alone:
             memory[side] = alone.submit(_peak, side, tuple(sources), loading, text, steps).result()
     return {"steps": steps, "repeats": REPEATS, "stages": stages, "peak_memory_mb": memory}
+
+
+def seconds_of(run: Callable[[], Any], *, card: bool) -> float:
+    """How long ``run`` takes: by the clock where a card works, which is waited for, else of the processor's time."""
+    clock = time.perf_counter if card else time.process_time
+    if card:
+        torch.cuda.synchronize()
+    began = clock()
+    run()
+    if card:
+        # What was asked of a card is only queued when the call returns.
+        torch.cuda.synchronize()
+    return clock() - began
 
 
 def _ours(cascade: Cascade, pipeline: Pipeline, text: TextEmbedding, steps: int) -> Callable[[], Any]:

@@ -344,6 +344,25 @@ def test_a_network_may_lie_partly_on_the_disk(
     assert_close(there.image, drained(generate(asked, cascade))[1].image)
 
 
+def test_a_cards_work_is_waited_for_before_the_clock_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A card of which 2 seconds' work is still queued when a run begins, and 3 are queued by the run itself."""
+    from imagen_core import peer
+
+    now, queued = 0.0, 2.0
+
+    def run() -> None:
+        nonlocal queued
+        queued += 3.0
+
+    def synchronize() -> None:
+        nonlocal now, queued
+        now, queued = now + queued, 0.0
+
+    monkeypatch.setattr(peer.time, "perf_counter", lambda: now)
+    monkeypatch.setattr(torch.cuda, "synchronize", synchronize)
+    assert peer.seconds_of(run, card=True) == 3.0
+
+
 @pytest.mark.slow
 def test_ours_runs_beside_diffusers(stage_1: Path) -> None:
     from imagen_core.peer import peer
