@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import weakref
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,6 +21,7 @@ from imagen_core.augmentation import aug_timestep, augment, resize
 from imagen_core.cascade import StageResult, check, generate, run_stage
 from imagen_core.checkpoints import load_cascade
 from imagen_core.deepfloyd import captions
+from imagen_core.deepfloyd.layout import STEPS
 from imagen_core.models import Cascade, Loading
 from imagen_core.samplers import SAMPLERS, unit_noise
 from imagen_core.schedules import DISCRETE, SCHEDULES, alpha_sigma, levels, timestep_of
@@ -156,6 +158,20 @@ def test_a_run_of_stage_3_is_the_pipelines(
     assert_close(steps[-1].out.x0_hat, theirs, atol=1e-3, rtol=1e-4)
     decoded = pipeline.vae.decode(theirs / pipeline.vae.config.scaling_factor).sample.clamp(-1, 1)
     assert_close(ours.image, decoded, atol=1e-3, rtol=0)
+
+
+def test_weights_and_aug_levels_are_the_pipelines_defaults(stage_1: Path, stage_2: Path, stage_3: Path) -> None:
+    """And the steps are not: 50 is our choice for every stage."""
+    from diffusers import IFPipeline, IFSuperResolutionPipeline, StableDiffusionUpscalePipeline
+
+    classes = (IFPipeline, IFSuperResolutionPipeline, StableDiffusionUpscalePipeline)
+    theirs = [inspect.signature(kind.__call__).parameters for kind in classes]
+    defaults = load_cascade(f"{stage_1},{stage_2},{stage_3}").defaults.values()
+    assert [config.guidance for config in defaults] == [call["guidance_scale"].default for call in theirs]
+    told = [int(aug_timestep(torch.tensor(config.aug_level))) for config in defaults if config.aug_level is not None]
+    assert told == [call["noise_level"].default for call in theirs[1:]]
+    assert [call["num_inference_steps"].default for call in theirs] == [100, 50, 75]
+    assert {config.steps for config in defaults} == {STEPS}
 
 
 def test_a_latent_stage_takes_no_threshold(stage_1: Path, stage_2: Path, stage_3: Path) -> None:
