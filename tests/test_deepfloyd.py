@@ -272,9 +272,35 @@ def test_what_depends_on_the_text_is_computed_once(cascade: Cascade) -> None:
     projections = [unet.encoder_hid_proj, unet.add_embedding]
     projections += [m.add_k_proj for m in unet.modules() if getattr(m, "added_kv_proj_dim", None)]
     before = [module.forward.cache_info().misses for module in projections]
-    drained(generate(Request(PROMPT, SEED, 1, (IF_1,)), cascade))
+    drained(generate(Request("a cat on sand", SEED, 1, (IF_1,)), cascade))
     assert len(projections) > 3
     assert [module.forward.cache_info().misses - n for module, n in zip(projections, before)] == [1] * len(before)
+
+
+def remembered(unet: Any) -> list[Any]:
+    """Everything of a network that keeps what it computed of a text."""
+    functions = [getattr(m, name, None) for m in unet.modules() for name in ("forward", "norm_encoder_hidden_states")]
+    return [function for function in functions if hasattr(function, "cache_info")]
+
+
+def test_rules_side_by_side_share_what_is_computed_of_a_text(cascade: Cascade) -> None:
+    """Three rules, one of them without guidance: the text is read with its null text, and alone, whoever asks first."""
+    from imagen_core.cascade import compare
+
+    unet = cascade.stages[0].network.unet
+    before = [function.cache_info().misses for function in remembered(unet)]
+    configs = [replace(IF_1, guidance=1.0), IF_1, replace(IF_1, threshold="static", options={})]
+    list(compare([Request("two dogs", SEED, 1, (config,)) for config in configs], cascade))
+    assert [function.cache_info().misses - n for function, n in zip(remembered(unet), before)] == [2] * len(before)
+
+
+def test_the_projections_of_one_run_alone_are_kept(cascade: Cascade) -> None:
+    """They stay on the card: those of every text that was ever read would fill it."""
+    network = cascade.stages[0].network
+    for prompt in ("a dog", "a cat", "a ball", "two cats", "sand"):
+        drained(generate(Request(prompt, SEED, 1, (replace(IF_1, steps=2),)), cascade))
+        caches = remembered(network.unet)
+        assert len(caches) > 5 and all(0 < function.cache_info().currsize <= 2 for function in caches)
 
 
 def test_text_is_what_the_pipeline_reads(stage_1: Path, cascade: Cascade) -> None:
