@@ -22,6 +22,7 @@ from imagen_core.cascade import StageResult, generate
 from imagen_core.checkpoints import Cascade, load_cascade
 from imagen_core.evaluation import figures, samplers, sampling, scoring, super_resolution
 from imagen_core.evaluation.detector import load_detector
+from imagen_core.evaluation.disk import kept_in
 from imagen_core.evaluation.figures import Extent, draw_figures, recommended
 from imagen_core.evaluation.judges import clip_score, inception, read_pictures, read_prompts, tabletop_judge
 from imagen_core.evaluation.sampling import Order, draw_all, kept, shown
@@ -202,6 +203,20 @@ def test_a_cell_is_drawn_once(tiny: Cascade, tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(sampling, "engine_digest", lambda: "another engine")
     with pytest.raises(UserError, match="not offered"):
         kept(tmp_path, broken, BASE, asked)
+
+
+def test_a_file_of_pictures_is_whole_or_not_there(tmp_path: Path) -> None:
+    """Every one of 256 values comes back as it was; what was interrupted leaves nothing; what is there stays."""
+
+    def interrupted() -> Tensor:
+        raise KeyboardInterrupt
+
+    file, values = tmp_path / "deeper" / "x.npy", torch.arange(256).float().expand(1, 3, 2, 256) / 127.5 - 1
+    with pytest.raises(KeyboardInterrupt):
+        kept_in(file, interrupted)
+    assert list(file.parent.iterdir()) == []
+    assert torch.equal(kept_in(file, lambda: values), values)
+    assert torch.equal(kept_in(file, interrupted), values) and list(file.parent.iterdir()) == [file]
 
 
 def test_every_module_that_draws_is_in_the_engines_digest() -> None:

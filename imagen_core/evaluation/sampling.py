@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass
 from functools import cache as once
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -21,9 +20,9 @@ from tqdm import tqdm
 from ..cascade import StageResult, run_stage
 from ..checkpoints import Cascade
 from ..hub import file_digest
-from ..png import to_bytes
 from ..settings import StageConfig
 from ..types import Image, UserError
+from .disk import kept_in
 
 # The engine's modules that a picture follows from: all that sampling and loading a cascade import.
 DRAWN_BY = (
@@ -105,10 +104,4 @@ def kept(
     }
     given = hashlib.sha256(b"" if low_res is None else low_res.numpy().tobytes()).hexdigest()
     name = hashlib.sha256(f"{json.dumps(facts, sort_keys=True)}/{given}".encode()).hexdigest()[:24]
-    file = cache / f"cell-{name}.npy"
-    if not file.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        aside = file.with_suffix(".tmp.npy")
-        np.save(aside, to_bytes(draw_all(cascade, config, asked, low_res)))
-        aside.replace(file)
-    return torch.from_numpy(np.load(file)).float() / 127.5 - 1
+    return kept_in(cache / f"cell-{name}.npy", lambda: draw_all(cascade, config, asked, low_res))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -15,7 +16,6 @@ from tqdm import tqdm
 
 from ..augmentation import resize
 from ..checkpoints import Cascade
-from ..png import to_bytes
 from ..saturation import consistency, sharpness
 from ..tabletop.captions import caption
 from ..tabletop.render import render
@@ -24,6 +24,7 @@ from ..tabletop.vocabulary import WORLD_VERSION
 from ..training.data import FRESH_SEEDS
 from ..types import Image, UserError
 from .detector import SIZE, Detector, load_detector, look
+from .disk import kept_in
 from .frechet import frechet
 from .sampling import Order, kept
 
@@ -60,15 +61,10 @@ def captions(count: int) -> list[Order]:
 
 def true_pictures(size: int, count: int, cache: Path) -> Float[Tensor, "n 3 s s"]:
     """True renders of the first fresh scenes, kept in ``cache`` one by one, since the large ones are slow."""
-    cache.mkdir(parents=True, exist_ok=True)
     images = []
     for i in tqdm(range(count), desc=f"true renders {size}", unit="picture", disable=None):
         file = cache / f"fresh-world{WORLD_VERSION}-{size}-{i:04d}.npy"
-        if not file.exists():
-            aside = file.with_suffix(".tmp.npy")
-            np.save(aside, to_bytes(render(sample_scene(FRESH_SEEDS + i), size)))
-            aside.replace(file)
-        images.append(torch.from_numpy(np.load(file)).float() / 127.5 - 1)
+        images.append(kept_in(file, partial(render, sample_scene(FRESH_SEEDS + i), size)))
     return torch.stack(images)
 
 
@@ -104,7 +100,7 @@ def compared(made: Described, plain: Described, truth: Described, psnr: float) -
     )
 
 
-def evaluate(cascade: Cascade, cache: Path, scenes: dict[int, int]) -> dict:
+def evaluate(cascade: Cascade, cache: Path, scenes: dict[int, int]) -> dict[str, Any]:
     """Both stages at their defaults, on shrunk true renders and on what the stages before make of the same captions.
 
     ``sr256_frechet_ratio`` is the distance of the stage's crops to true crops of the same scenes, as a part of
@@ -121,7 +117,7 @@ def evaluate(cascade: Cascade, cache: Path, scenes: dict[int, int]) -> dict:
     detector, detector_digest = load_detector()
     most = max(scenes[size] for size in sizes)
     generated = kept(cache, cascade, cascade.defaults[64], captions(most))
-    found: dict = {}
+    found: dict[str, float] = {}
     for size in sizes:
         asked, truth = captions(scenes[size]), true_pictures(size, scenes[size], cache)
         low_res, true = resize(truth, size // 4), describe(detector, truth)
