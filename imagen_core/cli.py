@@ -42,6 +42,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def add_model_argument(parser: argparse.ArgumentParser) -> None:
+    """--model, and how a large one is loaded."""
     parser.add_argument(
         "--model",
         default="tabletop",
@@ -63,6 +64,7 @@ def loading(args: argparse.Namespace) -> Loading:
 
 
 def add_json_argument(parser: argparse.ArgumentParser) -> None:
+    """--json, which every verb takes."""
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
 
 
@@ -134,6 +136,7 @@ def add_cell_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_trace_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which run, and which of its steps."""
     parser.add_argument("--from", dest="trace", type=Path, required=True, help="a run's .npz, by sample --trace")
     parser.add_argument("--step", type=int, required=True, help="the step to go back to, the first being 0")
 

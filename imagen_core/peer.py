@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .augmentation import aug_timestep
 from .cascade import run_stage
 from .deepfloyd.layout import Pipeline, defaults
 from .deepfloyd.load import dtype_of, find, load, on_card
@@ -99,9 +100,11 @@ def _theirs(pipeline: Pipeline, loading: Loading, text: TextEmbedding, steps: in
     made.scheduler.set_timesteps(steps)
     embeddings = {"prompt_embeds": text.tokens, "negative_prompt_embeds": text.null().tokens}
     embeddings = {name: value.to(made.unet.device, made.unet.dtype) for name, value in embeddings.items()}
-    w = defaults(pipeline.source).guidance
-    more = {"image": _image(), "noise_level": 250} if pipeline.kind == "sr" else {}
-    return lambda: made(num_inference_steps=steps, guidance_scale=w, output_type="pt", **embeddings, **more)
+    config = defaults(pipeline.source)
+    more: dict[str, Any] = {"guidance_scale": config.guidance, "output_type": "pt", **embeddings}
+    if config.aug_level is not None:
+        more |= {"image": _image(), "noise_level": int(aug_timestep(torch.tensor(config.aug_level)))}
+    return lambda: made(num_inference_steps=steps, **more)
 
 
 def _image() -> Tensor:

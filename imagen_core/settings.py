@@ -233,6 +233,7 @@ class Request:
 
     @property
     def seeds(self) -> tuple[int, ...]:
+        """One a picture; past the largest they begin at 0 again."""
         return tuple((self.seed + i) % 2**31 for i in range(self.count))
 
 

@@ -16,6 +16,7 @@ QUICK_STRIDE = 2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What is measured, of which model, how thoroughly, and where to."""
     parser.add_argument(
         "what",
         choices=WHAT,
