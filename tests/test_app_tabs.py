@@ -220,6 +220,19 @@ def test_only_cells_of_the_grid_open(key: object) -> None:
         compare_tab.cell(None, "0")
 
 
+@pytest.mark.parametrize("text", ["1,1.0", "1, 2, 1e0", "nan,nan", "NaN,NaN", "[1],[1.0]", '{"a":1}, {"a":1}'])
+def test_one_value_written_twice_is_one_value(text: str) -> None:
+    with pytest.raises(UserError, match="^guidance: "):
+        grid.make(SHORT, "guidance", text, "steps", "3")
+
+
+@pytest.mark.parametrize("text", ["[1]", "{}", '{"a":1}', "true", "null", "NaN", "1e400"])
+def test_values_of_a_side_are_numbers(text: str) -> None:
+    for name in ("guidance", "steps"):
+        with pytest.raises(UserError, match=f"^{name}: must be a"):
+            grid.make(SHORT, name, text, "threshold", "none")
+
+
 def test_every_setting_can_be_a_side_of_the_grid() -> None:
     """What is suggested for a setting is accepted for it, on a run whose rules take it."""
     homes = {
