@@ -65,7 +65,7 @@ def unflat(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> tuple[Requ
         elif key in RUN_FIELDS:
             data[key] = value
         else:
-            warnings.append(f"{key[:40]}: unknown setting, ignored")
+            warnings.append(settings.unknown(key))
     try:
         text = json.dumps(data)
     except (TypeError, ValueError):
