@@ -13,7 +13,7 @@ import gradio as gr
 from imagen_core import settings
 from imagen_core.settings import Request
 
-from . import api, cascade_tab, compare_tab, handlers, inspect_tab, link, player, see, session, tiles, views
+from . import api, cascade_tab, compare_tab, gate, handlers, inspect_tab, link, player, see, session, tiles, views
 from .handlers import QUIET, WAKING
 from .models import Model
 
@@ -67,7 +67,7 @@ LAUNCH: dict[str, Any] = {
 
 def build(model: Model, *others: Model) -> gr.Blocks:
     """The whole page over a model with its API; each other model has the same page at an address of its own."""
-    demo = gr.Blocks(title="Imagen Lab", analytics_enabled=False, delete_cache=(3600, 3600))
+    demo = gate.Page(title="Imagen Lab", analytics_enabled=False, delete_cache=(3600, 3600))
     with demo:
         if others:
             gr.Navbar(main_page_name=model.label)
@@ -110,7 +110,7 @@ def _page(model: Model, demo: gr.Blocks) -> None:
 
     def open_cell(grid_plan: Any, event: gr.EventData) -> list[Any]:
         """Run a cell of the grid on See it."""
-        return _open(names, grid_plan, getattr(event, "key", None))
+        return _open(names, grid_plan, event._data.get("key") if isinstance(event._data, dict) else None)
 
     def suit(visit: gr.Request) -> list[Any]:
         """Set the controls to what suits a model that is not the shipped one, unless the address asks for something."""
