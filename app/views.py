@@ -31,9 +31,9 @@ def data_uri(images) -> str:
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
-def words_note(model: Model, prompt: str) -> str:
+def words_note(model: Model, prompt: Any) -> str:
     """What the shipped model does not know of a prompt, and what it does know; empty if it knows every word."""
-    if not model.own:
+    if not model.own or not isinstance(prompt, str):
         return ""
     unknown = vocabulary.unknown_words(prompt)
     if not unknown:

@@ -96,6 +96,13 @@ def test_unknown_words_are_pointed_out_and_escaped(model: Model) -> None:
     assert "dog" in note and "skateboard" in note and "sphere" in note and "<img" not in note
 
 
+def test_no_prompt_has_no_words_and_no_example_is_none_of_them(model: Model) -> None:
+    assert views.words_note(model, None) == ""
+    for index in (None, -1, len(see.RECORDED), 0.5, "0", True, [0]):
+        with pytest.raises(gr.Error, match="^'?example: must be a whole number between 0 and"):
+            see.choose(NAMES, index)
+
+
 def test_the_builder_makes_prompts_the_model_knows(model: Model) -> None:
     built = builder.compose("large", "shiny", "orange", "cube", "behind", "", "cone", "on sand", "at night")
     assert built == "a large shiny orange cube behind a cone on sand at night"
