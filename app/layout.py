@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -106,7 +107,7 @@ def _page(model: Model, demo: gr.Blocks) -> None:
 
     def follow(visit: gr.Request) -> list[Any]:
         """Set the controls to what the page's address asks for."""
-        return _from_link(names, visit.query_params)
+        return _from_link(names, visit.query_params.multi_items())
 
     def open_cell(grid_plan: Any, event: gr.EventData) -> list[Any]:
         """Run a cell of the grid on See it."""
@@ -183,16 +184,16 @@ def _suited(model: Model, names: list[str], query: Any) -> list[Any]:
     return _values(names, Request(see.OPENING.prompt, see.OPENING.seed, stages=stages))
 
 
-def _from_link(names: list[str], query: Any) -> list[Any]:
+def _from_link(names: list[str], query: Iterable[tuple[str, str]]) -> list[Any]:
     """Set the controls to what the page's address asks for; a bad address changes nothing and is told about."""
     try:
-        asked = link.from_query(query.items(), {"prompt": see.EXAMPLES[0], "seed": 1})
+        asked = link.from_query(query, {"prompt": see.EXAMPLES[0], "seed": 1})
     except settings.UserError as error:
         handlers.warn(str(error), "The link was not followed")
         return [gr.skip()] * (len(names) + 4)
     if asked is None:
         return [gr.skip()] * (len(names) + 4)
-    for warning in asked[1]:
+    for warning in views.few(asked[1]):
         handlers.warn(warning, "In the link")
     return _values(names, asked[0])
 

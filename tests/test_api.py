@@ -131,10 +131,14 @@ def predict(server: str, output: str, values: dict[str, Any] | list[Any]) -> htt
     [
         # What stands in a slider's field while a number is being typed.
         ("percentile", 9, "percentile: must be a number between 50.0 and 100.0, got 9"),
-        ("guidance", None, "guidance: must be a number between"), ("guidance", 99, "guidance: must be a number between"),
-        ("steps", 0, "steps: must be a whole number between"), ("steps", "many", "steps: must be a whole number between"),
-        ("seed", -1, "seed: must be a whole number between 0 and"), ("seed", "", "seed: must be a whole number between"),
-        ("seed", math.nan, "seed: must be a whole number between"), ("seed", [1], "seed: must be a whole number between"),
+        ("guidance", None, "guidance: must be a number between"),
+        ("guidance", 99, "guidance: must be a number between"),
+        ("steps", 0, "steps: must be a whole number between"),
+        ("steps", "many", "steps: must be a whole number between"),
+        ("seed", -1, "seed: must be a whole number between 0 and"),
+        ("seed", "", "seed: must be a whole number between"),
+        ("seed", math.nan, "seed: must be a whole number between"),
+        ("seed", [1], "seed: must be a whole number between"),
         ("cap", {"a": [1]}, "cap: must be a number between"),
     ],
 )  # fmt: skip
@@ -154,7 +158,8 @@ PASSWD = {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}
     [
         ("price", {"rule": "<b>"}, "Threshold rule to keep: must be one of none, static, dynamic"),
         ("price", {"rule": ["none"]}, "Threshold rule to keep: must be one of"),
-        ("price", {"prompt": PASSWD}, "Prompt: must be text"), ("price", {"rule": "\ud800"}, "Threshold rule to keep: "),
+        ("price", {"prompt": PASSWD}, "Prompt: must be text"),
+        ("price", {"rule": "\ud800"}, "Threshold rule to keep: "),
         ("price", ["a red ball"], "Guidance weight w: is missing"), ("price", [], "Prompt: is missing"),
         ("pinned", {"pin-a": "9"}, "Run A: must be one of"),
     ],
