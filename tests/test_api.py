@@ -112,7 +112,7 @@ def test_mistakes_are_one_line_that_names_the_field(client: Client, name: str, a
 
 def predict(server: str, output: str, values: dict[str, Any] | list[Any]) -> httpx.Response:
     """What the page's cheap event over ``output`` answers, its inputs as on the page but for ``values`` by elem_id."""
-    config = httpx.get(f"{server}config").json()
+    config = httpx.get(f"{server}config", timeout=60).json()
     parts = {part["id"]: part["props"] for part in config["components"]}
     event = next(
         event for event in config["dependencies"]
@@ -123,7 +123,8 @@ def predict(server: str, output: str, values: dict[str, Any] | list[Any]) -> htt
         assert set(values) <= {part.get("elem_id") for part in inputs}
         values = [values.get(part.get("elem_id"), part.get("value")) for part in inputs]
     body = json.dumps({"fn_index": event["id"], "data": values, "session_hash": "x"})
-    return httpx.post(f"{server}gradio_api/run/predict", content=body, headers={"content-type": "application/json"})
+    headers = {"content-type": "application/json"}
+    return httpx.post(f"{server}gradio_api/run/predict", content=body, headers=headers, timeout=60)
 
 
 @pytest.mark.parametrize(
