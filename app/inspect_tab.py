@@ -137,7 +137,7 @@ def dropped(model: Model, path: Any) -> tuple[str, Any, Any]:
     except UserError as error:
         warn(str(error), "Not this picture")
         return views.note(str(error), wrong=True), None, gr.Button(interactive=False)
-    lines = list(warnings)
+    lines = views.few(warnings)
     if model.ready and png.read_fact(data, "weights") != model.get().digest:
         lines.append("made with other weights: the same settings draw another picture here")
     rows = [{"setting": name, "value": value} for name, value in link.flat(request).items()]

@@ -236,8 +236,10 @@ def opening() -> tuple[Any, Any]:
     return recorded(RECORDED[0])
 
 
-def choose(names: list[str], index: int) -> list[Any]:
+def choose(names: list[str], index: Any) -> list[Any]:
     """An example: its recorded run, and the controls set to what made it."""
+    if type(index) is not int or not 0 <= index < len(RECORDED):
+        raise refuse(UserError(f"example: must be a whole number between 0 and {len(RECORDED) - 1}"))
     name = RECORDED[index]
     return [*recorded(name), *controls_of(recording.SHIPPED[name][1], names)]
 

@@ -6,6 +6,7 @@ import base64
 import html
 import io
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +17,8 @@ from imagen_core.tabletop import vocabulary
 from imagen_core.types import UserError
 
 from .models import Model
+
+MOST_LINES = 3
 
 
 def data_uri(images) -> str:
@@ -31,9 +34,9 @@ def data_uri(images) -> str:
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
-def words_note(model: Model, prompt: str) -> str:
+def words_note(model: Model, prompt: Any) -> str:
     """What the shipped model does not know of a prompt, and what it does know; empty if it knows every word."""
-    if not model.own:
+    if not model.own or not isinstance(prompt, str):
         return ""
     unknown = vocabulary.unknown_words(prompt)
     if not unknown:
@@ -63,6 +66,11 @@ def note(text: str, *, wrong: bool = False) -> str:
     """A quiet line of plain text; a wrong one says what to change."""
     kind = "lab-note lab-wrong" if wrong else "lab-note"
     return f'<p class="{kind}" role="status">{html.escape(text)}</p>'
+
+
+def few(lines: Sequence[str]) -> list[str]:
+    """The first lines of many, and how many more there are: a foreign link or file may give a thousand."""
+    return [*lines[:MOST_LINES], *([f"and {len(lines) - MOST_LINES} more like these"] * (len(lines) > MOST_LINES))]
 
 
 def stopped(status: str) -> str:

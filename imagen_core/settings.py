@@ -138,7 +138,7 @@ class StageConfig:
         for name, value in self.options.items():
             if name not in allowed:
                 raise UserError(
-                    f"{name:.40}: not an option of {self._rules()}; it has {', '.join(allowed) or 'no options'}"
+                    f"{shown(name)}: not an option of {self._rules()}; it has {', '.join(allowed) or 'no options'}"
                 )
             _check_number(name, value)
         chosen = {**allowed, **self.options}
@@ -367,12 +367,22 @@ def from_json(text: str) -> tuple[Request, tuple[str, ...]]:
     return _make(Request, {**rest, "stages": configs}, warnings), tuple(warnings)
 
 
+def unknown(key: Any) -> str:
+    """The warning about a setting that there is none of; its name may hold anything, and is shown in plain signs."""
+    return f"{shown(key)}: unknown setting, ignored"
+
+
+def shown(name: Any) -> str:
+    """A name that anybody may have made up, cut short, its line breaks, halves and invisible signs escaped."""
+    return repr(str(name)[:40])[1:-1]
+
+
 def _make(kind: type, data: Any, warnings: list[str]) -> Any:
     """Build a settings dataclass from untrusted data; unknown keys are dropped with a warning."""
     if not isinstance(data, dict):
         raise UserError(f"settings: expected an object, got {type(data).__name__}")
     known = {f.name for f in fields(kind)}
-    warnings += [f"{str(key)[:40]}: unknown setting, ignored" for key in data if key not in known]
+    warnings += [unknown(key) for key in data if key not in known]
     if not isinstance(data.get("options", {}), dict):
         raise UserError("options: must be an object of numbers")
     try:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import inspect
 import json
+import runpy
+import signal
+import sys
 from pathlib import Path
 
 import gradio as gr
@@ -96,6 +99,13 @@ def test_unknown_words_are_pointed_out_and_escaped(model: Model) -> None:
     assert "dog" in note and "skateboard" in note and "sphere" in note and "<img" not in note
 
 
+def test_no_prompt_has_no_words_and_no_example_is_none_of_them(model: Model) -> None:
+    assert views.words_note(model, None) == ""
+    for index in (None, -1, len(see.RECORDED), 0.5, "0", True, [0]):
+        with pytest.raises(gr.Error, match="^'?example: must be a whole number between 0 and"):
+            see.choose(NAMES, index)
+
+
 def test_the_builder_makes_prompts_the_model_knows(model: Model) -> None:
     built = builder.compose("large", "shiny", "orange", "cube", "behind", "", "cone", "on sand", "at night")
     assert built == "a large shiny orange cube behind a cone on sand at night"
@@ -131,6 +141,19 @@ def test_two_models_have_a_page_each(model: Model, tiny_folder: Path) -> None:
     # Only the first answers programs.
     names = [fn.api_name for fn in demo.fns.values() if fn.api_visibility == "public"]
     assert names == ["sample", "compare", "sweep_augmentation", "describe"]
+
+
+def test_a_stopped_service_ends_as_ctrl_c_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGTERM by itself would leave visitors' pictures in the temporary folder."""
+    found = []
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(sys, "argv", ["app.py"])
+    monkeypatch.setattr(gr.Blocks, "launch", lambda *_, **__: found.append(signal.getsignal(signal.SIGTERM)))
+    try:
+        runpy.run_path(str(Path(__file__).parents[1] / "app.py"), run_name="__main__")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert found == [signal.default_int_handler]
 
 
 def test_a_preset_sets_rule_percentile_and_cap() -> None:

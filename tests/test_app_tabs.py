@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import inspect
 import io
+import json
 import struct
 import zlib
 from dataclasses import replace
@@ -36,7 +37,7 @@ from app import (
 from app.models import Model
 from imagen_core import png, trace
 from imagen_core.cascade import StageResult, generate
-from imagen_core.settings import SIDE_BY_SIDE, Request, request, with_stage
+from imagen_core.settings import SIDE_BY_SIDE, Request, request, to_json, with_stage
 from imagen_core.types import UserError
 
 # Outside a page gradio's toasts are Python warnings.
@@ -102,12 +103,26 @@ def test_controls_restore_every_setting() -> None:
 
 def test_a_link_sets_the_controls_and_a_bad_one_changes_nothing() -> None:
     query = {"guidance": "12", "sampler": "ddim", "eta": "0.5", "sr256.aug_level": "0.3"}
-    found = layout._from_link(NAMES, {**query, "size": "256"})
+    found = layout._from_link(NAMES, [*query.items(), ("size", "256")])
     values = dict(zip(NAMES, found))
     assert values["w"] == 12 and values["sampler"] == "ddim" and values["more"] == "eta=0.5" and found[-2] == 0.3
     for bad in ({"guidance": "1e9"}, {"seed": MARKUP}, {"prompt": ""}, {"size": "0"}):
-        assert all(value == gr.skip() for value in layout._from_link(NAMES, bad))
-    assert all(value == gr.skip() for value in layout._from_link(NAMES, {"__theme": "dark"}))
+        assert all(value == gr.skip() for value in layout._from_link(NAMES, bad.items()))
+    assert all(value == gr.skip() for value in layout._from_link(NAMES, [("__theme", "dark")]))
+
+
+def test_a_thousand_unknown_settings_are_told_in_a_few_lines(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr("app.handlers.warn", lambda text, title: told.append(text))
+    many = {f"k{i}": "1" for i in range(1000)}
+    assert layout._from_link(NAMES, [("seed", "4"), *many.items()])[NAMES.index("seed")] == 4
+    assert told[-1] == "and 997 more like these" and len(told) == 4
+    file = tmp_path / "x.png"
+    file.write_bytes(picture(json.dumps(json.loads(to_json(SHORT)) | dict.fromkeys(list(many)[:500], 1))))
+    shown, found, _ = inspect_tab.dropped(model, str(file))
+    assert found == SHORT and shown.count("unknown setting") == 3 and "and 497 more" in shown
 
 
 @pytest.mark.parametrize(
@@ -218,6 +233,19 @@ def test_only_cells_of_the_grid_open(key: object) -> None:
         compare_tab.cell(plan, key)
     with pytest.raises(UserError, match="^cell: "):
         compare_tab.cell(None, "0")
+
+
+@pytest.mark.parametrize("text", ["1,1.0", "1, 2, 1e0", "nan,nan", "NaN,NaN", "[1],[1.0]", '{"a":1}, {"a":1}'])
+def test_one_value_written_twice_is_one_value(text: str) -> None:
+    with pytest.raises(UserError, match="^guidance: "):
+        grid.make(SHORT, "guidance", text, "steps", "3")
+
+
+@pytest.mark.parametrize("text", ["[1]", "{}", '{"a":1}', "true", "null", "NaN", "1e400"])
+def test_values_of_a_side_are_numbers(text: str) -> None:
+    for name in ("guidance", "steps"):
+        with pytest.raises(UserError, match=f"^{name}: must be a"):
+            grid.make(SHORT, name, text, "threshold", "none")
 
 
 def test_every_setting_can_be_a_side_of_the_grid() -> None:

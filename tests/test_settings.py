@@ -205,6 +205,17 @@ def test_unknown_keys_warn_and_do_nothing() -> None:
     assert again == FULL and [w.split(":")[0] for w in warnings] == ["turbo", "colour"]
 
 
+@pytest.mark.parametrize("name", ["a\nb", "\ud800", "\u202etxt.exe", "a\0b"])
+def test_a_made_up_name_is_shown_in_one_line_of_plain_signs(name: str) -> None:
+    data = json.loads(to_json(FULL))
+    _, (warning,) = from_json(json.dumps(data | {name: 1}))
+    data["stages"][0]["options"] = {name: 1}
+    with pytest.raises(UserError, match="not an option of") as caught:
+        from_json(json.dumps(data))
+    for line in (warning, str(caught.value)):
+        assert line.isprintable()
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "[]", "{}", "null", '{"format": 2}', '{"format": 1, "stages": 5, "prompt": "x"}', "[" * 100_000,
