@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,6 @@ import pytest
 import torch
 
 from app import link
-from app.layout import LAUNCH, build
-from app.models import Model
 from imagen_core import png
 from imagen_core.settings import request, with_stage
 
@@ -21,14 +18,6 @@ ASKED = with_stage(
             options={"knee": 0.6}),
     256, steps=2, aug_level=0.25,
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def url(tiny_folder: Path) -> Iterator[str]:
-    demo = build(Model(str(tiny_folder)))
-    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **LAUNCH)
-    yield url
-    demo.close()
 
 
 @pytest.fixture
