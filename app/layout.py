@@ -55,7 +55,8 @@ LAUNCH: dict[str, Any] = {
     "theme": THEME,
     "css_paths": [Path(__file__).with_name("style.css"), player.STYLE, tiles.STYLE],
     # Gradio confines css_paths to what lies within these margins.
-    "head": "<style>@media (max-width: 720px) { .gradio-container .main.app { padding: .6rem; } }</style>",
+    "head": "<style>.gradio-container .main.app { padding-top: .5rem; }"
+    "@media (max-width: 720px) { .gradio-container .main.app { padding: .3rem .6rem; } }</style>",
     "ssr_mode": False,
     "run_history": False,
     "share": False,
