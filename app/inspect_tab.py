@@ -124,7 +124,9 @@ def cost(model: Model, build_request: Build, runs: Runs, key: Any, *controls: An
     """How long looking will take, and whether the run is repeated for it."""
     try:
         if session.steps(runs, key) is not None:
-            return views.note("Every step of this run is kept: only its files are made now, in a few seconds.")
+            return views.note(
+                "Every step of this run is kept: its numbers are there at once, its files take some seconds."
+            )
         requests = see.requests_of(first_of(asked(build_request, runs, key, controls)))
     except UserError as error:
         return views.note(str(error), wrong=True)

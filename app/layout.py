@@ -48,6 +48,12 @@ THEME = gr.themes.Base(
     link_text_color_visited_dark="#6cc0f2",
     link_text_color_active="#00619a",
     link_text_color_active_dark="#6cc0f2",
+    slider_color="#00507f",
+    slider_color_dark="#6cc0f2",
+    checkbox_background_color_selected="#00507f",
+    checkbox_background_color_selected_dark="#00507f",
+    checkbox_border_color_selected="#00507f",
+    checkbox_border_color_selected_dark="#6cc0f2",
     input_placeholder_color="#5c6877",
     input_placeholder_color_dark="#a3afbc",
 )

@@ -1,6 +1,7 @@
 // The player: looks at runs side by side, step by step. One file, no framework, no network; the page, recorded runs and
 // the stand-alone report all use it. It takes a string of JSON: a recording (imagen_core/recording.py), the newest frame
 // of a run at work, or a note to wait. Whatever a person may have typed reaches the document as text only.
+// It reads from values to pictures: decoding, the rules, words and marks, small builders, charts, the player itself.
 (() => {
   "use strict";
 

@@ -291,7 +291,7 @@ def build(model: Model, demo: gr.Blocks) -> See:
         gr.HTML(WHY, elem_id="why", padding=False)
         with gr.Column(elem_id="ask", min_width=0):
             prompt = gr.Textbox(
-                OPENING.prompt, label="Prompt", lines=2, max_lines=4, elem_id="prompt", max_length=settings.MAX_PROMPT
+                OPENING.prompt, label="Prompt", lines=1, max_lines=4, elem_id="prompt", max_length=settings.MAX_PROMPT
             )
             words = gr.HTML(elem_id="words", padding=False)
             price = gr.HTML(views.note(""), elem_id="price", elem_classes="lab-queue", padding=False)
