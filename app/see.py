@@ -25,12 +25,6 @@ from .handlers import FRAME_SECONDS, QUIET, engine, files, folder, refuse, slide
 from .models import Model
 from .pace import about
 
-# What a newcomer must know before the pictures say anything.
-WHY = (
-    '<p class="lab-why">At every step the model guesses the finished picture, x̂₀. Strong guidance pushes the guess '
-    'beyond ±1, where a screen has no more to show: <b class="lab-none">none</b> lets it, <b class="lab-static">static'
-    '</b> cuts it off, <b class="lab-dynamic">dynamic</b> shrinks it by s first.</p>'
-)
 # The recorded runs, which are the examples as well: their prompts and settings are what the controls begin with.
 RECORDED = tuple(recording.SHIPPED)
 OPENING = recording.SHIPPED[RECORDED[0]][1]
@@ -288,7 +282,7 @@ def build(model: Model, demo: gr.Blocks) -> See:
     first = OPENING.stages[0]
     run, again = gr.State(None, time_to_live=3600), gr.State(0)
     with gr.Column(elem_id="see"):
-        gr.HTML(WHY, elem_id="why", padding=False)
+        gr.HTML(player.WHY, elem_id="why", padding=False)
         with gr.Column(elem_id="ask", min_width=0):
             prompt = gr.Textbox(
                 OPENING.prompt, label="Prompt", lines=1, max_lines=4, elem_id="prompt", max_length=settings.MAX_PROMPT

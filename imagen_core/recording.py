@@ -189,6 +189,7 @@ def _track(
         "rule": config.threshold,
         "percentile": config.percentile,
         "cap": cap if math.isfinite(cap) else None,
+        "options": config.options,
         "w": config.guidance,
         "w_schedule": config.w_schedule,
         "guidance_rule": config.guidance_rule,
@@ -223,6 +224,18 @@ def record_shipped(cascade: Cascade, folder: Path) -> Iterator[Path]:
         path = folder / f"{name}.npz"
         save(record(request, cascade, title=title, effort=SMALL), path)
         yield path
+
+
+def requests(recording: Recording) -> dict[str, Request]:
+    """What was asked of each track: the recording's request under that track's rule, with its options."""
+    first, _ = settings.from_json(json.dumps(recording.header["request"]))
+    base, *later = first.stages
+    return {
+        track["label"]: replace(
+            first, stages=(with_rule(base, threshold=track["rule"], options=track.get("options", base.options)), *later)
+        )
+        for track in recording.header["tracks"]
+    }
 
 
 def unpack(recording: Recording, name: str) -> np.ndarray:
