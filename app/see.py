@@ -252,7 +252,7 @@ def cost(model: Model, *controls: Any) -> str:
     stage = request.stages[0]
     seconds = model.pace.seconds(list(requests.values()))
     time_needed = "" if seconds is None else f", {about(seconds)}"
-    plan = f"{len(requests)} rules × {stage.steps} steps from the same noise{time_needed}"
+    plan = f"{len(requests)} rules × {stage.steps} steps, same noise{time_needed}"
     return views.note(". ".join([plan, *stage.warnings]))
 
 
