@@ -131,7 +131,8 @@ def cost(model: Model, build_request: Build, runs: Runs, key: Any, *controls: An
     except UserError as error:
         return views.note(str(error), wrong=True)
     seconds = model.pace.seconds(list(requests.values()))
-    return views.note(f"The run is repeated from its settings, with the same values as before: {about(seconds)}.")
+    what = "These settings are run" if key == NOW else "The run is repeated, with the same values as before"
+    return views.note(f"{what}: {about(seconds)}.")
 
 
 def dropped(model: Model, path: Any) -> tuple[str, Any, Any]:
@@ -212,12 +213,13 @@ def build(
     gr.HTML('<h2 class="lab-h2">The same run again</h2>')
     size = gr.Radio(list(DEFAULT_SIZES), value=DEFAULT_SIZES[0], label="Draw it up to", interactive=True,
                     elem_id="inspect-size")  # fmt: skip
-    address = gr.Textbox(label="Link with every setting", interactive=False, buttons=["copy"], lines=2, max_lines=6,
-                         elem_id="inspect-link")  # fmt: skip
-    command = gr.Textbox(label="Command line", interactive=False, buttons=["copy"], lines=2, max_lines=6,
-                         elem_id="inspect-command")  # fmt: skip
-    # Without a language, because the colours of one are too pale for text.
-    code = gr.Code(label="Python", language=None, interactive=False, elem_id="inspect-python")
+    # A read-only Textbox could not be reached from the keyboard, nor its text selected everywhere. Without a language,
+    # because the colours of one are too pale for text.
+    address, command, code = (
+        gr.Code(label=label, language=None, interactive=False, wrap_lines=True, lines=1, show_line_numbers=False,
+                elem_id=f"inspect-{name}")
+        for label, name in (("Link with every setting", "link"), ("Command line", "command"), ("Python", "python"))
+    )  # fmt: skip
     with gr.Accordion("From a program: the API", open=False):
         gr.HTML(api_help(functions))
         gr.Code(CLIENT, language=None, label="gradio_client", interactive=False)
