@@ -133,7 +133,7 @@ def test_generate_and_scrub_from_the_keyboard(page) -> None:
     page.locator("#prompt textarea").focus()
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.id") == "generate"
-    page.keyboard.press("Enter")
+    page.locator("#prompt textarea").press("Enter")
     page.locator(".pl-title b", has_text="Your run").wait_for()
     page.locator(".pl-scrubber").focus()
     page.keyboard.press("ArrowLeft")
