@@ -49,6 +49,12 @@ THEME = gr.themes.Base(
     link_text_color_visited_dark="#6cc0f2",
     link_text_color_active="#00619a",
     link_text_color_active_dark="#6cc0f2",
+    slider_color="#00507f",
+    slider_color_dark="#6cc0f2",
+    checkbox_background_color_selected="#00507f",
+    checkbox_background_color_selected_dark="#00507f",
+    checkbox_border_color_selected="#00507f",
+    checkbox_border_color_selected_dark="#6cc0f2",
     input_placeholder_color="#5c6877",
     input_placeholder_color_dark="#a3afbc",
 )
@@ -56,7 +62,8 @@ LAUNCH: dict[str, Any] = {
     "theme": THEME,
     "css_paths": [Path(__file__).with_name("style.css"), player.STYLE, tiles.STYLE],
     # Gradio confines css_paths to what lies within these margins.
-    "head": "<style>@media (max-width: 720px) { .gradio-container .main.app { padding: .6rem; } }</style>",
+    "head": "<style>.gradio-container .main.app { padding-top: .5rem; }"
+    "@media (max-width: 720px) { .gradio-container .main.app { padding: .3rem .6rem; } }</style>",
     "ssr_mode": False,
     "run_history": False,
     "share": False,
