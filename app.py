@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from importlib.util import find_spec
 
 from app.layout import LAUNCH, build
@@ -25,6 +26,8 @@ def main() -> None:
         parser.error(f"argument --port: must be between 1 and 65535, got {args.port}")
     if args.mcp and find_spec("mcp") is None:
         parser.error("argument --mcp: needs a package that is missing: pip install 'gradio[mcp]'")
+    # What stops services and containers ends as Ctrl-C does: visitors' pictures are removed.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         page = demo
         if args.model != model.name:

@@ -325,7 +325,7 @@ def build(
     stop.click(None, None, None, cancels=working, **QUIET).then(views.stopped, status, status, **QUIET)
     pick.input(take, pick, [*augs, *twins], **QUIET)
     for size, aug, note in zip(LATER, augs, notes):
-        aug.change(partial(views.aug_note, model, size), aug, note, **QUIET)
+        gr.on(None, partial(views.aug_note, model, size), aug, note, **QUIET)
     for aug, twin in zip(augs, twins):
         aug.input(None, aug, twin, js="x => x", **QUIET)
         twin.input(None, twin, aug, js="x => x", **QUIET)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ from PIL import Image, ImageDraw
 
 from imagen_core.recording import Frame
 
-Frames = Mapping[str, Sequence[Frame]]
+from .session import Frames
+
 FRAME_MS, LAST_MS = 120, 1500
 MOST_FRAMES = 64
 BAND, GAP = 22, 8

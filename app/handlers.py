@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import shutil
 import tempfile
@@ -64,8 +65,10 @@ def slider(name: str, value: float, label: str, info: str, *, step: float, elem_
 def folder() -> Path:
     """A new folder for files that the page is about to copy; old ones are removed."""
     for old in Path(PICTURES.name).iterdir():
-        if time.time() - old.stat().st_mtime > KEEP_SECONDS:
-            shutil.rmtree(old, ignore_errors=True)
+        # Another visitor's run may have removed it meanwhile.
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - old.stat().st_mtime > KEEP_SECONDS:
+                shutil.rmtree(old, ignore_errors=True)
     return Path(tempfile.mkdtemp(dir=PICTURES.name))
 
 

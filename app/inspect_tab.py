@@ -27,6 +27,11 @@ from .session import NOW, Build, Runs
 
 # A PNG of 1024 × 1024 takes 2 MB; one of 4096 × 4096, the largest that is read, could take 50.
 MAX_PNG = 8_000_000
+# What the table's columns are, in the order of their names.
+COLUMNS = (
+    "outside and largest: share of |x̂₀| > 1, and its largest value, before the rule; clipped: share of |x̂₀| > 0.99; "
+    "colourfulness: HSV saturation; contrast: deviation of luma, all after it."
+)
 CONTROLS_NOW = ("The settings on See it, as they are now", NOW)
 
 
@@ -41,7 +46,7 @@ def asked(build_request: Build, runs: Runs, key: Any, controls: tuple[Any, ...])
 
 
 def look(model: Model, build_request: Build, runs: Runs, key: Any, *controls: Any) -> Iterator[tuple[Any, ...]]:
-    """Run the chosen settings again, which gives the same values, and make everything that can be taken away.
+    """Make everything that can be taken away, of the steps that are kept, or else of the same run drawn again.
 
     Yields (status, table, figures, files).
     """
@@ -51,22 +56,23 @@ def look(model: Model, build_request: Build, runs: Runs, key: Any, *controls: An
             yield views.message("Loading the model …"), gr.skip(), gr.skip(), gr.skip()
         cascade = model.get()
         requests = see.requests_of(first_of(request))
-        frames: dict[str, list[Frame]] = {rule: [] for rule in requests}
-        kept = request.stages[0].threshold
-        recorder = trace.Recorder(requests[kept], cascade.digest)
-        steps, shown = request.stages[0].steps, 0.0
-        for row in model.in_turn(compare(list(requests.values()), cascade), *requests.values()):
-            for rule, event in zip(requests, row):
-                if isinstance(event, StepRecord):
-                    frames[rule].append(recording.frame(event))
-            list(recorder.watch([row[list(requests).index(kept)]]))
-            if time.monotonic() - shown > STATUS_SECONDS:
-                shown = time.monotonic()
-                yield views.message(f"Step {len(frames[kept])} of {steps} …"), gr.skip(), gr.skip(), gr.skip()
-        caption = f"{steps} steps under {len(requests)} rules, first picture, seed {request.seed}"
+        kept, steps = request.stages[0].threshold, request.stages[0].steps
+        frames = session.steps(runs, key)
+        if frames is None:
+            again: dict[str, list[Frame]] = {rule: [] for rule in requests}
+            shown = 0.0
+            for row in model.in_turn(compare(list(requests.values()), cascade), *requests.values()):
+                for rule, event in zip(requests, row):
+                    if isinstance(event, StepRecord):
+                        again[rule].append(recording.frame(event))
+                if time.monotonic() - shown > STATUS_SECONDS:
+                    shown = time.monotonic()
+                    yield views.message(f"Step {len(again[kept])} of {steps} …"), gr.skip(), gr.skip(), gr.skip()
+            frames = again
+        caption = f"{steps} steps under {len(requests)} rules, first picture, seed {request.seed}. {COLUMNS}"
         table = tiles.table([_short(row) for row in exports.rows(frames)], caption)
         yield views.message("Writing the files …"), table, gr.skip(), gr.skip()
-        made = take_away(frames, requests[kept], recorder.trace())
+        made = take_away(frames, requests[kept], recording.to_trace(requests[kept], cascade.digest, frames[kept]))
         shown_figures = "".join(figure(path) for path in made if path.suffix == ".png")
         paths = gr.File([str(path) for path in made], visible=True)
         yield views.message(f"{len(made)} files, all of this run."), table, shown_figures, paths
@@ -115,13 +121,18 @@ def recipe(model: Model, build_request: Build, runs: Runs, key: Any, size: Any, 
 
 
 def cost(model: Model, build_request: Build, runs: Runs, key: Any, *controls: Any) -> str:
-    """How long looking will take."""
+    """How long looking will take, and whether the run is repeated for it."""
     try:
+        if session.steps(runs, key) is not None:
+            return views.note(
+                "Every step of this run is kept: its numbers are there at once, its files take some seconds."
+            )
         requests = see.requests_of(first_of(asked(build_request, runs, key, controls)))
     except UserError as error:
         return views.note(str(error), wrong=True)
     seconds = model.pace.seconds(list(requests.values()))
-    return views.note(f"The run is repeated from its settings, with the same values as before: {about(seconds)}.")
+    what = "These settings are run" if key == NOW else "The run is repeated, with the same values as before"
+    return views.note(f"{what}: {about(seconds)}.")
 
 
 def dropped(model: Model, path: Any) -> tuple[str, Any, Any]:
@@ -137,7 +148,7 @@ def dropped(model: Model, path: Any) -> tuple[str, Any, Any]:
     except UserError as error:
         warn(str(error), "Not this picture")
         return views.note(str(error), wrong=True), None, gr.Button(interactive=False)
-    lines = list(warnings)
+    lines = views.few(warnings)
     if model.ready and png.read_fact(data, "weights") != model.get().digest:
         lines.append("made with other weights: the same settings draw another picture here")
     rows = [{"setting": name, "value": value} for name, value in link.flat(request).items()]
@@ -202,12 +213,13 @@ def build(
     gr.HTML('<h2 class="lab-h2">The same run again</h2>')
     size = gr.Radio(list(DEFAULT_SIZES), value=DEFAULT_SIZES[0], label="Draw it up to", interactive=True,
                     elem_id="inspect-size")  # fmt: skip
-    address = gr.Textbox(label="Link with every setting", interactive=False, buttons=["copy"], lines=2, max_lines=6,
-                         elem_id="inspect-link")  # fmt: skip
-    command = gr.Textbox(label="Command line", interactive=False, buttons=["copy"], lines=2, max_lines=6,
-                         elem_id="inspect-command")  # fmt: skip
-    # Without a language, because the colours of one are too pale for text.
-    code = gr.Code(label="Python", language=None, interactive=False, elem_id="inspect-python")
+    # A read-only Textbox could not be reached from the keyboard, nor its text selected everywhere. Without a language,
+    # because the colours of one are too pale for text.
+    address, command, code = (
+        gr.Code(label=label, language=None, interactive=False, wrap_lines=True, lines=1, show_line_numbers=False,
+                elem_id=f"inspect-{name}")
+        for label, name in (("Link with every setting", "link"), ("Command line", "command"), ("Python", "python"))
+    )  # fmt: skip
     with gr.Accordion("From a program: the API", open=False):
         gr.HTML(api_help(functions))
         gr.Code(CLIENT, language=None, label="gradio_client", interactive=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ import gradio as gr
 from imagen_core import settings
 from imagen_core.settings import Request
 
-from . import api, cascade_tab, compare_tab, handlers, inspect_tab, link, player, see, session, tiles, views
+from . import api, cascade_tab, compare_tab, gate, handlers, inspect_tab, link, player, see, session, tiles, views
 from .handlers import QUIET, WAKING
 from .models import Model
 
@@ -48,6 +49,12 @@ THEME = gr.themes.Base(
     link_text_color_visited_dark="#6cc0f2",
     link_text_color_active="#00619a",
     link_text_color_active_dark="#6cc0f2",
+    slider_color="#00507f",
+    slider_color_dark="#6cc0f2",
+    checkbox_background_color_selected="#00507f",
+    checkbox_background_color_selected_dark="#00507f",
+    checkbox_border_color_selected="#00507f",
+    checkbox_border_color_selected_dark="#6cc0f2",
     input_placeholder_color="#5c6877",
     input_placeholder_color_dark="#a3afbc",
 )
@@ -55,7 +62,8 @@ LAUNCH: dict[str, Any] = {
     "theme": THEME,
     "css_paths": [Path(__file__).with_name("style.css"), player.STYLE, tiles.STYLE],
     # Gradio confines css_paths to what lies within these margins.
-    "head": "<style>@media (max-width: 720px) { .gradio-container .main.app { padding: .6rem; } }</style>",
+    "head": "<style>.gradio-container .main.app { padding-top: .5rem; }"
+    "@media (max-width: 720px) { .gradio-container .main.app { padding: .3rem .6rem; } }</style>",
     "ssr_mode": False,
     "run_history": False,
     "share": False,
@@ -67,7 +75,7 @@ LAUNCH: dict[str, Any] = {
 
 def build(model: Model, *others: Model) -> gr.Blocks:
     """The whole page over a model with its API; each other model has the same page at an address of its own."""
-    demo = gr.Blocks(title="Imagen Lab", analytics_enabled=False, delete_cache=(3600, 3600))
+    demo = gate.Page(title="Imagen Lab", analytics_enabled=False, delete_cache=(3600, 3600))
     with demo:
         if others:
             gr.Navbar(main_page_name=model.label)
@@ -106,11 +114,11 @@ def _page(model: Model, demo: gr.Blocks) -> None:
 
     def follow(visit: gr.Request) -> list[Any]:
         """Set the controls to what the page's address asks for."""
-        return _from_link(names, visit.query_params)
+        return _from_link(names, visit.query_params.multi_items())
 
     def open_cell(grid_plan: Any, event: gr.EventData) -> list[Any]:
         """Run a cell of the grid on See it."""
-        return _open(names, grid_plan, getattr(event, "key", None))
+        return _open(names, grid_plan, event._data.get("key") if isinstance(event._data, dict) else None)
 
     def suit(visit: gr.Request) -> list[Any]:
         """Set the controls to what suits a model that is not the shipped one, unless the address asks for something."""
@@ -183,16 +191,16 @@ def _suited(model: Model, names: list[str], query: Any) -> list[Any]:
     return _values(names, Request(see.OPENING.prompt, see.OPENING.seed, stages=stages))
 
 
-def _from_link(names: list[str], query: Any) -> list[Any]:
+def _from_link(names: list[str], query: Iterable[tuple[str, str]]) -> list[Any]:
     """Set the controls to what the page's address asks for; a bad address changes nothing and is told about."""
     try:
-        asked = link.from_query(query.items(), {"prompt": see.EXAMPLES[0], "seed": 1})
+        asked = link.from_query(query, {"prompt": see.EXAMPLES[0], "seed": 1})
     except settings.UserError as error:
         handlers.warn(str(error), "The link was not followed")
         return [gr.skip()] * (len(names) + 4)
     if asked is None:
         return [gr.skip()] * (len(names) + 4)
-    for warning in asked[1]:
+    for warning in views.few(asked[1]):
         handlers.warn(warning, "In the link")
     return _values(names, asked[0])
 

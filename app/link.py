@@ -65,7 +65,7 @@ def unflat(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> tuple[Requ
         elif key in RUN_FIELDS:
             data[key] = value
         else:
-            warnings.append(f"{key[:40]}: unknown setting, ignored")
+            warnings.append(settings.unknown(key))
     try:
         text = json.dumps(data)
     except (TypeError, ValueError):
@@ -92,7 +92,10 @@ def from_query(pairs: Iterable[tuple[str, str]], defaults: Mapping[str, Any]) ->
         return None
     if sum(len(key) + len(value) for key, value in given) > MAX_QUERY:
         raise UserError(f"link: its query must have at most {MAX_QUERY} characters")
-    return unflat({key.replace("-", "_"): read(key, value) for key, value in given}, defaults)
+    names = [key.replace("-", "_") for key, _ in given]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UserError(f"link: {settings.shown(twice)} is given twice")
+    return unflat({name: read(name, value) for name, (_, value) in zip(names, given)}, defaults)
 
 
 def read(key: str, text: str) -> Any:

@@ -1,6 +1,7 @@
 // The player: looks at runs side by side, step by step. One file, no framework, no network; the page, recorded runs and
 // the stand-alone report all use it. It takes a string of JSON: a recording (imagen_core/recording.py), the newest frame
 // of a run at work, or a note to wait. Whatever a person may have typed reaches the document as text only.
+// It reads from values to pictures: decoding, the rules, words and marks, small builders, charts, the player itself.
 (() => {
   "use strict";
 
@@ -103,7 +104,19 @@
     if (s <= 1) return track.rule === "dynamic" ? "s = 1: nothing to divide by" : `${outside} were outside ±1`;
     return `divides by s = ${number(s)}` + (cut === undefined ? "" : `, cuts ${percent(cut)}`);
   };
+  // Burnt out is |x̂₀| > 0.99. The last step says what became of it all, since by then there is often nothing left to threshold.
+  const verdict = (data, step) => {
+    const last = (track) => track.numbers.clipped.at(-1), name = (track) => (track.rule === "none" ? "without a rule" : `under ${track.label}`);
+    const text = `Step ${step} of ${data.planned}, the end: `;
+    if (data.tracks.every((track) => last(track) < 0.0005)) return `${text}no value is burnt out, whatever the rule.`;
+    const burnt = data.tracks.map((track) => `${percent(last(track))} ${name(track)}`);
+    const dynamic = data.tracks.find((track) => track.rule === "dynamic"), most = Math.max(...(dynamic?.numbers.s ?? [1]));
+    burnt[0] = burnt[0].replace(" %", " % of values are burnt out");
+    const divided = most > 1 ? `${dynamic === data.tracks.at(-1) ? ", which" : "; dynamic"} divided by up to s = ${number(most)}` : "";
+    return `${text}${burnt.join(", ")}${divided}.`;
+  };
   const sentence = (data, at, step) => {
+    if (data.kind === "recording" && step === data.planned) return verdict(data, step);
     const by = Object.fromEntries(data.tracks.map((track) => [track.rule, track]));
     const first = by.none ?? data.tracks[0], outside = first.numbers.outside[at];
     let text = `Step ${step} of ${data.planned}: `;
@@ -309,6 +322,15 @@
       if (data.kind === "recording") this.arrive(before);
       this.head();
       this.draw();
+      if (data.kind === "live" && before?.kind !== "live") this.appear();
+    }
+
+    // Who presses Generate far below should see what comes of it.
+    appear() {
+      const { top, bottom } = this.cards[0].box.getBoundingClientRect();
+      if (!this.root.offsetParent || (top >= 0 && bottom <= innerHeight)) return;
+      const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+      this.root.scrollIntoView({ block: "start", behavior: calm ? "auto" : "smooth" });
     }
 
     pattern(data) {
@@ -390,11 +412,11 @@
       this.cards = tracks.map((track) => this.card(track));
       this.legend = h("p", { class: "pl-legend" });
       this.wiped = picture("Wipe between two rules");
-      this.parts = ["cond", "uncond", "difference", "guided"].map((name) => ({ name, ...picture(name), note: h("figcaption") }));
+      this.parts = ["cond", "uncond", "difference", "guided"].map((name) => ({ name, ...picture(name), note: h("figcaption"), chart: v("svg", { class: "pl-histogram", role: "img" }) }));
       const stage = h("div", { class: "pl-stage" },
         h("div", { class: "pl-cards", style: `--n:${tracks.length}`, "data-n": tracks.length }, ...this.cards.map((card) => card.figure)),
         this.layWipe(),
-        h("div", { class: "pl-parts" }, ...this.parts.map((part) => h("figure", {}, part.note, part.box))));
+        h("div", { class: "pl-parts" }, ...this.parts.map((part) => h("figure", {}, part.note, part.box, part.chart))));
       const tools = h("div", { class: "pl-tools" }, this.layProbe(), this.layMicro());
       for (const tool of tools.children) {
         tool.open = this.root.clientWidth >= NARROW;
@@ -570,7 +592,7 @@
       const { data } = this, { prompt, seed } = data.request, w = data.tracks[0].w;
       const stopped = data.kind === "recording" && data.steps.at(-1).step < data.planned;
       const state = data.kind === "live" ? "Sampling" : data.title ? `Recorded run: ${data.title}` : stopped ? "Stopped run" : "Your run";
-      const facts = [`w = ${w}`, `seed ${seed}`, `${data.planned} steps`, data.kind === "live" ? data.note : data.tracks.length > 1 ? `the same noise under ${data.tracks.length} rules` : ""].filter(Boolean).join(" · ");
+      const facts = [`w = ${w}`, `seed ${seed}`, `${data.planned} steps`, data.kind === "live" ? data.note : data.tracks.length > 1 ? `same noise, ${data.tracks.length} rules` : ""].filter(Boolean).join(" · ");
       this.title.replaceChildren(h("b", {}, state), h("q", { title: prompt }, prompt), h("span", {}, facts));
     }
 
@@ -651,7 +673,7 @@
       if (view === "mask") return [swatch("high"), "above the limit", swatch("low"), "below it. The limit is ±1 for none and static, ±s for dynamic."];
       if (view === "difference") return ["Grey is equal; what differs shows as lighter, darker or coloured. Click a picture to compare with it."];
       if (view === "wipe") return ["Drag across the picture, or use the slider: the same step and the same noise, under two rules."];
-      if (view === "parts") return [`Guidance at this step under ${this.track.label}: guided = uncond + w (cond − uncond), before the rule.`];
+      if (view === "parts") return [`Guidance at this step under ${this.track.label}: guided = uncond + w (cond − uncond), before the rule. All histograms on one scale.`];
       return ["Under each picture: the guided x̂₀ before the rule (√ of counts); solid lines ±1, dashed ±s, in colour what is cut."];
     }
 
@@ -668,7 +690,7 @@
     }
 
     drawParts() {
-      const { data, at, track } = this, n = data.size ** 2, begin = at * data.length;
+      const { data, at, track } = this, n = data.size ** 2, begin = at * data.length, m = Math.max(1, track.numbers.largest[at]);
       const raw = this.raw(track), cond = track.cond.subarray(begin, begin + data.length);
       const delta = track.delta?.subarray(begin, begin + data.length);
       // Late in a run the difference is faint, so it is enlarged by what makes it fill half the range.
@@ -684,6 +706,11 @@
         part.note.textContent = missing ? `${part.name}: not evaluated at w = 1` : text;
         part.box.classList.toggle("pl-missing", missing);
         paint(part.canvas, data.size, (i, c) => (missing ? 0 : value(c * n + i)));
+        // On one scale, so that it shows how far guidance stretches what lay within ±1.
+        const values = raw.map((_, i) => (missing || part.name === "difference" ? 0 : value(i)));
+        part.chart.setAttribute("aria-label", `Histogram of ${part.name} from −${number(m)} to ${number(m)}`);
+        part.chart.style.visibility = missing || part.name === "difference" ? "hidden" : "";
+        drawHistogram(part.chart, histogram(values, m), m, 1, 1);
       }
     }
 

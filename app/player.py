@@ -16,6 +16,12 @@ from imagen_core.settings import Request
 
 SCRIPT = Path(__file__).with_name("player.js").read_text(encoding="utf-8")
 STYLE = Path(__file__).with_name("player.css")
+# What a newcomer must know before the pictures say anything.
+WHY = (
+    '<p class="pl-why">At every step the model guesses the finished picture, x̂₀. Strong guidance pushes the guess '
+    'beyond ±1, where a screen has no more to show: <b class="pl-none">none</b> lets it, <b class="pl-static">static'
+    '</b> cuts it off, <b class="pl-dynamic">dynamic</b> shrinks it by s first.</p>'
+)
 
 
 def component(value: str | None = None, *, elem_id: str, **kwargs: Any) -> gr.HTML:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import json
 
-from imagen_core import settings
+from imagen_core import recording
 from imagen_core.recording import Recording, to_json
 
 from . import player, reproduce
@@ -15,7 +15,8 @@ POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inli
 STYLE = """
 body { margin: 0; background: var(--lab-paper); color: var(--lab-ink); font-family: system-ui, sans-serif; }
 main { max-width: 1080px; margin: 0 auto; padding: 1.2rem 1.2rem 3rem; }
-h1 { font-size: 1.35rem; letter-spacing: -.01em; margin: 0 0 1rem; }
+h1 { font-size: 1.35rem; letter-spacing: -.01em; margin: 0 0 .6rem; }
+.pl { margin-top: .9rem; }
 h2 { font-size: 1rem; margin: 2rem 0 .4rem; }
 pre { background: var(--lab-wash); border-radius: 8px; padding: .8rem 1rem; font-size: .82rem;
   white-space: pre-wrap; overflow-wrap: anywhere; }
@@ -32,10 +33,11 @@ PAGE = """<!doctype html>
 <body>
 <main>
 <h1>{title}</h1>
+{why}
 <noscript>This report plays a recorded run with JavaScript, which is switched off here.</noscript>
 <div id="player"></div>
 <h2>The same pictures again</h2>
-<pre>{command}</pre>
+<pre>{commands}</pre>
 <pre>weights {weights}
 {settings}</pre>
 </main>
@@ -56,12 +58,15 @@ ImagenPlayer.mount(document.getElementById("player"), () => text, () => {{}});
 
 def page(run: Recording, model: str = "tabletop") -> str:
     """A recording as one self-contained HTML document; everything a person typed is escaped."""
-    request, _ = settings.from_json(json.dumps(run.header["request"]))
+    asked = recording.requests(run)
+    request = next(iter(asked.values()))
+    commands = [reproduce.command_line(one, model, f"{label}.png") for label, one in asked.items()]
     return PAGE.format(
         policy=POLICY,
         title=f"Imagen Lab: {html.escape(request.prompt)}",
         style=player.STYLE.read_text(encoding="utf-8") + STYLE,
-        command=html.escape(reproduce.command_line(request, model)),
+        why=player.WHY,
+        commands=html.escape("\n".join(commands)),
         weights=html.escape(run.header["weights"]),
         settings=html.escape(json.dumps(run.header["request"], indent=1, ensure_ascii=False)),
         recording=to_json(run),

@@ -236,8 +236,10 @@ def opening() -> tuple[Any, Any]:
     return recorded(RECORDED[0])
 
 
-def choose(names: list[str], index: int) -> list[Any]:
+def choose(names: list[str], index: Any) -> list[Any]:
     """An example: its recorded run, and the controls set to what made it."""
+    if type(index) is not int or not 0 <= index < len(RECORDED):
+        raise refuse(UserError(f"example: must be a whole number between 0 and {len(RECORDED) - 1}"))
     name = RECORDED[index]
     return [*recorded(name), *controls_of(recording.SHIPPED[name][1], names)]
 
@@ -252,7 +254,7 @@ def cost(model: Model, *controls: Any) -> str:
     stage = request.stages[0]
     seconds = model.pace.seconds(list(requests.values()))
     time_needed = "" if seconds is None else f", {about(seconds)}"
-    plan = f"{len(requests)} rules × {stage.steps} steps from the same noise{time_needed}"
+    plan = f"{len(requests)} rules × {stage.steps} steps, same noise{time_needed}"
     return views.note(". ".join([plan, *stage.warnings]))
 
 
@@ -274,32 +276,26 @@ def roll() -> int:
 
 
 def build(model: Model, demo: gr.Blocks) -> See:
-    """Lay the tab out and wire it: the player first, its controls beside it or, on a phone, below it."""
+    """Lay the tab out and wire it.
+
+    The order here is the phone's, and everybody's when they tab through: ask, watch, turn knobs, go on. Where there is
+    room, style.css puts the player to the left of all the rest.
+    """
     first = OPENING.stages[0]
     run, again = gr.State(None, time_to_live=3600), gr.State(0)
-    with gr.Row(elem_id="see"):
-        with gr.Column(scale=10, min_width=340):
-            screen = player.component(elem_id="player")
-            with gr.Row(elem_id="next"):
-                ups = [gr.Button(f"Upscale to {size}", interactive=False, elem_id=f"upscale-{size}", min_width=140)
-                       for size in LATER]  # fmt: skip
-                take = gr.DownloadButton("Save as HTML report", interactive=False, elem_id="report", min_width=140)
-            preview = gr.HTML(elem_id="preview")
-            gallery = gr.Gallery(
-                label="Pictures to keep (PNG, every setting inside)", format="png", columns=2, object_fit="contain",
-                height="auto", interactive=False, elem_id="gallery", buttons=["download", "fullscreen"],
-            )  # fmt: skip
-        with gr.Column(scale=4, min_width=320):
+    with gr.Column(elem_id="see"):
+        gr.HTML(player.WHY, elem_id="why", padding=False)
+        with gr.Column(elem_id="ask", min_width=0):
             prompt = gr.Textbox(
-                OPENING.prompt, label="Prompt", lines=2, max_lines=4, elem_id="prompt", max_length=settings.MAX_PROMPT
+                OPENING.prompt, label="Prompt", lines=1, max_lines=4, elem_id="prompt", max_length=settings.MAX_PROMPT
             )
-            examples = gr.Dataset(
-                components=[prompt], samples=[[request.prompt] for _, request in recording.SHIPPED.values()],
-                sample_labels=[f"{title}, w = {request.stages[0].guidance:g}" for title, request in
-                               recording.SHIPPED.values()],
-                label="Recorded examples", type="index", elem_id="examples",
-            )  # fmt: skip
             words = gr.HTML(elem_id="words", padding=False)
+            price = gr.HTML(views.note(""), elem_id="price", elem_classes="lab-queue", padding=False)
+        with gr.Row(elem_id="act"):
+            go = gr.Button("Generate", variant="primary", elem_id="generate", scale=3, min_width=140)
+            stop = gr.Button("Stop", variant="stop", elem_id="stop", scale=1, min_width=80)
+        screen = player.component(elem_id="player")
+        with gr.Column(elem_id="knobs", min_width=0):
             w = slider("guidance", first.guidance, "Guidance weight w", "1 is off, 5 usual; try 12",
                        step=0.25, elem_id="guidance")  # fmt: skip
             rule = gr.Radio(
@@ -311,10 +307,24 @@ def build(model: Model, demo: gr.Blocks) -> See:
             with gr.Row(equal_height=True):
                 seed = gr.Number(OPENING.seed, label="Seed", precision=0, elem_id="seed", scale=3, min_width=120)
                 dice = gr.Button("New seed", elem_id="dice", scale=2, min_width=110)
+            examples = gr.Dataset(
+                components=[prompt], samples=[[request.prompt] for _, request in recording.SHIPPED.values()],
+                sample_labels=[f"{title}, w = {request.stages[0].guidance:g}" for title, request in
+                               recording.SHIPPED.values()],
+                label="Recorded examples", type="index", elem_id="examples",
+            )  # fmt: skip
+        with gr.Column(elem_id="next", min_width=0):
             with gr.Row():
-                go = gr.Button("Generate", variant="primary", elem_id="generate", scale=3, min_width=140)
-                stop = gr.Button("Stop", variant="stop", elem_id="stop", scale=1, min_width=80)
-            price = gr.HTML(views.note(""), elem_id="price", elem_classes="lab-queue")
+                ups = [gr.Button(f"Upscale to {size}", interactive=False, elem_id=f"upscale-{size}", min_width=120)
+                       for size in LATER]  # fmt: skip
+            preview = gr.HTML(views.note("Upscaling takes the picture that Generate kept."), elem_id="preview",
+                              padding=False)  # fmt: skip
+            gallery = gr.Gallery(
+                label="Pictures to keep (PNG, every setting inside)", format="png", columns=2, object_fit="contain",
+                height="auto", interactive=False, elem_id="gallery", buttons=["download", "fullscreen"],
+            )  # fmt: skip
+            take = gr.DownloadButton("Save as HTML report", interactive=False, elem_id="report")
+        with gr.Column(elem_id="more", min_width=0):
             with gr.Accordion("Build a prompt", open=False):
                 lists = builder.pick_lists()
             with gr.Accordion("Advanced", open=False):
@@ -336,7 +346,7 @@ def build(model: Model, demo: gr.Blocks) -> See:
     prompt.change(partial(views.words_note, model), prompt, words, trigger_mode="always_last", **QUIET)
     gr.on([item.input for item in lists], builder.compose, lists, prompt, **QUIET)
     for size, level, note in zip(LATER, augs, notes):
-        level.change(partial(views.aug_note, model, size), level, note, **QUIET)
+        gr.on(None, partial(views.aug_note, model, size), level, note, **QUIET)
     priced = [control.change for name, control in controls.items() if name not in ("prompt", "seed")]
     gr.on(priced, partial(cost, model), values, price, trigger_mode="always_last", **QUIET)
     running.then(partial(cost, model), values, price, **QUIET)

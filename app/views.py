@@ -6,6 +6,7 @@ import base64
 import html
 import io
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +17,8 @@ from imagen_core.tabletop import vocabulary
 from imagen_core.types import UserError
 
 from .models import Model
+
+MOST_LINES = 3
 
 
 def data_uri(images) -> str:
@@ -31,9 +34,9 @@ def data_uri(images) -> str:
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
-def words_note(model: Model, prompt: str) -> str:
+def words_note(model: Model, prompt: Any) -> str:
     """What the shipped model does not know of a prompt, and what it does know; empty if it knows every word."""
-    if not model.own:
+    if not model.own or not isinstance(prompt, str):
         return ""
     unknown = vocabulary.unknown_words(prompt)
     if not unknown:
@@ -65,20 +68,25 @@ def note(text: str, *, wrong: bool = False) -> str:
     return f'<p class="{kind}" role="status">{html.escape(text)}</p>'
 
 
+def few(lines: Sequence[str]) -> list[str]:
+    """The first lines of many, and how many more there are: a foreign link or file may give a thousand."""
+    return [*lines[:MOST_LINES], *([f"and {len(lines) - MOST_LINES} more like these"] * (len(lines) > MOST_LINES))]
+
+
 def stopped(status: str) -> str:
     """What stands in a tab's status line once Stop was pressed; an empty one stays empty."""
     return message("Stopped. What was drawn is kept.") if status else ""
 
 
 def level_facts(config: StageConfig, cascade: Cascade | None = None) -> str:
-    """What a super-resolution stage's aug_level does: σ and SNR of its noise, as in this cascade if one is given."""
+    """What a super-resolution stage's aug_level does: σ and SNR of its noise, which differ from model to model."""
     level = config.aug_level or 0.0
-    sigma, snr = config.aug_sigma, config.aug_snr
-    if cascade is not None and config.size in cascade.sizes:
-        stage = cascade.stage(config.size)
-        sigma, snr = stage.aug_sigma(level), stage.aug_snr(level)
+    if cascade is None or config.size not in cascade.sizes:
+        return f"aug_level {level:g}"
+    stage = cascade.stage(config.size)
+    snr = stage.aug_snr(level)
     ratio = "∞ (untouched)" if math.isinf(snr) else f"{snr:.3g}"
-    return f"aug_level {level:g} · σ = {sigma:.3f} · SNR = {ratio}"
+    return f"aug_level {level:g} · σ = {stage.aug_sigma(level):.3f} · SNR = {ratio}"
 
 
 def aug_note(model: Model, size: int, level: Any) -> str:

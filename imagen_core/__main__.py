@@ -125,7 +125,9 @@ def _reapply(args: Any) -> dict[str, Any]:
     from .branch import reapply
 
     run = trace.load(args.trace)
-    request = cli.changed_by(args, run.request)
+    recorded = replace(run.request, stages=run.request.stages[:1])
+    request = cli.changed_by(args, recorded)
+    cli.check_same_step(request.stages[0], recorded.stages[0])
     cells = cli.cells_of(args, request)
     cli.check_output(args.out, ".png")
     found = [reapply(run, args.step, cell.request.stages[0]) for cell in cells]
@@ -244,7 +246,7 @@ def _parser() -> cli.Parser:
     sweep.add_argument("--out", type=Path, required=True, help="PNG to write")
     reapply = verb("reapply", _reapply, "other rules on one stored step of a run, without asking the network")
     cli.add_trace_arguments(reapply)
-    cli.add_run_arguments(reapply, without=(*cli.OF_THE_RUN, "guidance", "threshold", "sampler", "size", "aug_level"))
+    cli.add_run_arguments(reapply, without=(*cli.OF_THE_RUN, *cli.OF_THE_NETWORKS, "guidance", "threshold"))
     cli.add_cell_arguments(reapply)
     branch = verb("branch", _branch, "continue a stored run from one of its steps with other settings")
     cli.add_trace_arguments(branch)

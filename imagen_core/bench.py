@@ -29,6 +29,7 @@ class Timed:
         self.network, self.seconds, self.rows = network, 0.0, 0
 
     def prepare(self, text: TextEmbedding) -> Any:
+        """The network's own, timed."""
         with self._clock():
             return self.network.prepare(text)
 
@@ -40,6 +41,7 @@ class Timed:
         low_res: Tensor | None = None,
         aug_level: Tensor | None = None,
     ) -> Tensor:
+        """The network's own, timed, its rows counted."""
         self.rows += len(z)
         with self._clock():
             return self.network(z, log_snr, context, low_res, aug_level)

@@ -20,7 +20,7 @@ from .models import Cascade, Finished, Stage
 from .samplers import sample, unit_noise
 from .schedules import levels, levels_at
 from .settings import TRAINED, Request, StageConfig, with_stage
-from .types import Conditioning, Denoise, Image, Level, StageSpec, StepRecord, TextEmbedding, UserError
+from .types import Conditioning, Denoise, Image, Level, StepRecord, TextEmbedding, UserError
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def run_stage(
         enlarged = resize(image.clamp(-1, 1), shape[-1], spec.augmentation)
         low_res = augment(enlarged, config.aug_level, blank, spec.augmentation)
     denoise = denoiser_of(stage, config, Conditioning(text, low_res, config.aug_level), steer=steer, memory=memory)
-    path = path_of(spec, config)[0 if past is None else past.index + 1 :]
+    path = path_of(spec.schedule, config)[0 if past is None else past.index + 1 :]
 
     def noise(index: int) -> Image:
         return unit_noise(seeds, f"{spec.name}/step {index}", shape)
@@ -134,9 +134,9 @@ def run_stage(
     return finished
 
 
-def path_of(spec: StageSpec, config: StageConfig) -> tuple[Level, ...]:
-    """The levels that a stage visits, from noise to clean."""
-    schedule = spec.schedule if config.schedule == TRAINED else config.schedule
+def path_of(trained: str, config: StageConfig) -> tuple[Level, ...]:
+    """The levels that a stage visits, from noise to clean; ``trained`` is the schedule that it was trained with."""
+    schedule = trained if config.schedule == TRAINED else config.schedule
     return levels_at(schedule, config.times) if config.times else levels(schedule, config.steps, config.spacing)
 
 
@@ -160,7 +160,7 @@ def denoiser_of(
     memory: Any = None,
 ) -> Denoise:
     """The guided, thresholded denoiser that a stage samples with."""
-    w = weights_of(config, path_of(stage.spec, config)).__getitem__
+    w = weights_of(config, path_of(stage.spec.schedule, config)).__getitem__
     return build_denoiser(stage.network, conditioning, stage.spec, rules_of(config), w, steer=steer, memory=memory)
 
 

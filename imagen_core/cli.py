@@ -21,6 +21,8 @@ from .types import StepRecord, UserError
 MOST_CELLS = 25
 # What a stored run has fixed: these cannot be given with --from.
 OF_THE_RUN = ("prompt", "seed", "count", "steps", "spacing", "schedule")
+# What has no part in one stored step of a base: neither a network nor a sampler's step comes after it.
+OF_THE_NETWORKS = ("model", "size", "aug_level", "sampler")
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def add_model_argument(parser: argparse.ArgumentParser) -> None:
+    """--model, and how a large one is loaded."""
     parser.add_argument(
         "--model",
         default="tabletop",
@@ -61,6 +64,7 @@ def loading(args: argparse.Namespace) -> Loading:
 
 
 def add_json_argument(parser: argparse.ArgumentParser) -> None:
+    """--json, which every verb takes."""
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
 
 
@@ -117,7 +121,8 @@ def add_run_arguments(parser: argparse.ArgumentParser, without: tuple[str, ...] 
         help=f"any setting of any stage, such as sr256.steps=20, or an option of one of its rules: {_rule_options()}; "
         "may be repeated",
     )
-    add_model_argument(parser)
+    if "model" not in without:
+        add_model_argument(parser)
 
 
 def add_cell_arguments(parser: argparse.ArgumentParser) -> None:
@@ -131,6 +136,7 @@ def add_cell_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_trace_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which run, and which of its steps."""
     parser.add_argument("--from", dest="trace", type=Path, required=True, help="a run's .npz, by sample --trace")
     parser.add_argument("--step", type=int, required=True, help="the step to go back to, the first being 0")
 
@@ -182,10 +188,11 @@ def changed_by(args: argparse.Namespace, request: Request) -> Request:
     Raises:
         UserError: as for :func:`request_from`.
     """
-    given = _given(args)
-    size, aug_level = given.pop("size", request.stages[-1].size), given.pop("aug_level", None)
-    defaults = defaults_of(args.model)
-    later = settings.later_stages(size, aug_level, instead=request.stages[1:], defaults=defaults)
+    given, later = _given(args), request.stages[1:]
+    size, aug_level = given.pop("size", None), given.pop("aug_level", None)
+    if size is not None or aug_level is not None:
+        size = request.stages[-1].size if size is None else size
+        later = settings.later_stages(size, aug_level, instead=later, defaults=defaults_of(args.model))
     if "guidance" in given:
         rule = given.get("guidance_rule", request.stages[0].guidance_rule)
         given["guidance"] = settings.weight(given["guidance"], args.guidance_convention, rule)
@@ -201,7 +208,7 @@ def _given(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _finish(request: Request, args: argparse.Namespace) -> Request:
-    """Apply --preset and --set."""
+    """Apply --preset and --set, and see that the convention of the weight fits the rule that then holds."""
     if getattr(args, "preset", None):
         if args.threshold or args.percentile is not None:
             raise UserError("--preset: sets threshold and percentile itself; leave those options out")
@@ -209,6 +216,7 @@ def _finish(request: Request, args: argparse.Namespace) -> Request:
         request = replace(request, stages=(base, *request.stages[1:]))
     for text in args.set:
         request = _set(request, text)
+    settings.check_convention(args.guidance_convention, request.stages[0].guidance_rule)
     return request
 
 
@@ -246,6 +254,13 @@ def refuse_set(texts: Iterable[str], instead: dict[str, str]) -> None:
         for name, option in instead.items():
             if field == f"base64.{name}":
                 raise UserError(f"--set: {name} is what {option} is for")
+
+
+def check_same_step(config: StageConfig, recorded: StageConfig) -> None:
+    """Refuse another sampler, or other options of it, where no step is taken."""
+    asked, was = config.rule("sampler"), recorded.rule("sampler")
+    if (asked.func, asked.keywords) != (was.func, was.keywords):
+        raise UserError("--set: a sampler and its options change nothing in a step that was taken; branch takes others")
 
 
 def with_rule(request: Request, threshold: str, w: float) -> Request:

@@ -104,6 +104,7 @@ class Cascade:
 
     @property
     def sizes(self) -> tuple[int, ...]:
+        """What the stages make, in pixels a side, the smallest first."""
         return tuple(stage.spec.size for stage in self.stages)
 
     def stage(self, size: int) -> Stage:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .augmentation import aug_timestep
 from .cascade import run_stage
 from .deepfloyd.layout import Pipeline, defaults
 from .deepfloyd.load import dtype_of, find, load, on_card
@@ -35,7 +36,6 @@ def peer(sources: Sequence[str], loading: Loading, prompt: str, steps: int) -> d
     """
     cascade, pipelines = load(sources, loading), find(sources, loading)
     text = cascade.encode([prompt])
-    clock = time.perf_counter if on_card(loading) else time.process_time
     stages = {}
     for pipeline in pipelines:
         if pipeline.kind == "latent":
@@ -44,9 +44,7 @@ def peer(sources: Sequence[str], loading: Loading, prompt: str, steps: int) -> d
         seconds: dict[str, list[float]] = {side: [] for side in sides}
         for _ in range(REPEATS + 1):
             for side, run in sides.items():
-                began = clock()
-                run()
-                seconds[side].append((clock() - began) / steps)
+                seconds[side].append(seconds_of(run, card=on_card(loading)) / steps)
         pairs = [ours / theirs for ours, theirs in zip(seconds["ours"][1:], seconds["diffusers"][1:])]
         stages[pipeline.spec.name] = {
             **{f"{side}_ms_a_step": round(1000 * statistics.median(v[1:]), 2) for side, v in seconds.items()},
@@ -58,6 +56,19 @@ def peer(sources: Sequence[str], loading: Loading, prompt: str, steps: int) -> d
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as alone:
             memory[side] = alone.submit(_peak, side, tuple(sources), loading, text, steps).result()
     return {"steps": steps, "repeats": REPEATS, "stages": stages, "peak_memory_mb": memory}
+
+
+def seconds_of(run: Callable[[], Any], *, card: bool) -> float:
+    """How long ``run`` takes: by the clock where a card works, which is waited for, else of the processor's time."""
+    clock = time.perf_counter if card else time.process_time
+    if card:
+        torch.cuda.synchronize()
+    began = clock()
+    run()
+    if card:
+        # What was asked of a card is only queued when the call returns.
+        torch.cuda.synchronize()
+    return clock() - began
 
 
 def _ours(cascade: Cascade, pipeline: Pipeline, text: TextEmbedding, steps: int) -> Callable[[], Any]:
@@ -89,9 +100,11 @@ def _theirs(pipeline: Pipeline, loading: Loading, text: TextEmbedding, steps: in
     made.scheduler.set_timesteps(steps)
     embeddings = {"prompt_embeds": text.tokens, "negative_prompt_embeds": text.null().tokens}
     embeddings = {name: value.to(made.unet.device, made.unet.dtype) for name, value in embeddings.items()}
-    w = defaults(pipeline.source).guidance
-    more = {"image": _image(), "noise_level": 250} if pipeline.kind == "sr" else {}
-    return lambda: made(num_inference_steps=steps, guidance_scale=w, output_type="pt", **embeddings, **more)
+    config = defaults(pipeline.source)
+    more: dict[str, Any] = {"guidance_scale": config.guidance, "output_type": "pt", **embeddings}
+    if config.aug_level is not None:
+        more |= {"image": _image(), "noise_level": int(aug_timestep(torch.tensor(config.aug_level)))}
+    return lambda: made(num_inference_steps=steps, **more)
 
 
 def _image() -> Tensor:

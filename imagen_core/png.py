@@ -27,6 +27,11 @@ def to_bytes(image: Float[Tensor, "*b 3 h w"]) -> np.ndarray:
     return ((image.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu().numpy()
 
 
+def from_bytes(values: np.ndarray) -> Float[Tensor, "*b 3 h w"]:
+    """uint8 → [-1, 1], float32: what :func:`to_bytes` rounded to."""
+    return torch.from_numpy(values).float() / 127.5 - 1
+
+
 def to_pil(image: Float[Tensor, "3 h w"]) -> Image.Image:
     """One picture in [-1, 1] as an 8-bit RGB image."""
     return Image.fromarray(to_bytes(image).transpose(1, 2, 0))

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from . import settings
@@ -33,7 +34,7 @@ from .cascade import compare
 from .checkpoints import Cascade
 from .saturation import measure
 from .settings import SIDE_BY_SIDE, Request, StageConfig, with_rule
-from .trace import BROKEN
+from .trace import BROKEN, StageTrace, Trace
 from .types import Level, StepRecord, UserError
 
 FORMAT = 1
@@ -56,13 +57,15 @@ SHIPPED: dict[str, tuple[str, Request]] = {
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One step of a run's first picture, slim enough to keep: float16 [3, h, w] and the engine's numbers.
+    """One step of a run's first picture, slim enough to keep: float16 [3, h, w], z float32, and the engine's numbers.
 
     ``numbers``: s; outside and largest of x0_raw; clipped, colourfulness and contrast of x0_hat (saturation.py).
     """
 
     index: int
     level: Level
+    next: Level
+    z: np.ndarray
     raw: np.ndarray
     kept: np.ndarray
     cond: np.ndarray
@@ -104,7 +107,24 @@ def frame(record: StepRecord) -> Frame:
         "contrast": float(kept.contrast),
     }
     uncond = None if out.x0_uncond is None else _half(out.x0_uncond)
-    return Frame(record.index, record.now, _half(out.x0_raw), _half(out.x0_hat), _half(out.x0_cond), uncond, numbers)
+    z = record.z[0].float().cpu().numpy()
+    parts = (_half(out.x0_raw), _half(out.x0_hat), _half(out.x0_cond), uncond)
+    return Frame(record.index, record.now, record.next, z, *parts, numbers)
+
+
+def to_trace(request: Request, weights: str, frames: Sequence[Frame]) -> Trace:
+    """The trace (trace.py) of a base run of one picture, from its frames; a stopped run is a shorter trace."""
+    columns = {
+        "z": [f.z for f in frames],
+        "x0_raw": [f.raw for f in frames],
+        "x0_cond": [f.cond for f in frames],
+    }
+    if any(f.uncond is not None for f in frames):
+        columns["x0_uncond"] = [np.full_like(f.cond, np.nan) if f.uncond is None else f.uncond for f in frames]
+    arrays = {name: torch.from_numpy(np.stack(column)[:, None]) for name, column in columns.items()}
+    arrays["s"] = torch.tensor([[f.numbers["s"]] for f in frames])
+    levels = (*(f.level for f in frames), frames[-1].next)
+    return Trace(request, weights, {request.stages[0].name: StageTrace(levels, arrays)})
 
 
 def make(
@@ -169,6 +189,7 @@ def _track(
         "rule": config.threshold,
         "percentile": config.percentile,
         "cap": cap if math.isfinite(cap) else None,
+        "options": config.options,
         "w": config.guidance,
         "w_schedule": config.w_schedule,
         "guidance_rule": config.guidance_rule,
@@ -203,6 +224,18 @@ def record_shipped(cascade: Cascade, folder: Path) -> Iterator[Path]:
         path = folder / f"{name}.npz"
         save(record(request, cascade, title=title, effort=SMALL), path)
         yield path
+
+
+def requests(recording: Recording) -> dict[str, Request]:
+    """What was asked of each track: the recording's request under that track's rule, with its options."""
+    first, _ = settings.from_json(json.dumps(recording.header["request"]))
+    base, *later = first.stages
+    return {
+        track["label"]: replace(
+            first, stages=(with_rule(base, threshold=track["rule"], options=track.get("options", base.options)), *later)
+        )
+        for track in recording.header["tracks"]
+    }
 
 
 def unpack(recording: Recording, name: str) -> np.ndarray:

@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from typing import Any
 
-from .augmentation import aug_sigma, aug_snr
 from .guidance import BY_CLASSIFIER, GUIDANCE, RENOISE_UNCOND, w_from_ho
 from .samplers import RENOISERS, SAMPLERS
 from .schedules import SCHEDULES, SPACINGS, levels_at
@@ -68,8 +67,10 @@ CHOICES: dict[str, tuple[str, ...]] = {
 }
 # The rules of the paper, which page and CLI set side by side.
 SIDE_BY_SIDE = ("none", "static", "dynamic")
-# How the number on the guidance slider is read: as the paper's w, or as Ho & Salimans' w' = w - 1.
-CONVENTIONS: dict[str, Callable[[float], float]] = {"paper": lambda w: w, "ho": w_from_ho}
+# How the number on the guidance slider is read, as the paper's w or as Ho & Salimans' w' = w - 1: what its 0 is in w.
+CONVENTIONS: dict[str, float] = {"paper": 0.0, "ho": w_from_ho(0.0)}
+# Rules whose weight is off at 0 in every paper, so that there is nothing to convert.
+OFF_AT_0 = RENOISE_UNCOND | BY_CLASSIFIER
 # Hyper-parameters that have a field of their own, by their name in the rule's signature.
 OWN_FIELD = {"w": "guidance", "percentile": "percentile"}
 # Passed by the machinery, not by the user.
@@ -87,8 +88,9 @@ def _check_choice(name: str, value: Any, choices: Collection[str]) -> None:
         raise UserError(f"{name}: must be one of {', '.join(choices)}, got {value!r:.60}")
 
 
-def _check_number(name: str, value: Any, *, whole: bool = False) -> None:
-    low, high = RANGES[name]
+def _check_number(name: str, value: Any, *, whole: bool = False, zero: float = 0) -> None:
+    """Refuse what is out of RANGES; a number that is counted from ``zero`` is named as it was given."""
+    low, high = (end - zero for end in RANGES[name])
     kinds = int if whole else (int, float)
     # bool is an int to Python, not to a user; nan fails both comparisons, and an int may be too large for a float.
     if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= min(high, sys.float_info.max):
@@ -136,7 +138,7 @@ class StageConfig:
         for name, value in self.options.items():
             if name not in allowed:
                 raise UserError(
-                    f"{name:.40}: not an option of {self._rules()}; it has {', '.join(allowed) or 'no options'}"
+                    f"{shown(name)}: not an option of {self._rules()}; it has {', '.join(allowed) or 'no options'}"
                 )
             _check_number(name, value)
         chosen = {**allowed, **self.options}
@@ -158,7 +160,7 @@ class StageConfig:
             samplers = " or ".join(sorted(RENOISERS))
             raise UserError(f"guidance_rule: {self.guidance_rule} takes a guidance between 0 and 1, and {samplers}")
         # Schedules call 1 off, which it is not for these rules.
-        if self.guidance_rule in RENOISE_UNCOND | BY_CLASSIFIER and self.w_schedule != "constant":
+        if self.guidance_rule in OFF_AT_0 and self.w_schedule != "constant":
             raise UserError(f"w_schedule: {self.guidance_rule} takes a constant one")
         if self.guidance_rule in BY_CLASSIFIER and self.size != DEFAULT_SIZES[0]:
             raise UserError(f"guidance_rule: {self.guidance_rule} is for the base stage; its classifier reads 64 × 64")
@@ -175,16 +177,6 @@ class StageConfig:
         """What the stage is called: base64, sr256, sr1024."""
         return f"base{self.size}" if self.size == DEFAULT_SIZES[0] else f"sr{self.size}"
 
-    @property
-    def aug_sigma(self) -> float:
-        """Standard deviation of the noise that ``aug_level`` puts on the low-resolution image."""
-        return aug_sigma(self.aug_level or 0.0)
-
-    @property
-    def aug_snr(self) -> float:
-        """Signal-to-noise ratio of the augmented low-resolution image, infinite at aug_level 0."""
-        return aug_snr(self.aug_level or 0.0)
-
     def _rules(self) -> str:
         return ", ".join(getattr(self, name) for name in RULES)
 
@@ -195,7 +187,7 @@ class StageConfig:
             name: value for rule in chosen for name, value in hyper_parameters(rule).items() if name not in OWN_FIELD
         }
 
-    def rule(self, name: str) -> Callable[..., Any]:
+    def rule(self, name: str) -> partial[Any]:
         """The function chosen for one of RULES with its options bound; w is left to whoever calls a guidance rule."""
         function = RULES[name][getattr(self, name)]
         values = {**self.options, "percentile": self.percentile}
@@ -241,6 +233,7 @@ class Request:
 
     @property
     def seeds(self) -> tuple[int, ...]:
+        """One a picture; past the largest they begin at 0 again."""
         return tuple((self.seed + i) % 2**31 for i in range(self.count))
 
 
@@ -286,13 +279,15 @@ def request(
     Raises:
         UserError: a value is of the wrong kind or out of range.
     """
-    _check_choice("convention", convention, CONVENTIONS)
+    plain = (defaults or DEFAULTS)[64]
+    rule = base.get("guidance_rule", plain.guidance_rule)
+    check_convention(convention, rule)
     if "guidance" in base:
-        base["guidance"] = weight(base["guidance"], convention, base.get("guidance_rule", "cfg"))
+        base["guidance"] = weight(base["guidance"], convention, rule)
     if base.get("times"):
         base.setdefault("steps", len(base["times"]))
     # Options of the defaults go with their rule; those that are given must fit.
-    first = (replace if "options" in base else with_rule)((defaults or DEFAULTS)[64], **base)
+    first = (replace if "options" in base else with_rule)(plain, **base)
     return Request(prompt, seed, count, (first, *later_stages(size, aug_level, defaults=defaults)))
 
 
@@ -315,16 +310,23 @@ def later_stages(
     return tuple(stage for stage in stages if stage.size <= size)
 
 
-def weight(number: Any, convention: str, rule: str = "cfg") -> float:
+def check_convention(convention: str, rule: str) -> None:
+    """Refuse a convention that is not one, or not for this guidance rule, whatever the weight."""
+    _check_choice("convention", convention, CONVENTIONS)
+    _check_choice("guidance_rule", rule, GUIDANCE)
+    if convention != "paper" and rule in OFF_AT_0:
+        raise UserError(f"convention: the weight of {rule} is off at 0 as it is; leave it at paper")
+
+
+def weight(number: Any, convention: str, rule: str) -> float:
     """A guidance rule's weight in the paper's form, from one in a convention of CONVENTIONS.
 
     Raises:
         UserError: out of range, or another convention for a rule whose weight is of neither form.
     """
-    if convention != "paper" and rule in RENOISE_UNCOND | BY_CLASSIFIER:
-        raise UserError(f"convention: the weight of {rule} is off at 0 as it is; leave it at paper")
-    _check_number("guidance", number)
-    return CONVENTIONS[convention](number)
+    check_convention(convention, rule)
+    _check_number("guidance", number, zero=CONVENTIONS[convention])
+    return float(number + CONVENTIONS[convention])
 
 
 def with_stage(request: Request, size: int, **changes: Any) -> Request:
@@ -365,12 +367,22 @@ def from_json(text: str) -> tuple[Request, tuple[str, ...]]:
     return _make(Request, {**rest, "stages": configs}, warnings), tuple(warnings)
 
 
+def unknown(key: Any) -> str:
+    """The warning about a setting that there is none of; its name may hold anything, and is shown in plain signs."""
+    return f"{shown(key)}: unknown setting, ignored"
+
+
+def shown(name: Any) -> str:
+    """A name that anybody may have made up, cut short, its line breaks, halves and invisible signs escaped."""
+    return repr(str(name)[:40])[1:-1]
+
+
 def _make(kind: type, data: Any, warnings: list[str]) -> Any:
     """Build a settings dataclass from untrusted data; unknown keys are dropped with a warning."""
     if not isinstance(data, dict):
         raise UserError(f"settings: expected an object, got {type(data).__name__}")
     known = {f.name for f in fields(kind)}
-    warnings += [f"{str(key)[:40]}: unknown setting, ignored" for key in data if key not in known]
+    warnings += [unknown(key) for key in data if key not in known]
     if not isinstance(data.get("options", {}), dict):
         raise UserError("options: must be an object of numbers")
     try:

@@ -24,8 +24,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .cascade import Event, StageResult
-from .settings import Request, from_json, to_json
+from .cascade import Event, StageResult, path_of
+from .schedules import SCHEDULES
+from .settings import Request, StageConfig, from_json, to_json
 from .types import Level, StepRecord, UserError
 
 FORMAT = 1
@@ -133,6 +134,8 @@ def _within(values: np.ndarray, kind: type[np.floating[Any]]) -> np.ndarray:
 def load(path: Path) -> Trace:
     """Read a trace from anywhere: nothing is unpickled, sizes are checked before anything is unpacked.
 
+    What comes back is a trace that some cascade could have made: levels and pictures are those of its settings.
+
     Raises:
         UserError: not a trace of this format, or one whose parts do not fit together.
     """
@@ -143,8 +146,13 @@ def load(path: Path) -> Trace:
             if not isinstance(header, dict) or header.get("format") != FORMAT:
                 raise UserError(f"trace: {path} is not of format {FORMAT}")
             request, _ = from_json(json.dumps(header["request"]))
-            stages = {str(name): _stage(file, str(name), steps) for name, steps in header["stages"].items()}
-            return Trace(request, str(header["weights"]), stages)
+            weights, configs = header["weights"], {config.name: config for config in request.stages}
+            if not isinstance(weights, str) or not header["stages"].keys() <= configs.keys():
+                raise UserError(f"trace: {path} names no weights, or a stage that its settings lack")
+            stages = {
+                name: _stage(file, configs[name], request.count, written) for name, written in header["stages"].items()
+            }
+            return Trace(request, weights, stages)
     except UserError:
         raise
     except BROKEN as error:
@@ -157,20 +165,36 @@ def _check_sizes(path: Path) -> None:
             raise UserError(f"trace: {path} would unpack to more than {MAX_BYTES / 1e9} GB")
 
 
-def _stage(file: Any, name: str, steps: list[list[float | None]]) -> StageTrace:
-    levels = tuple(Level(float(t or 0), math.inf if log_snr is None else float(log_snr)) for t, log_snr in steps)
+def _levels(config: StageConfig, written: Any) -> tuple[Level, ...]:
+    """The levels of a run's settings, as far as the file's go, which also tell the schedule that was the trained one.
+
+    Computed here, not read: between two machines the last digit may differ, and a level is a key.
+    """
+    told = [Level(float(t), math.inf if log_snr is None else float(log_snr)) for t, log_snr in written]
+    for trained in SCHEDULES:
+        path = path_of(trained, config)[: len(told)]
+        if 1 < len(path) == len(told) and all(map(_agree, path, told)):
+            return path
+    raise UserError(f"trace: the levels of {config.name} are not those of its settings")
+
+
+def _agree(a: Level, b: Level) -> bool:
+    return math.isclose(a.t, b.t, rel_tol=1e-9) and math.isclose(a.log_snr, b.log_snr, rel_tol=1e-9, abs_tol=1e-9)
+
+
+def _stage(file: Any, config: StageConfig, count: int, written: Any) -> StageTrace:
+    name, levels = config.name, _levels(config, written)
     arrays = {key: file[f"{name}/{key}"] for key in ARRAYS if f"{name}/{key}" in file.files}
     for key, value in arrays.items():
-        if value.dtype != ARRAYS[key] or len(value) != len(levels) - 1 or value.ndim != (2 if key == "s" else 5):
-            raise UserError(f"trace: {name}/{key} has the wrong kind or shape")
+        shape = (len(levels) - 1, count) if key == "s" else (len(levels) - 1, count, 3, config.size, config.size)
+        if value.dtype != ARRAYS[key] or value.shape != shape:
+            raise UserError(f"trace: {name}/{key} is not of the kind and shape that its settings say")
     if not {"z", "x0_raw", "x0_cond", "s"} <= arrays.keys():
         raise UserError(f"trace: {name} lacks some of its arrays")
-    shape = arrays["z"].shape
-    if shape[2] != 3 or {value.shape for key, value in arrays.items() if key != "s"} != {shape}:
-        raise UserError(f"trace: the pictures of {name} do not have one shape")
-    if arrays["s"].shape != shape[:2]:
-        raise UserError(f"trace: {name}/s does not fit its pictures")
-    # x0_uncond alone may be nan, where it was not evaluated.
-    if not all(np.isfinite(value).all() for key, value in arrays.items() if key != "x0_uncond"):
-        raise UserError(f"trace: {name} holds values that are not finite")
+    for key, value in arrays.items():
+        # x0_uncond alone may be nan, and then all of it, at steps where it was not evaluated.
+        if not all(np.isfinite(step).all() or (key == "x0_uncond" and np.isnan(step).all()) for step in value):
+            raise UserError(f"trace: {name} holds values that are not finite")
+    if (arrays["s"] <= 0).any():
+        raise UserError(f"trace: {name} was divided by a scale s that is not positive")
     return StageTrace(levels, {key: torch.from_numpy(value) for key, value in arrays.items()})

@@ -113,7 +113,8 @@ class Denoised:
 class Denoise(Protocol):
     """A denoiser: the only view of a network that a sampler has."""
 
-    def __call__(self, z: Image, level: Level) -> Denoised: ...
+    def __call__(self, z: Image, level: Level) -> Denoised:
+        """The estimates of x in z [b, 3, h, w], which is at ``level``."""
 
 
 @dataclass(frozen=True)

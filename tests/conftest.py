@@ -99,6 +99,18 @@ def visit(chromium) -> Iterator[Callable[..., Any]]:
     assert errors == [] and foreign == []
 
 
+@pytest.fixture(scope="module")
+def url(tiny_folder: Path) -> Iterator[str]:
+    """The address of the page over the tiny cascade, the same server for all tests of a file."""
+    from app.layout import LAUNCH, build
+    from app.models import Model
+
+    demo = build(Model(str(tiny_folder)))
+    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **LAUNCH)
+    yield url
+    demo.close()
+
+
 @pytest.fixture(scope="session")
 def contrast_script() -> str:
     """JavaScript that lists the visible texts of a page whose contrast is below WCAG AA."""

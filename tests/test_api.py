@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import math
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 from gradio_client import Client
 from PIL import Image
@@ -104,6 +108,69 @@ def test_mistakes_are_one_line_that_names_the_field(client: Client, name: str, a
     with pytest.raises(Exception, match=f"^{says}") as caught:
         client.predict(*arguments, api_name=f"/{name}")
     assert "Traceback" not in str(caught.value) and "\n" not in str(caught.value)
+
+
+def predict(server: str, output: str, values: dict[str, Any] | list[Any]) -> httpx.Response:
+    """What the page's cheap event over ``output`` answers, its inputs as on the page but for ``values`` by elem_id."""
+    config = httpx.get(f"{server}config", timeout=60).json()
+    parts = {part["id"]: part["props"] for part in config["components"]}
+    event = next(
+        event for event in config["dependencies"]
+        if not event["queue"] and event["inputs"] and [parts[o].get("elem_id") for o in event["outputs"]] == [output]
+    )  # fmt: skip
+    if isinstance(values, dict):
+        inputs = [parts[i] for i in event["inputs"]]
+        assert set(values) <= {part.get("elem_id") for part in inputs}
+        values = [values.get(part.get("elem_id"), part.get("value")) for part in inputs]
+    body = json.dumps({"fn_index": event["id"], "data": values, "session_hash": "x"})
+    headers = {"content-type": "application/json"}
+    return httpx.post(f"{server}gradio_api/run/predict", content=body, headers=headers, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        # What stands in a slider's field while a number is being typed.
+        ("percentile", 9, "percentile: must be a number between 50.0 and 100.0, got 9"),
+        ("guidance", None, "guidance: must be a number between"),
+        ("guidance", 99, "guidance: must be a number between"),
+        ("steps", 0, "steps: must be a whole number between"),
+        ("steps", "many", "steps: must be a whole number between"),
+        ("seed", -1, "seed: must be a whole number between 0 and"),
+        ("seed", "", "seed: must be a whole number between"),
+        ("seed", math.nan, "seed: must be a whole number between"),
+        ("seed", [1], "seed: must be a whole number between"),
+        ("cap", {"a": [1]}, "cap: must be a number between"),
+    ],
+)  # fmt: skip
+def test_numbers_that_a_control_cannot_have_are_judged_by_the_engine(
+    server: str, capfd: pytest.CaptureFixture[str], field: str, value: object, says: str
+) -> None:
+    answer = predict(server, "price", {field: value})
+    assert answer.status_code == 200 and says in answer.json()["data"][0]
+    assert "Traceback" not in capfd.readouterr().err
+
+
+PASSWD = {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}
+
+
+@pytest.mark.parametrize(
+    ("output", "values", "says"),
+    [
+        ("price", {"rule": "<b>"}, "Threshold rule to keep: must be one of none, static, dynamic"),
+        ("price", {"rule": ["none"]}, "Threshold rule to keep: must be one of"),
+        ("price", {"prompt": PASSWD}, "Prompt: must be text"),
+        ("price", {"rule": "\ud800"}, "Threshold rule to keep: "),
+        ("price", ["a red ball"], "Guidance weight w: is missing"), ("price", [], "Prompt: is missing"),
+        ("pinned", {"pin-a": "9"}, "Run A: must be one of"),
+    ],
+)  # fmt: skip
+def test_what_no_page_sends_is_refused_in_one_line(
+    server: str, capfd: pytest.CaptureFixture[str], output: str, values: Any, says: str
+) -> None:
+    answer = predict(server, output, values)
+    assert answer.json()["error"].startswith(says) and "\n" not in answer.text
+    assert "passwd" not in answer.text and "Traceback" not in capfd.readouterr().err
 
 
 def test_a_cancelled_call_leaves_the_engine_free(client: Client) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import inspect
 import json
+import runpy
+import signal
+import sys
 from pathlib import Path
 
 import gradio as gr
@@ -14,7 +17,7 @@ from app import builder, see, views
 from app.layout import build
 from app.models import Model
 from imagen_core import png
-from imagen_core.settings import DEFAULTS, SIDE_BY_SIDE, request
+from imagen_core.settings import SIDE_BY_SIDE, request
 from imagen_core.types import UserError
 
 NAMES = list(inspect.signature(see.build_whole).parameters)
@@ -96,6 +99,13 @@ def test_unknown_words_are_pointed_out_and_escaped(model: Model) -> None:
     assert "dog" in note and "skateboard" in note and "sphere" in note and "<img" not in note
 
 
+def test_no_prompt_has_no_words_and_no_example_is_none_of_them(model: Model) -> None:
+    assert views.words_note(model, None) == ""
+    for index in (None, -1, len(see.RECORDED), 0.5, "0", True, [0]):
+        with pytest.raises(gr.Error, match="^'?example: must be a whole number between 0 and"):
+            see.choose(NAMES, index)
+
+
 def test_the_builder_makes_prompts_the_model_knows(model: Model) -> None:
     built = builder.compose("large", "shiny", "orange", "cube", "behind", "", "cone", "on sand", "at night")
     assert built == "a large shiny orange cube behind a cone on sand at night"
@@ -103,9 +113,12 @@ def test_the_builder_makes_prompts_the_model_knows(model: Model) -> None:
     assert views.words_note(model, built) == ""
 
 
-def test_aug_note_says_what_a_level_does(model: Model) -> None:
+def test_aug_note_says_what_a_level_does(model: Model, tiny_folder: Path) -> None:
+    """A level is another noise in another model: nothing is said of it before the model is there."""
+    assert views.aug_note(Model(str(tiny_folder)), 256, 0.1) == views.note("aug_level 0.1")
+    sigma = model.get().stage(256).aug_sigma(0.1)
     assert "untouched" in views.aug_note(model, 256, 0.0)
-    assert f"{DEFAULTS[256].aug_sigma:.3f}" in views.aug_note(model, 256, DEFAULTS[256].aug_level)
+    assert f"σ = {sigma:.3f}" in views.aug_note(model, 256, 0.1)
     assert "aug_level: must be" in views.aug_note(model, 256, 7)
 
 
@@ -128,6 +141,19 @@ def test_two_models_have_a_page_each(model: Model, tiny_folder: Path) -> None:
     # Only the first answers programs.
     names = [fn.api_name for fn in demo.fns.values() if fn.api_visibility == "public"]
     assert names == ["sample", "compare", "sweep_augmentation", "describe"]
+
+
+def test_a_stopped_service_ends_as_ctrl_c_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGTERM by itself would leave visitors' pictures in the temporary folder."""
+    found = []
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(sys, "argv", ["app.py"])
+    monkeypatch.setattr(gr.Blocks, "launch", lambda *_, **__: found.append(signal.getsignal(signal.SIGTERM)))
+    try:
+        runpy.run_path(str(Path(__file__).parents[1] / "app.py"), run_name="__main__")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert found == [signal.default_int_handler]
 
 
 def test_a_preset_sets_rule_percentile_and_cap() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import inspect
 import io
+import json
 import struct
 import zlib
 from dataclasses import replace
@@ -34,9 +35,9 @@ from app import (
     views,
 )
 from app.models import Model
-from imagen_core import png, trace
+from imagen_core import png, recording, trace
 from imagen_core.cascade import StageResult, generate
-from imagen_core.settings import SIDE_BY_SIDE, Request, request, with_stage
+from imagen_core.settings import SIDE_BY_SIDE, Request, request, to_json, with_stage
 from imagen_core.types import UserError
 
 # Outside a page gradio's toasts are Python warnings.
@@ -58,13 +59,13 @@ def runs(model: Model) -> session.Runs:
     second = replace(with_stage(SHORT, 64, threshold="static", guidance=9.0), count=2)
     found: session.Runs = ()
     for asked in (SHORT, second):
-        images = {}
+        images, frames = {}, {}
         for rule in SIDE_BY_SIDE:
             base = replace(asked, stages=with_stage(asked, 64, threshold=rule).stages[:1])
-            images[rule] = list(generate(base, model.get()))[-1].image
-        found = session.remember(
-            SimpleNamespace(request=replace(asked, stages=asked.stages[:1]), images=images, onward=images), found
-        )
+            *steps, result = generate(base, model.get())
+            images[rule], frames[rule] = result.image, [recording.frame(step) for step in steps]
+        base = replace(asked, stages=asked.stages[:1])
+        found = session.remember(SimpleNamespace(request=base, images=images, onward=images, frames=frames), found)
     return found
 
 
@@ -102,12 +103,26 @@ def test_controls_restore_every_setting() -> None:
 
 def test_a_link_sets_the_controls_and_a_bad_one_changes_nothing() -> None:
     query = {"guidance": "12", "sampler": "ddim", "eta": "0.5", "sr256.aug_level": "0.3"}
-    found = layout._from_link(NAMES, {**query, "size": "256"})
+    found = layout._from_link(NAMES, [*query.items(), ("size", "256")])
     values = dict(zip(NAMES, found))
     assert values["w"] == 12 and values["sampler"] == "ddim" and values["more"] == "eta=0.5" and found[-2] == 0.3
     for bad in ({"guidance": "1e9"}, {"seed": MARKUP}, {"prompt": ""}, {"size": "0"}):
-        assert all(value == gr.skip() for value in layout._from_link(NAMES, bad))
-    assert all(value == gr.skip() for value in layout._from_link(NAMES, {"__theme": "dark"}))
+        assert all(value == gr.skip() for value in layout._from_link(NAMES, bad.items()))
+    assert all(value == gr.skip() for value in layout._from_link(NAMES, [("__theme", "dark")]))
+
+
+def test_a_thousand_unknown_settings_are_told_in_a_few_lines(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr("app.handlers.warn", lambda text, title: told.append(text))
+    many = {f"k{i}": "1" for i in range(1000)}
+    assert layout._from_link(NAMES, [("seed", "4"), *many.items()])[NAMES.index("seed")] == 4
+    assert told[-1] == "and 997 more like these" and len(told) == 4
+    file = tmp_path / "x.png"
+    file.write_bytes(picture(json.dumps(json.loads(to_json(SHORT)) | dict.fromkeys(list(many)[:500], 1))))
+    shown, found, _ = inspect_tab.dropped(model, str(file))
+    assert found == SHORT and shown.count("unknown setting") == 3 and "and 497 more" in shown
 
 
 @pytest.mark.parametrize(
@@ -220,6 +235,19 @@ def test_only_cells_of_the_grid_open(key: object) -> None:
         compare_tab.cell(None, "0")
 
 
+@pytest.mark.parametrize("text", ["1,1.0", "1, 2, 1e0", "nan,nan", "NaN,NaN", "[1],[1.0]", '{"a":1}, {"a":1}'])
+def test_one_value_written_twice_is_one_value(text: str) -> None:
+    with pytest.raises(UserError, match="^guidance: "):
+        grid.make(SHORT, "guidance", text, "steps", "3")
+
+
+@pytest.mark.parametrize("text", ["[1]", "{}", '{"a":1}', "true", "null", "NaN", "1e400"])
+def test_values_of_a_side_are_numbers(text: str) -> None:
+    for name in ("guidance", "steps"):
+        with pytest.raises(UserError, match=f"^{name}: must be a"):
+            grid.make(SHORT, name, text, "threshold", "none")
+
+
 def test_every_setting_can_be_a_side_of_the_grid() -> None:
     """What is suggested for a setting is accepted for it, on a run whose rules take it."""
     homes = {
@@ -260,7 +288,7 @@ def test_the_pace_is_learnt_from_rows_and_steps() -> None:
 
 def test_a_long_run_makes_a_short_animation(model: Model) -> None:
     asked = replace(grid.vary(SHORT, {"steps": 80}), stages=grid.vary(SHORT, {"steps": 80}).stages[:1])
-    frames = [inspect_tab.recording.frame(e) for e in list(generate(asked, model.get()))[:-1]]
+    frames = [recording.frame(e) for e in list(generate(asked, model.get()))[:-1]]
     assert len(exports.trajectory({"dynamic": frames})) == exports.MOST_FRAMES
     assert len(exports.rows({"dynamic": frames})) == 80
 
@@ -301,13 +329,39 @@ def test_look_gives_numbers_and_files_that_agree_with_the_engine(model: Model, r
     assert shown.count("<img") == 2 and "<script" not in shown and table.count("<tr>") == 10
 
 
+def test_the_newest_run_is_looked_at_without_drawing_it_again(model: Model, runs, monkeypatch) -> None:
+    """The steps that were kept give the numbers and the trace that the repeated run gives; older runs' are let go."""
+    assert (
+        session.steps(runs, "1.0") is None and session.steps(runs, "2.1") is None and session.steps(runs, "now") is None
+    )
+    request, frames = session.picture(runs, "2.0").request, session.steps(runs, "2.0")
+    recorder = trace.Recorder(request, model.get().digest)
+    again = [
+        recording.frame(e) for e in recorder.watch(generate(request, model.get())) if not isinstance(e, StageResult)
+    ]
+    for kept, drawn in zip(exports.rows({"static": frames["static"]}), exports.rows({"static": again})):
+        assert kept.pop("rule") == drawn.pop("rule") and kept == pytest.approx(drawn, rel=1e-3, abs=2e-3)
+    stored = recording.to_trace(request, model.get().digest, frames["static"]).stages["base64"]
+    expected = recorder.trace().stages["base64"]
+    assert stored.levels == expected.levels and stored.arrays.keys() == expected.arrays.keys()
+    for name, array in expected.arrays.items():
+        torch.testing.assert_close(stored.arrays[name].float(), array, rtol=1e-3, atol=5e-3)
+    monkeypatch.setattr(inspect_tab, "compare", None)
+    _, table, _, kept = last(inspect_tab.look(model, see.build_whole, runs, "2.0", *CONTROLS))
+    assert table.count("<tr>") == 10
+    saved = {path.name: path for path in files_of(kept)}["run.npz"]
+    torch.testing.assert_close(trace.load(saved).stages["base64"].arrays["z"], stored.arrays["z"])
+    assert "kept" in inspect_tab.cost(model, see.build_whole, runs, "2.0", *CONTROLS)
+    assert "repeated" in inspect_tab.cost(model, see.build_whole, runs, "1.0", *CONTROLS)
+
+
 def test_the_last_frame_is_the_picture(model: Model) -> None:
     """The animation is lossless: its last panel, shrunk to its own pixels, is the run's picture."""
     requests = see.requests_of(inspect_tab.first_of(SHORT))
     frames = {}
     for rule, asked in requests.items():
         events = list(generate(asked, model.get()))
-        frames[rule] = [inspect_tab.recording.frame(e) for e in events if not isinstance(e, StageResult)]
+        frames[rule] = [recording.frame(e) for e in events if not isinstance(e, StageResult)]
         image = events[-1].image[0]
     sheet = np.asarray(exports.trajectory(frames)[-1])
     panel = sheet[exports.BAND :, -256:][::4, ::4].transpose(2, 0, 1).astype(int)
@@ -318,7 +372,7 @@ def test_the_last_frame_is_the_picture(model: Model) -> None:
 def test_figures_take_any_prompt(model: Model) -> None:
     asked = replace(SHORT, prompt="$\\frac{1}{0}$ <b> & \n 球 " + "x" * 200)
     frames = {
-        rule: [inspect_tab.recording.frame(e) for e in generate(one, model.get()) if not isinstance(e, StageResult)]
+        rule: [recording.frame(e) for e in generate(one, model.get()) if not isinstance(e, StageResult)]
         for rule, one in see.requests_of(inspect_tab.first_of(asked)).items()
     }
     file = io.BytesIO()

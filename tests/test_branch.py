@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
@@ -15,9 +18,10 @@ from imagen_core.cascade import StageResult, generate, weights_of
 from imagen_core.checkpoints import Cascade
 from imagen_core.guidance import GUIDANCE
 from imagen_core.samplers import SAMPLERS
+from imagen_core.schedules import SCHEDULES, SPACINGS
 from imagen_core.settings import Request, request, with_rule
 from imagen_core.trace import Trace
-from imagen_core.types import Level, StepRecord, UserError
+from imagen_core.types import StepRecord, UserError
 
 
 def recorded(run: Request, cascade: Cascade, folder: Path) -> tuple[Trace, list[StepRecord], StageResult]:
@@ -119,7 +123,7 @@ def test_branches_that_make_no_sense_are_refused(tiny: Cascade, tmp_path: Path) 
             wrong()
 
 
-@pytest.mark.parametrize("array", ["z", "x0_raw", "x0_cond", "s"])
+@pytest.mark.parametrize("array", ["z", "x0_raw", "x0_cond", "x0_uncond", "s"])
 def test_a_trace_of_no_numbers_is_refused(array: str, tiny: Cascade, tmp_path: Path) -> None:
     stored, _, _ = recorded(request("a red ball", steps=2), tiny, tmp_path)
     stored.stages["base64"].arrays[array].view(-1)[0] = float("nan")
@@ -128,15 +132,64 @@ def test_a_trace_of_no_numbers_is_refused(array: str, tiny: Cascade, tmp_path: P
         trace.load(tmp_path / "nan.npz")
 
 
-def test_a_trace_that_lies_is_refused(tiny: Cascade, tmp_path: Path) -> None:
-    run = request("a red ball", steps=3)
-    stored, _, _ = recorded(run, tiny, tmp_path)
-    stage = stored.stages["base64"]
+def edited(path: Path, **changes) -> Path:
+    """A trace's file with entries of its header replaced."""
+    with np.load(path) as file:
+        arrays = dict(file)
+    header = {**json.loads(str(arrays.pop("header"))), **changes}
+    np.savez(path, header=np.array(json.dumps(header)), **arrays)
+    return path
+
+
+def test_a_trace_that_lies_is_refused_when_it_is_read(tiny: Cascade, tmp_path: Path) -> None:
+    """Before any rule is applied to it again or any network asked: no cascade could have made these."""
+    stored, _, _ = recorded(request("a red ball", steps=3), tiny, tmp_path)
+    stage, path = stored.stages["base64"], tmp_path / "lie.npz"
     small = {name: x if name == "s" else x[..., :32, :32] for name, x in stage.arrays.items()}
-    moved = (*stage.levels[:1], Level(0.4, 0.4), *stage.levels[2:])
-    for lie, says in ((replace(stage, arrays=small), "pictures"), (replace(stage, levels=moved), "levels")):
-        with pytest.raises(UserError, match=f"^trace: its {says} are not those of its settings"):
-            branch(replace(stored, stages={"base64": lie}), 1, run, tiny)
+    for lie, says in (
+        (replace(stage, arrays=small), "base64/z is not of the kind and shape"),
+        (replace(stage, arrays={**stage.arrays, "s": -stage.arrays["s"]}), "base64 was divided by a scale s"),
+    ):
+        trace.save(replace(stored, stages={"base64": lie}), path)
+        with pytest.raises(UserError, match=f"^trace: {says}"):
+            trace.load(path)
+    levels = [[level.t, None if math.isinf(level.log_snr) else level.log_snr] for level in stage.levels]
+    for wrong in (
+        [*levels[:1], [0.4, 0.4], *levels[2:]],
+        levels[::-1],
+        levels[1:],
+        [*levels, [0.0, None]],
+        [[1e300, 0.0], [-1e300, 0.0], [0.5, 1e308], [7.0, 7.0]],
+    ):
+        trace.save(stored, path)
+        with pytest.raises(UserError, match="^trace: the levels of base64 are not those of its settings"):
+            trace.load(edited(path, stages={"base64": wrong}))
+    for change in ({"weights": ["x"]}, {"weights": None}, {"stages": {"base64": levels, "sr256": levels}}):
+        trace.save(stored, path)
+        with pytest.raises(UserError, match="^trace: .* names no weights, or a stage that its settings lack"):
+            trace.load(edited(path, **change))
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("spacing", SPACINGS)
+def test_levels_of_every_schedule_come_back(schedule: str, spacing: str, tiny: Cascade, tmp_path: Path) -> None:
+    """A cascade trained with any schedule, and levels whose last digit another machine rounds otherwise."""
+    stage = tiny.stages[0]
+    cascade = replace(tiny, stages=(replace(stage, spec=replace(stage.spec, schedule=schedule)), *tiny.stages[1:]))
+    run = request("a red ball", steps=3, spacing=spacing)
+    stored, _, _ = recorded(run, cascade, tmp_path)
+    levels = stored.stages["base64"].levels
+    off = [[level.t, None if math.isinf(level.log_snr) else math.nextafter(level.log_snr, 99)] for level in levels]
+    assert trace.load(edited(tmp_path / "run.npz", stages={"base64": off})).stages["base64"].levels == levels
+    next(branch(stored, 2, run, cascade))
+
+
+def test_a_trace_of_another_schedule_than_the_cascades_is_refused(tiny: Cascade, tmp_path: Path) -> None:
+    stage, run = tiny.stages[0], request("a red ball", steps=3)
+    other = replace(tiny, stages=(replace(stage, spec=replace(stage.spec, schedule="linear")),))
+    stored, _, _ = recorded(run, other, tmp_path)
+    with pytest.raises(UserError, match="^trace: its levels are of another schedule than that of tiny"):
+        branch(stored, 1, run, tiny)
 
 
 def test_rules_on_a_stored_step_are_what_they_would_have_been(tiny: Cascade, tmp_path: Path) -> None:

@@ -3,24 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from app.layout import LAUNCH, build
-from app.models import Model
-
 SECOND = 1000
-
-
-@pytest.fixture(scope="module")
-def url(tiny_folder: Path) -> Iterator[str]:
-    demo = build(Model(str(tiny_folder)))
-    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **LAUNCH)
-    yield url
-    demo.close()
 
 
 @pytest.fixture
@@ -50,17 +38,25 @@ def run(page, steps: int) -> None:
     page.locator(".pl-counter", has_text=f"{steps} / {steps}").wait_for()
 
 
-def test_a_recorded_run_plays_at_once(page) -> None:
-    """Nobody has to press anything to see the three rules at work."""
+# Every text that the step counter has shown, from its first.
+WATCH = """window.seen = []; new MutationObserver(() => {
+  const text = document.querySelector(".pl-counter")?.innerText;
+  if (text && text !== window.seen.at(-1)) window.seen.push(text);
+}).observe(document, {subtree: true, childList: true, characterData: true})"""
+
+
+def test_a_recorded_run_plays_at_once(visit, url: str) -> None:
+    """Nobody has to press anything, nor wait for the model, to see the three rules at work."""
+    page = visit(url)
+    page.add_init_script(WATCH)
+    page.reload()
     page.locator(".pl-title b", has_text="Recorded run").wait_for()
     names = page.locator(".pl-card b").all_inner_texts()
     assert names == ["none", "static", "dynamic"]
-    seen = set()
-    for _ in range(12):
-        seen.add(page.locator(".pl-counter").inner_text())
-        page.wait_for_timeout(SECOND / 4)
-    assert len(seen) > 3
-    assert page.locator(".pl-sentence").inner_text().startswith("Step ")
+    page.locator(".pl-counter", has_text="25 / 25").wait_for()
+    assert page.evaluate("window.seen") == [f"{step} / 25" for step in range(1, 26)]
+    words = page.locator(".pl-sentence").inner_text()
+    assert words.startswith("Step 25 of 25, the end: ") and "burnt out without a rule" in words
 
 
 def test_an_example_sets_the_controls_to_what_made_it(page) -> None:
@@ -134,14 +130,28 @@ def test_two_visitors_do_not_meet(visit, page, url: str) -> None:
 
 def test_generate_and_scrub_from_the_keyboard(page) -> None:
     few_steps(page, 3)
-    page.locator("#dice").focus()
+    page.locator("#prompt textarea").focus()
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.id") == "generate"
-    page.keyboard.press("Enter")
+    page.locator("#prompt textarea").press("Enter")
     page.locator(".pl-title b", has_text="Your run").wait_for()
     page.locator(".pl-scrubber").focus()
     page.keyboard.press("ArrowLeft")
     assert page.locator(".pl-counter").inner_text() == "2 / 3"
+
+
+def test_a_phone_shows_prompt_button_and_result_on_one_screen(visit, url: str) -> None:
+    page = visit(url, viewport={"width": 390, "height": 844})
+    page.get_by_text("ready", exact=False).first.wait_for()
+    for seen in ("#prompt", "#generate", ".pl-sentence", ".pl-card .pl-picture >> nth=2"):
+        box = page.locator(seen).bounding_box()
+        assert box["y"] >= 0 and box["y"] + box["height"] <= 844, seen
+    # The knobs lie further down. Generate comes along, and what it makes is brought into sight.
+    page.locator("#dice").scroll_into_view_if_needed()
+    assert page.locator("#generate").bounding_box()["y"] == pytest.approx(0, abs=20)
+    page.locator("#generate").click()
+    page.locator(".pl-title b", has_text="Your run").wait_for()
+    page.wait_for_function("document.querySelector('.pl-card .pl-picture').getBoundingClientRect().top > 0")
 
 
 @pytest.mark.parametrize("width", [390, 1366])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,6 @@ import pytest
 import torch
 
 from app import link
-from app.layout import LAUNCH, build
-from app.models import Model
 from imagen_core import png
 from imagen_core.settings import request, with_stage
 
@@ -21,14 +18,6 @@ ASKED = with_stage(
             options={"knee": 0.6}),
     256, steps=2, aug_level=0.25,
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def url(tiny_folder: Path) -> Iterator[str]:
-    demo = build(Model(str(tiny_folder)))
-    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **LAUNCH)
-    yield url
-    demo.close()
 
 
 @pytest.fixture
@@ -66,9 +55,9 @@ def assert_controls_are_set(page) -> None:
     assert page.locator("#cascade-aug-256 input[type=number]").input_value() == "0.25"
     go_to(page, "Inspect")
     # The link of the controls as they stand is the one that set them, as far as the base stage goes.
-    address = page.locator("#inspect-link textarea")
-    page.wait_for_function("document.querySelector('#inspect-link textarea').value.startsWith('http')")
-    found = dict(part.split("=") for part in address.input_value().split("?")[1].split("&"))
+    address = page.locator("#inspect-link .cm-content")
+    page.wait_for_function("document.querySelector('#inspect-link .cm-content').innerText.startsWith('http')")
+    found = dict(part.split("=") for part in address.inner_text().split("?")[1].split("&"))
     assert found["knee"] == "0.6" and found["steps"] == "3"
     assert found["sr256.steps"] == "2" and found["sr256.aug_level"] == "0.25"
 

@@ -53,6 +53,12 @@ def run(tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         ("cap", ["ball", "--out", "x.png", "--threshold", "static", "--set", "base64.cap=2"]),
         ("low", ["ball", "--out", "x.png", "--w-schedule", "interval", "--set", "base64.low=5"]),
         ("guidance_rule", ["ball", "--out", "x.png", "--guidance-rule", "classifier"]),
+        ("convention", ["ball", "--out", "x.png", "--guidance-convention", "ho", "--guidance-rule", "classifier"]),
+        (
+            "convention",
+            ["x", "--out", "x.png", "--guidance-convention", "ho", "--set", "base64.guidance_rule=classifier"],
+        ),
+        ("got 30", ["ball", "--out", "x.png", "--guidance-convention", "ho", "--guidance", "30"]),
         ("--set", ["ball", "--out", "x.png", "--set", "sr256.steps=3"]),
         ("--set", ["ball", "--out", "x.png", "--set", "nonsense"]),
         ("phi", ["ball", "--out", "x.png", "--set", "base64.phi=0.5"]),
@@ -224,6 +230,24 @@ def test_reapply_needs_no_model(run, recorded: list[str], capsys, tmp_path: Path
     assert cells[2]["s"] == 1 and cells[2]["outside"] == cells[3]["outside"] > cells[0]["outside"]
 
 
+@pytest.mark.parametrize(
+    ("field", "wrong"),
+    [(option, [option, value]) for option, value in (("--model", "tabletop"), ("--dtype", "float32"), ("--size", "256"),
+                                                     ("--sampler", "ddim"), ("--aug-level", "0.1"))]
+    + [("--set: must be STAGE.FIELD=VALUE with STAGE one of base64", ["--set", "sr256.guidance=3"]),
+       ("--set: a sampler and its options change nothing", ["--set", "base64.sampler=ddim"]),
+       ("--set: a sampler and its options change nothing", ["--set", "base64.gamma=0.5"])],
+)  # fmt: skip
+def test_reapply_offers_only_what_counts(run, capsys, tmp_path: Path, field: str, wrong: list[str]) -> None:
+    """A stored step of a run of two stages: no network, no later stage, no sampler."""
+    chosen = ["--steps", "2", "--size", "256", "--set", "sr256.steps=1", "--sampler", "ancestral"]
+    assert run("sample", "a ball", *chosen, "--out", "a.png", "--trace", "run.npz") == 0
+    capsys.readouterr()
+    assert run("reapply", "--from", "run.npz", "--step", "1", *wrong, "--out", "r.png") == 2
+    err = capsys.readouterr().err
+    assert field in err and err.count("\n") == 1 and not (tmp_path / "r.png").exists()
+
+
 @pytest.mark.parametrize("verb", ["branch", "reapply"])
 @pytest.mark.parametrize(
     ("field", "arguments"),
@@ -231,6 +255,8 @@ def test_reapply_needs_no_model(run, recorded: list[str], capsys, tmp_path: Path
      ("step: must be between 0 and 3", ["--from", "run.npz", "--step", "-1"]),
      ("trace", ["--from", "a.png", "--step", "1"]),
      ("trace", ["--from", "nothing.npz", "--step", "1"]),
+     ("convention",
+      ["--from", "run.npz", "--step", "1", "--guidance-rule", "classifier", "--guidance-convention", "ho"]),
      ("steps", ["--from", "run.npz", "--step", "1", "--set", "base64.steps=9"])],
 )  # fmt: skip
 def test_a_wrong_step_is_one_line(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import weakref
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,6 +21,7 @@ from imagen_core.augmentation import aug_timestep, augment, resize
 from imagen_core.cascade import StageResult, check, generate, run_stage
 from imagen_core.checkpoints import load_cascade
 from imagen_core.deepfloyd import captions
+from imagen_core.deepfloyd.layout import STEPS
 from imagen_core.models import Cascade, Loading
 from imagen_core.samplers import SAMPLERS, unit_noise
 from imagen_core.schedules import DISCRETE, SCHEDULES, alpha_sigma, levels, timestep_of
@@ -158,6 +160,20 @@ def test_a_run_of_stage_3_is_the_pipelines(
     assert_close(ours.image, decoded, atol=1e-3, rtol=0)
 
 
+def test_weights_and_aug_levels_are_the_pipelines_defaults(stage_1: Path, stage_2: Path, stage_3: Path) -> None:
+    """And the steps are not: 50 is our choice for every stage."""
+    from diffusers import IFPipeline, IFSuperResolutionPipeline, StableDiffusionUpscalePipeline
+
+    classes = (IFPipeline, IFSuperResolutionPipeline, StableDiffusionUpscalePipeline)
+    theirs = [inspect.signature(kind.__call__).parameters for kind in classes]
+    defaults = load_cascade(f"{stage_1},{stage_2},{stage_3}").defaults.values()
+    assert [config.guidance for config in defaults] == [call["guidance_scale"].default for call in theirs]
+    told = [int(aug_timestep(torch.tensor(config.aug_level))) for config in defaults if config.aug_level is not None]
+    assert told == [call["noise_level"].default for call in theirs[1:]]
+    assert [call["num_inference_steps"].default for call in theirs] == [100, 50, 75]
+    assert {config.steps for config in defaults} == {STEPS}
+
+
 def test_a_latent_stage_takes_no_threshold(stage_1: Path, stage_2: Path, stage_3: Path) -> None:
     cascade = load_cascade(f"{stage_1},{stage_2},{stage_3}")
     stages = tuple(cascade.defaults[size] for size in cascade.sizes)
@@ -256,9 +272,35 @@ def test_what_depends_on_the_text_is_computed_once(cascade: Cascade) -> None:
     projections = [unet.encoder_hid_proj, unet.add_embedding]
     projections += [m.add_k_proj for m in unet.modules() if getattr(m, "added_kv_proj_dim", None)]
     before = [module.forward.cache_info().misses for module in projections]
-    drained(generate(Request(PROMPT, SEED, 1, (IF_1,)), cascade))
+    drained(generate(Request("a cat on sand", SEED, 1, (IF_1,)), cascade))
     assert len(projections) > 3
     assert [module.forward.cache_info().misses - n for module, n in zip(projections, before)] == [1] * len(before)
+
+
+def remembered(unet: Any) -> list[Any]:
+    """Everything of a network that keeps what it computed of a text."""
+    functions = [getattr(m, name, None) for m in unet.modules() for name in ("forward", "norm_encoder_hidden_states")]
+    return [function for function in functions if hasattr(function, "cache_info")]
+
+
+def test_rules_side_by_side_share_what_is_computed_of_a_text(cascade: Cascade) -> None:
+    """Three rules, one of them without guidance: the text is read with its null text, and alone, whoever asks first."""
+    from imagen_core.cascade import compare
+
+    unet = cascade.stages[0].network.unet
+    before = [function.cache_info().misses for function in remembered(unet)]
+    configs = [replace(IF_1, guidance=1.0), IF_1, replace(IF_1, threshold="static", options={})]
+    list(compare([Request("two dogs", SEED, 1, (config,)) for config in configs], cascade))
+    assert [function.cache_info().misses - n for function, n in zip(remembered(unet), before)] == [2] * len(before)
+
+
+def test_the_projections_of_one_run_alone_are_kept(cascade: Cascade) -> None:
+    """They stay on the card: those of every text that was ever read would fill it."""
+    network = cascade.stages[0].network
+    for prompt in ("a dog", "a cat", "a ball", "two cats", "sand"):
+        drained(generate(Request(prompt, SEED, 1, (replace(IF_1, steps=2),)), cascade))
+        caches = remembered(network.unet)
+        assert len(caches) > 5 and all(0 < function.cache_info().currsize <= 2 for function in caches)
 
 
 def test_text_is_what_the_pipeline_reads(stage_1: Path, cascade: Cascade) -> None:
@@ -342,6 +384,25 @@ def test_a_network_may_lie_partly_on_the_disk(
     _, there = drained(generate(asked, spread))
     assert set(spread.stages[0].network.unet.hf_device_map.values()) == {"cpu", "disk"}
     assert_close(there.image, drained(generate(asked, cascade))[1].image)
+
+
+def test_a_cards_work_is_waited_for_before_the_clock_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A card of which 2 seconds' work is still queued when a run begins, and 3 are queued by the run itself."""
+    from imagen_core import peer
+
+    now, queued = 0.0, 2.0
+
+    def run() -> None:
+        nonlocal queued
+        queued += 3.0
+
+    def synchronize() -> None:
+        nonlocal now, queued
+        now, queued = now + queued, 0.0
+
+    monkeypatch.setattr(peer.time, "perf_counter", lambda: now)
+    monkeypatch.setattr(torch.cuda, "synchronize", synchronize)
+    assert peer.seconds_of(run, card=True) == 3.0
 
 
 @pytest.mark.slow

@@ -12,22 +12,26 @@ import pytest
 import torch
 from conftest import write_tiny
 from PIL import Image
+from test_architecture import FILES, ROOT, imports, module
+from torch import Tensor
 from torch.testing import assert_close
 
 from imagen_core.__main__ import main
 from imagen_core.augmentation import resize
 from imagen_core.cascade import StageResult, generate
 from imagen_core.checkpoints import Cascade, load_cascade
-from imagen_core.evaluation import figures, scoring, super_resolution
+from imagen_core.evaluation import figures, samplers, sampling, scoring, super_resolution
 from imagen_core.evaluation.detector import load_detector
+from imagen_core.evaluation.disk import kept_in
 from imagen_core.evaluation.figures import Extent, draw_figures, recommended
 from imagen_core.evaluation.judges import clip_score, inception, read_pictures, read_prompts, tabletop_judge
-from imagen_core.evaluation.sampling import Order, draw_all, kept
+from imagen_core.evaluation.sampling import Order, draw_all, kept, shown
 from imagen_core.evaluation.scoring import SCORES, score
-from imagen_core.evaluation.super_resolution import bicubic, compared, crops, describe, sharpness
+from imagen_core.evaluation.super_resolution import bicubic, compared, crops, describe
 from imagen_core.evaluation.tabletopbench import prompts
-from imagen_core.saturation import consistency
-from imagen_core.settings import DEFAULTS, Request
+from imagen_core.models import Finished
+from imagen_core.saturation import consistency, sharpness
+from imagen_core.settings import DEFAULTS, Request, StageConfig
 from imagen_core.types import UserError
 
 # One or two steps: what is tested here is not how good the pictures are.
@@ -35,12 +39,10 @@ BASE, SR = replace(DEFAULTS[64], steps=2), replace(DEFAULTS[256], steps=1)
 
 
 @pytest.fixture
-def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Defaults with a step or two, and one true render a prompt."""
-    defaults = {64: replace(BASE, steps=1), 256: SR, 1024: replace(DEFAULTS[1024], steps=1)}
-    for module in (figures, super_resolution):
-        monkeypatch.setattr(module, "DEFAULTS", defaults)
+def short(tiny: Cascade, monkeypatch: pytest.MonkeyPatch) -> Cascade:
+    """A cascade whose own defaults take a step or two, and one true render a prompt."""
     monkeypatch.setattr(scoring, "RENDERS", 2)
+    return replace(tiny, defaults={64: replace(BASE, steps=1), 256: SR, 1024: replace(DEFAULTS[1024], steps=1)})
 
 
 def test_a_picture_does_not_depend_on_its_batch(tiny: Cascade) -> None:
@@ -62,9 +64,9 @@ def test_a_stage_that_is_missing_is_refused(tmp_path: Path) -> None:
         super_resolution.evaluate(base_only, tmp_path, {256: 1})
 
 
-def test_a_bench_has_every_score(tiny: Cascade, tmp_path: Path, short: None) -> None:
+def test_a_bench_has_every_score(short: Cascade, tmp_path: Path) -> None:
     asked = [next(p for p in prompts() if p.category == c) for c in dict.fromkeys(p.category for p in prompts())]
-    found = score(tiny, BASE, asked, 1, 0, tmp_path)
+    found = score(short, BASE, asked, 1, 0, tmp_path)
     assert set(found) >= {
         *SCORES,
         "frechet",
@@ -79,9 +81,61 @@ def test_a_bench_has_every_score(tiny: Cascade, tmp_path: Path, short: None) -> 
     assert found["on_renders"]["objects"] >= 0.9 and found["on_renders"]["floor"] == 1
     assert found["frechet"] > 2 * found["frechet_of_renders"]
     # The same again from the kept renders; nothing in it is left to chance.
-    again = score(tiny, BASE, asked, 1, 0, tmp_path)
+    again = score(short, BASE, asked, 1, 0, tmp_path)
     assert {k: v for k, v in again.items() if k != "seconds"} == {k: v for k, v in found.items() if k != "seconds"}
     json.dumps(found)
+
+
+def test_a_models_own_defaults_are_measured(tiny: Cascade, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the base, with an option that the other rules do not take, and those of its super-resolution."""
+    base = replace(BASE, sampler="ancestral", percentile=95.0, options={"cap": 1.5, "gamma": 0.5})
+    own = replace(tiny, defaults={64: base, 256: replace(SR, aug_level=0.25), 1024: DEFAULTS[1024]})
+    drawn = []
+
+    def watched(cache: Path, cascade: Cascade, config: StageConfig, asked: list[Order], *low_res: Tensor) -> Tensor:
+        drawn.append(config)
+        return torch.zeros(len(asked), 3, config.size, config.size)
+
+    for drawing in (figures, samplers, scoring, super_resolution):
+        monkeypatch.setattr(drawing, "kept", watched)
+    figures.over_w(own, tabletop_judge(80, tmp_path), 1, tmp_path)
+    samplers.measure_samplers(own, samplers.Extent(80, (1,), 2), tmp_path, tmp_path)
+    score(own, base, prompts()[::80], 1, 0, tmp_path)
+    assert {config.percentile for config in drawn} == {95.0}
+    assert all(config.options.get("cap", 1.5) == 1.5 and config.guidance_rule == "cfg" for config in drawn)
+    assert {config.threshold for config in drawn if not config.options.get("cap")} == {"none", "static"}
+    drawn.clear()
+    found = super_resolution.evaluate(own, tmp_path, {256: 2})
+    assert {config.size: config for config in drawn} == {size: own.defaults[size] for size in (64, 256)}
+    assert found["settings"]["sr256"]["aug_level"] == 0.25
+
+
+def test_a_bench_starts_from_the_models_own_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the command line does not say is the model's, what it says is said of that."""
+    own = replace(BASE, guidance=7.0, sampler="ancestral", options={"cap": 1.5, "gamma": 0.5})
+    asked = []
+    monkeypatch.setattr("imagen_core.checkpoints.defaults_of", lambda model: {64: own})
+    monkeypatch.setattr("imagen_core.checkpoints.load_cascade", lambda model: None)
+    monkeypatch.setattr(scoring, "score", lambda cascade, config, *_: asked.append(config) or {})
+    assert main(["evaluate", "tabletopbench", "--json"]) == 0
+    assert main(["evaluate", "tabletopbench", "--threshold", "none", "--steps", "9", "--json"]) == 0
+    assert asked == [own, replace(own, threshold="none", steps=9, options={"gamma": 0.5})]
+
+
+def test_the_watermark_is_for_people_alone(tiny: Cascade, tmp_path: Path) -> None:
+    """What is judged, and enlarged, is what the model drew; what is looked at bears its authors' mark."""
+
+    def finish(pictures: Tensor) -> Finished:
+        return Finished(torch.ones_like(pictures), pictures, (False,) * len(pictures))
+
+    marking = replace(tiny, stages=(replace(tiny.stages[0], finish=finish), *tiny.stages[1:]))
+    plain = draw_all(tiny, BASE, [Order("a cube", 0)])
+    drawn = draw_all(marking, BASE, [Order("a cube", 0)])
+    assert torch.equal(drawn, plain)
+    assert (shown(marking, 64, drawn) == 1).all() and torch.equal(shown(tiny, 64, drawn), drawn)
+    score(marking, BASE, prompts()[:1], 2, 0, tmp_path, tmp_path / "sheet.png")
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.getpixel((128, 200)) == (255, 255, 255)
 
 
 def test_crops_cut_a_picture_into_pieces() -> None:
@@ -102,23 +156,37 @@ def test_consistency_and_sharpness() -> None:
     repeated = low_res.repeat_interleave(4, 2).repeat_interleave(4, 3)
     assert float(consistency(repeated, low_res).min()) > 90
     assert_close(consistency(repeated + 0.02, low_res), torch.full((2,), 40.0), atol=0.1, rtol=0)
-    assert sharpness(bicubic(low_res, 256)) < sharpness(truth)
+    assert (sharpness(bicubic(low_res, 256)) < sharpness(truth)).all()
     detector, _ = load_detector()
     true, plain = describe(detector, truth), describe(detector, bicubic(low_res, 256))
     itself = compared(true, plain, true, 0.0)
     assert itself.frechet < 1e-5 < itself.frechet_bicubic and itself.sharpness == 1 > itself.sharpness_bicubic
 
 
-def test_super_resolution_is_scored_on_true_and_generated_inputs(tiny: Cascade, tmp_path: Path, short: None) -> None:
-    found = super_resolution.evaluate(tiny, tmp_path, {256: 2})
+def test_a_blurred_edge_is_less_sharp() -> None:
+    """Its differences still sum to the height of the edge, so that their mean would not tell; their mean square does.
+
+    An edge of height h over n pixels has n differences of h / n: sharpness falls as 1 / sqrt(n).
+    """
+    detector, _ = load_detector()
+    line = torch.arange(64.0)
+    hard, soft = ((((line - 32) / n).clamp(0, 1) * 2 - 1).expand(1, 3, 64, 64) for n in (1, 16))
+    assert describe(detector, soft).sharpness == pytest.approx(describe(detector, hard).sharpness / 4, rel=1e-5)
+
+
+def test_super_resolution_is_scored_on_true_and_generated_inputs(short: Cascade, tmp_path: Path) -> None:
+    found = super_resolution.evaluate(short, tmp_path, {256: 2})
     for name in ("sr256_frechet_ratio", "sr256_psnr", "sr256_sharpness"):
         assert found[name] > 0 and found[f"{name}_generated"] > 0
     assert found["samples"] == {"sr256": 2}
     assert len(list(tmp_path.glob("fresh-world1-256-*.npy"))) == 2
 
 
-def test_a_cell_is_drawn_once(tiny: Cascade, tmp_path: Path) -> None:
-    """The same cell comes from disk, even for a model that cannot draw it; another setting, seed or input does not."""
+def test_a_cell_is_drawn_once(tiny: Cascade, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same cell comes from disk, even for a model that cannot draw it; another setting, seed or input does not.
+
+    Nor does one that another version of the engine drew.
+    """
     asked = [Order("a cube", 0)]
     first = kept(tmp_path, tiny, BASE, asked)
     broken = replace(tiny, stages=())
@@ -132,12 +200,40 @@ def test_a_cell_is_drawn_once(tiny: Cascade, tmp_path: Path) -> None:
             kept(tmp_path, replace(broken, digest=digest), config, orders)
     made = kept(tmp_path, tiny, SR, asked, torch.zeros(1, 3, 64, 64))
     assert not torch.equal(kept(tmp_path, tiny, SR, asked, torch.ones(1, 3, 64, 64)), made)
+    monkeypatch.setattr(sampling, "engine_digest", lambda: "another engine")
+    with pytest.raises(UserError, match="not offered"):
+        kept(tmp_path, broken, BASE, asked)
 
 
-def test_figures_are_drawn_whole(tiny: Cascade, tmp_path: Path, short: None) -> None:
+def test_a_file_of_pictures_is_whole_or_not_there(tmp_path: Path) -> None:
+    """Every one of 256 values comes back as it was; what was interrupted leaves nothing; what is there stays."""
+
+    def interrupted() -> Tensor:
+        raise KeyboardInterrupt
+
+    file, values = tmp_path / "deeper" / "x.npy", torch.arange(256).float().expand(1, 3, 2, 256) / 127.5 - 1
+    with pytest.raises(KeyboardInterrupt):
+        kept_in(file, interrupted)
+    assert list(file.parent.iterdir()) == []
+    assert torch.equal(kept_in(file, lambda: values), values)
+    assert torch.equal(kept_in(file, interrupted), values) and list(file.parent.iterdir()) == [file]
+
+
+def test_every_module_that_draws_is_in_the_engines_digest() -> None:
+    """Whatever sampling or loading imports, however deep, and nothing else."""
+    found, left = set(), {"cascade", "checkpoints"}
+    while left:
+        name = left.pop()
+        found.add(name)
+        files = [path for path in FILES if path.relative_to(ROOT / "imagen_core").parts[0] in (name, f"{name}.py")]
+        left |= {module(other) for path in files for other in imports(path)} - found - {None}
+    assert found == set(sampling.DRAWN_BY)
+
+
+def test_figures_are_drawn_whole(short: Cascade, tmp_path: Path) -> None:
     extent = Extent(each=1, stride=80, aug_levels=(0.0, 0.3), sr_ws=(1.0,), sr_scenes=2)
     judge = tabletop_judge(extent.stride, tmp_path / "cache")
-    found = draw_figures(tiny, judge, extent, tmp_path / "cache", tmp_path / "out", "for a test")
+    found = draw_figures(short, judge, extent, tmp_path / "cache", tmp_path / "out", "for a test")
     table = list(csv.DictReader((tmp_path / "out" / "pareto.csv").open()))
     assert len(table) == 21 and {row["threshold"] for row in table} == {"none", "static", "dynamic"}
     assert all(float(row["low"]) <= float(row["alignment"]) <= float(row["high"]) for row in table)
@@ -148,7 +244,7 @@ def test_figures_are_drawn_whole(tiny: Cascade, tmp_path: Path, short: None) -> 
         with Image.open(tmp_path / "out" / name) as picture:
             assert min(picture.size) > 250
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").iterdir()}
-    assert figures.over_w(tiny, judge, extent.each, tmp_path / "cache").rows == found["pareto"]
+    assert figures.over_w(short, judge, extent.each, tmp_path / "cache").rows == found["pareto"]
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").iterdir()} == before
 
 

@@ -64,6 +64,13 @@ def test_no_link_and_gradios_own_names_ask_for_nothing() -> None:
     assert link.from_query([("__theme", "dark")], DEFAULTS) is None
 
 
+@pytest.mark.parametrize("other", ["seed", "sr256.aug-level"])
+def test_a_setting_given_twice_is_refused(other: str) -> None:
+    pairs = [("size", "256"), ("seed", "4"), ("sr256.aug_level", "0.2"), (other, "0.5")]
+    with pytest.raises(UserError, match=f"^link: {other.replace('-', '_')} is given twice"):
+        link.from_query(pairs, DEFAULTS)
+
+
 @pytest.mark.parametrize(
     "key", ["foo", "sr512.steps", "sr256.steps", "base64.steps.x", "stages", "<b>", "options", "sr256.size"]
 )
@@ -86,7 +93,7 @@ def test_unknown_keys_warn(key: str) -> None:
 )  # fmt: skip
 def test_hostile_values_are_refused_in_one_line(key: str, value: str, field: str) -> None:
     with pytest.raises(UserError, match=f"^{field}: ") as caught:
-        link.from_query([("size", "256"), (key, value)], DEFAULTS)
+        link.from_query({"size": "256", key: value}.items(), DEFAULTS)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
 
 

@@ -156,6 +156,14 @@ def test_a_report_is_one_file_without_markup_from_the_prompt(tiny: Cascade) -> N
     assert "default-src 'none'" in page and "http://" not in page.replace("http://www.w3.org/2000/svg", "")
 
 
+def test_a_report_says_how_each_of_its_pictures_is_made_again(tiny: Cascade) -> None:
+    asked = request("a red ball", steps=2, guidance=9.0, threshold="squash", options={"knee": 0.6})
+    made = recording.record(asked, tiny, ("none", "squash"))
+    assert recording.requests(made) == recording.under(asked, ("none", "squash"))
+    page = report.page(made)
+    assert "--threshold none --out none.png" in page and "knee=0.6" in page and "--out squash.png" in page
+
+
 def test_a_stopped_run_is_a_shorter_recording(tiny: Cascade) -> None:
     asked = request("a red ball", steps=4)
     requests, steps = run(asked, tiny)

@@ -18,12 +18,14 @@ from torch.testing import assert_close
 from imagen_core import png, settings
 from imagen_core.settings import (
     DEFAULTS,
+    RANGES,
     RULES,
     Request,
     from_json,
     hyper_parameters,
     request,
     to_json,
+    weight,
     with_preset,
     with_rule,
 )
@@ -97,6 +99,16 @@ def test_an_interval_has_two_ends() -> None:
         replace(DEFAULTS[64], w_schedule="interval", options={"low": 3.0, "high": 1.0})
 
 
+@pytest.mark.parametrize(("convention", "low", "high"), [("paper", 0.0, 30.0), ("ho", -1.0, 29.0)])
+def test_a_weight_is_refused_as_it_was_given(convention: str, low: float, high: float) -> None:
+    """Both conventions offer the same weights, each by its own numbers."""
+    assert [weight(end, convention, "cfg") for end in (low, high)] == list(RANGES["guidance"])
+    for wrong in (low - 0.5, high + 0.5, True, "7", math.nan):
+        says = f"^guidance: must be a number between {low} and {high}, got {wrong!r}$"
+        with pytest.raises(UserError, match=says):
+            request("x", guidance=wrong, convention=convention)
+
+
 def test_half_a_character_is_no_prompt() -> None:
     with pytest.raises(UserError, match="^prompt: "):
         request("a red ball \ud83d")
@@ -162,9 +174,9 @@ def test_what_cannot_go_together_is_refused() -> None:
         replace(DEFAULTS[64], guidance_rule="cfgpp", guidance=0.6, w_schedule="linear")
     with pytest.raises(UserError, match="^w_schedule: classifier"):
         replace(DEFAULTS[64], guidance_rule="classifier", w_schedule="interval")
-    for rule, w in (("classifier", 3.0), ("cfgpp", 0.0)):
+    for rule in ("classifier", "cfgpp"):
         with pytest.raises(UserError, match=f"^convention: the weight of {rule}"):
-            request("x", guidance_rule=rule, guidance=w, convention="ho")
+            request("x", guidance_rule=rule, convention="ho")
     with pytest.raises(UserError, match="^guidance_rule: classifier is for the base"):
         replace(DEFAULTS[256], guidance_rule="classifier")
 
@@ -191,6 +203,17 @@ def test_unknown_keys_warn_and_do_nothing() -> None:
     data["stages"][0]["turbo"] = True
     again, warnings = from_json(json.dumps(data))
     assert again == FULL and [w.split(":")[0] for w in warnings] == ["turbo", "colour"]
+
+
+@pytest.mark.parametrize("name", ["a\nb", "\ud800", "\u202etxt.exe", "a\0b"])
+def test_a_made_up_name_is_shown_in_one_line_of_plain_signs(name: str) -> None:
+    data = json.loads(to_json(FULL))
+    _, (warning,) = from_json(json.dumps(data | {name: 1}))
+    data["stages"][0]["options"] = {name: 1}
+    with pytest.raises(UserError, match="not an option of") as caught:
+        from_json(json.dumps(data))
+    for line in (warning, str(caught.value)):
+        assert line.isprintable()
 
 
 @pytest.mark.parametrize(

@@ -58,8 +58,8 @@ class CaptionEncoder(TextEncoder):
     """A text encoder that pads to ``max_tokens``, whose null text is the embedding of "", and that leaves when done.
 
     ``load`` gives the tokenizer and a function that loads the model: it is called for every batch of texts that are not
-    kept yet. ``masked`` is whether the model is told which
-    tokens are padding (T5), or not (the CLIP of stage III).
+    kept yet. ``clean`` is what a caption goes through first. ``masked`` is whether the model is told which tokens are
+    padding (T5), or not (the CLIP of stage III).
     """
 
     clean: Callable[[str], str] = field(default=str, repr=False)

@@ -109,6 +109,7 @@ def dtype_of(loading: Loading) -> torch.dtype:
 
 
 def on_card(loading: Loading) -> bool:
+    """Whether networks compute on an NVIDIA card."""
     return loading.device != "cpu" and torch.cuda.is_available()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -16,8 +17,9 @@ from ..augmentation import aug_timestep
 from ..schedules import timestep_of
 from ..types import StageSpec, TextEmbedding, UserError
 
-# Runs side by side share one network; each text's projections are kept this often.
-TEXTS = 8
+# How many texts' projections are kept: those of one run, which asks with both branches of guidance as one batch, and
+# with the conditional alone where w is 1. They stay on the card, and grow with the network and the number of pictures.
+TEXTS = 2
 
 
 class DiffusersUNet:
@@ -30,6 +32,7 @@ class DiffusersUNet:
         self.spec, self._load = spec, load
         self._unet: Any = None
         self._lock = threading.Lock()
+        self._prepared: deque[tuple[Tensor, Tensor]] = deque(maxlen=TEXTS)
 
     @property
     def unet(self) -> Any:
@@ -41,9 +44,18 @@ class DiffusersUNet:
         return self._unet
 
     def prepare(self, text: TextEmbedding) -> Tensor:
-        """The tokens [b, n, d] where and as the network wants them; IF sees all of them, padding too."""
+        """The tokens [b, n, d] where and as the network wants them; IF sees all of them, padding too.
+
+        The same text gives the same tensor, so that runs side by side share what is computed of it.
+        """
         unet = self.unet
-        return text.tokens.to(_device(unet), unet.dtype)
+        with self._lock:
+            for tokens, context in self._prepared:
+                if torch.equal(tokens, text.tokens):
+                    return context
+            context = text.tokens.to(_device(unet), unet.dtype)
+            self._prepared.append((text.tokens, context))
+        return context
 
     def __call__(
         self,
@@ -103,8 +115,8 @@ def from_folder(kind: Any, folder: Path, variant: str | None, **options: Any) ->
 def once_a_text(unet: Any) -> Any:
     """Compute what depends on the text alone once for each text, not once a step.
 
-    Its projection, its pooled share of the time embedding, and its keys and values in every attention. Tensors hash by
-    identity, so that a remembered result belongs to that very context.
+    Its projection, its pooled share of the time embedding, and its keys and values in every attention, of the last
+    TEXTS texts. Tensors hash by identity, so that a remembered result belongs to that very context.
     """
     for module in (unet.encoder_hid_proj, unet.add_embedding if unet.config.addition_embed_type == "text" else None):
         if module is not None:

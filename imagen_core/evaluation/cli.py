@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..settings import CHOICES, DEFAULTS, RANGES, StageConfig
+from ..settings import CHOICES, DEFAULTS, RANGES, StageConfig, with_rule
 from ..types import UserError
 
 WHAT = ("tabletopbench", "sr", "figures", "samplers", "detector")
@@ -17,7 +16,7 @@ QUICK_STRIDE = 2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    base = DEFAULTS[64]
+    """What is measured, of which model, how thoroughly, and where to."""
     parser.add_argument(
         "what",
         choices=WHAT,
@@ -38,13 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="tabletopbench: of the first picture (default %(default)s)")
     for name in ("guidance", "steps"):
-        kind = type(getattr(base, name))
         low, high = RANGES[name]
-        about = f"tabletopbench: of the base stage, {low:g} to {high:g} (default %(default)s)"
-        parser.add_argument(f"--{name}", type=kind, default=getattr(base, name), help=about)
+        about = f"tabletopbench: of the base stage, {low:g} to {high:g} (default: the model's own)"
+        parser.add_argument(f"--{name}", type=type(getattr(DEFAULTS[64], name)), help=about)
     for name in ("threshold", "sampler"):
-        about = "tabletopbench: of the base stage (default %(default)s)"
-        parser.add_argument(f"--{name}", choices=list(CHOICES[name]), default=getattr(base, name), help=about)
+        about = "tabletopbench: of the base stage (default: the model's own)"
+        parser.add_argument(f"--{name}", choices=CHOICES[name], help=about)
     parser.add_argument(
         "--sheet", type=Path, help="tabletopbench: also write 64 pictures with their verdicts to this PNG"
     )
@@ -87,12 +85,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _bench(args: argparse.Namespace) -> dict[str, Any]:
-    from ..checkpoints import load_cascade
+    from ..checkpoints import defaults_of, load_cascade
     from .scoring import score
     from .tabletopbench import prompts
 
-    changes = {name: getattr(args, name) for name in ("guidance", "steps", "threshold", "sampler")}
-    config = replace(DEFAULTS[64], **changes)
+    given = {name: getattr(args, name) for name in ("guidance", "steps", "threshold", "sampler")}
+    changes = {name: value for name, value in given.items() if value is not None}
+    config = with_rule(defaults_of(args.model)[64], **changes)
     asked, each = (prompts()[::QUICK_STRIDE], 1) if args.quick else (prompts(), args.each)
     if args.sheet and (args.sheet.suffix != ".png" or not args.sheet.parent.is_dir()):
         raise UserError(f"--sheet: {args.sheet} must end in .png and lie in a folder that exists")

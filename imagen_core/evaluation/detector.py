@@ -104,6 +104,7 @@ class Detector(nn.Module):
         self.whole = nn.ModuleDict({name: nn.Linear(128, len(words)) for name, words in WHOLE.items()})
 
     def forward(self, images: Image) -> Raw:
+        """What the network says of pictures [b, 3, 64, 64] in [-1, 1]."""
         line = (torch.arange(SIZE, device=images.device) + 0.5) * (2 / SIZE) - 1
         y, x = torch.meshgrid(line, line, indexing="ij")
         places = torch.stack([x, y]).expand(len(images), 2, SIZE, SIZE)

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from ..png import to_bytes
+from ..png import from_bytes
 from ..tabletop.render import camera, render
 from ..tabletop.scenes import HALF_FIELD, Scene, relation, sample_scene
 from ..training.data import FRESH_SEEDS, Images, render_shards
@@ -40,6 +41,7 @@ from .detector import (
     look,
     save_detector,
 )
+from .disk import write_once
 from .intervals import share
 from .tabletopbench import Named, match, stands
 
@@ -163,14 +165,13 @@ def _held_out_files(folder: Path, count: int) -> list[Path]:
 
 def render_held_out(folder: Path, count: int) -> None:
     """Scenes with the pairs that diffusion never sees: the detector must know them, or it could not judge."""
-    folder.mkdir(parents=True, exist_ok=True)
     for number, file in enumerate(tqdm(_held_out_files(folder, count), desc="rendering unseen pairs", unit="shard")):
-        if not file.exists():
-            seeds = range(number * HELD_OUT_SHARD, (number + 1) * HELD_OUT_SHARD)
-            images = [to_bytes(render(sample_scene(seed, held_out=True), SIZE)) for seed in seeds]
-            aside = file.with_suffix(".tmp.npy")
-            np.save(aside, np.stack(images))
-            aside.replace(file)
+        write_once(file, partial(_held_out_pictures, number * HELD_OUT_SHARD))
+
+
+def _held_out_pictures(first: int) -> Float[Tensor, "n 3 64 64"]:
+    seeds = range(first, first + HELD_OUT_SHARD)
+    return torch.stack([render(sample_scene(seed, held_out=True), SIZE) for seed in seeds])
 
 
 class Renders:
@@ -188,6 +189,7 @@ class Renders:
         return len(self.labels.depth)
 
     def batch(self, indices: Tensor) -> tuple[Tensor, Labels]:
+        """The pictures [b, 3, 64, 64] of these places, and their labels."""
         images = torch.empty(len(indices), 3, SIZE, SIZE)
         usual = indices < self._first
         if usual.any():
@@ -195,7 +197,7 @@ class Renders:
         places = [divmod(int(i) - self._first, HELD_OUT_SHARD) for i in indices[~usual]]
         if places:
             unseen = np.stack([self._unseen[shard][i] for shard, i in places])
-            images[~usual] = torch.from_numpy(unseen).float() / 127.5 - 1
+            images[~usual] = from_bytes(unseen)
         return images, self.labels[indices]
 
 

@@ -20,12 +20,12 @@ from ..augmentation import resize
 from ..checkpoints import Cascade
 from ..png import save_grid
 from ..saturation import consistency, measure
-from ..settings import DEFAULTS, SIDE_BY_SIDE
+from ..settings import SIDE_BY_SIDE, with_rule
 from .detector import load_detector
 from .frechet import frechet
 from .intervals import share
 from .judges import Judge
-from .sampling import Order, kept
+from .sampling import Order, kept, shown
 from .super_resolution import bicubic, captions, compared, describe, true_pictures
 
 WS = (1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 16.0)
@@ -69,8 +69,8 @@ def over_w(cascade: Cascade, judge: Judge, each: int, cache: Path) -> Cells:
     found = Cells([], [], [])
     for w in tqdm(WS, desc="weights", unit="w", disable=None):
         for rule in SIDE_BY_SIDE:
-            config = replace(DEFAULTS[64], guidance=w, threshold=rule)
-            *_, shown = drawn = kept(cache, cascade, config, asked)
+            config = with_rule(cascade.defaults[64], guidance=w, threshold=rule)
+            drawn = kept(cache, cascade, config, asked)
             images = drawn[:-1]
             aligned = share(judge.align(images, numbers), [judge.names[number] for number in numbers])
             found.rows.append(
@@ -85,7 +85,7 @@ def over_w(cascade: Cascade, judge: Judge, each: int, cache: Path) -> Cells:
                     "samples": len(images),
                 }
             )
-            found.images.append(shown)
+            found.images.extend(shown(cascade, 64, drawn[-1:]))
             found.labels.append(f"w = {w:g}, {rule}")
     return found
 
@@ -99,14 +99,14 @@ def over_aug_level(cascade: Cascade, extent: Extent, cache: Path) -> Cells:
     """The 256 stage at each aug_level and w, on base samples and on shrunk true renders of the same captions."""
     asked, truth = captions(extent.sr_scenes), true_pictures(256, extent.sr_scenes, cache)
     detector, _ = load_detector()
-    inputs = {"generated": kept(cache, cascade, DEFAULTS[64], asked), "true": resize(truth, 64)}
+    inputs = {"generated": kept(cache, cascade, cascade.defaults[64], asked), "true": resize(truth, 64)}
     true = describe(detector, truth)
     found = Cells([], [], [])
     for kind, clean in inputs.items():
         plain = describe(detector, bicubic(clean, 256))
         for level in extent.aug_levels:
             for w in extent.sr_ws:
-                config = replace(DEFAULTS[256], aug_level=level, guidance=w)
+                config = replace(cascade.defaults[256], aug_level=level, guidance=w)
                 made = kept(cache, cascade, config, asked, clean)
                 result = compared(describe(detector, made), plain, true, float(consistency(made, clean).mean()))
                 found.rows.append(
@@ -119,7 +119,7 @@ def over_aug_level(cascade: Cascade, extent: Extent, cache: Path) -> Cells:
                     }
                 )
                 if kind == "generated":
-                    found.images.append(made[0])
+                    found.images.extend(shown(cascade, 256, made[:1]))
                     found.labels.append(f"aug_level {level:g}, w = {w:g}")
     return found
 

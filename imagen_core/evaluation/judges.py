@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..checkpoints import Cascade
-from ..png import to_bytes
+from ..png import from_bytes, to_bytes
 from ..settings import MAX_PROMPT, StageConfig
 from ..types import Image, UserError
 from . import tabletopbench
@@ -128,7 +128,7 @@ def read_pictures(folder: Path, size: int = SIZE) -> Float[Tensor, "n 3 s s"]:
             if isinstance(error, UserError):
                 raise
             raise UserError(f"--reference: {file} is not a readable picture") from error
-    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return from_bytes(np.stack(images).transpose(0, 3, 1, 2))
 
 
 def clip_score(source: str) -> Callable[[Image, Sequence[str]], Float[Tensor, " n"]]:

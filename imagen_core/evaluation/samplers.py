@@ -7,17 +7,18 @@ difference to its solution, taken from many steps of DPM-Solver++(2M), is the er
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
 from ..checkpoints import Cascade
 from ..samplers import SAMPLERS
-from ..settings import DEFAULTS
+from ..settings import with_rule
 from .detector import load_detector, look
+from .figures import write_table
 from .frechet import frechet
 from .sampling import kept
 from .scoring import orders, shares, true_renders
@@ -43,7 +44,7 @@ FULL = Extent(2, (4, 8, 12, 16, 25, 50), 250)
 QUICK = Extent(8, (4, 8, 16, 32), 100)
 
 
-def measure_samplers(cascade: Cascade, extent: Extent, cache: Path, out: Path) -> dict:
+def measure_samplers(cascade: Cascade, extent: Extent, cache: Path, out: Path) -> dict[str, Any]:
     """Draw and score every cell, write ``samplers.csv`` to ``out``; cells are kept in ``cache``.
 
     ``steps_to_match`` is the smallest number of steps tried from which on DPM-Solver++(2M) is at most a tenth above
@@ -55,7 +56,7 @@ def measure_samplers(cascade: Cascade, extent: Extent, cache: Path, out: Path) -
     _, true_features = look(detector, true_renders(asked_prompts, cache))
 
     def drawn(sampler: str, steps: int) -> Tensor:
-        return kept(cache, cascade, replace(DEFAULTS[64], sampler=sampler, steps=steps), asked)
+        return kept(cache, cascade, with_rule(cascade.defaults[64], sampler=sampler, steps=steps), asked)
 
     solution = drawn("dpmpp_2m", extent.solution)
     cells = [(sampler, steps) for sampler in SAMPLERS for steps in extent.steps]
@@ -74,10 +75,7 @@ def measure_samplers(cascade: Cascade, extent: Extent, cache: Path, out: Path) -
                 "distance": None if distance is None else round(distance, 4),
             }
         )
-    with (out / FILE).open("w", newline="") as file:
-        table = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)
+    write_table(rows, out / FILE)
     return {
         "file": str(out / FILE),
         "steps_to_match": steps_to_match(rows),
@@ -87,7 +85,7 @@ def measure_samplers(cascade: Cascade, extent: Extent, cache: Path, out: Path) -
     }
 
 
-def steps_to_match(rows: Sequence[dict]) -> int | None:
+def steps_to_match(rows: Sequence[dict[str, Any]]) -> int | None:
     """From how many steps on DPM-Solver++(2M) stays within a tenth of what SLOW reaches."""
     goal = next(row["frechet"] for row in rows if (row["sampler"], row["steps"]) == SLOW)
     fast = sorted((row["steps"], row["frechet"] <= 1.1 * goal) for row in rows if row["sampler"] == "dpmpp_2m")

@@ -10,19 +10,26 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache as once
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from ..cascade import StageResult, run_stage
 from ..checkpoints import Cascade
-from ..png import to_bytes
+from ..hub import file_digest
 from ..settings import StageConfig
 from ..types import Image, UserError
+from .disk import kept_in
 
+# The engine's modules that a picture follows from: all that sampling and loading a cascade import.
+DRAWN_BY = (
+    "augmentation", "cascade", "checkpoints", "classifier", "deepfloyd", "denoiser", "guidance", "hub", "layers",
+    "models", "parameterization", "samplers", "schedules", "settings", "text", "thresholding", "types", "unet",
+    "w_schedules",
+)  # fmt: skip
 # Pixels in a batch: on a CPU larger ones are no faster, and one picture at a time costs half as much again.
 PIXELS = 16 * 64 * 64
 
@@ -38,9 +45,10 @@ class Order:
 def draw(
     cascade: Cascade, config: StageConfig, orders: Sequence[Order], low_res: Image | None = None
 ) -> Iterator[Image]:
-    """Run one stage for all orders; yields the finished pictures batch by batch, in order.
+    """Run one stage for all orders; yields the finished pictures batch by batch, in order, without a watermark.
 
-    ``low_res`` [n, 3, s, s] holds the pictures that a super-resolution stage starts from.
+    ``low_res`` [n, 3, s, s] holds the pictures that a super-resolution stage starts from. What people are to see goes
+    through :func:`shown`.
 
     Raises:
         UserError: the cascade has no such stage.
@@ -56,7 +64,7 @@ def draw(
             text = (found[0].encode or cascade.encode)([order.prompt for order in part])
             for event in run_stage(found[0], config, text, [order.seed for order in part], image):
                 if isinstance(event, StageResult):
-                    yield event.image
+                    yield event.unmarked
 
 
 def draw_all(cascade: Cascade, config: StageConfig, orders: Sequence[Order], low_res: Image | None = None) -> Tensor:
@@ -69,17 +77,31 @@ def draw_all(cascade: Cascade, config: StageConfig, orders: Sequence[Order], low
     return torch.cat(parts)
 
 
+def shown(cascade: Cascade, size: int, images: Image) -> Image:
+    """Pictures of a stage for people's eyes: as the model's authors want them, with the watermark if there is one."""
+    finish = cascade.stage(size).finish
+    return finish(images).image if finish else images
+
+
+@once
+def engine_digest() -> str:
+    """sha256 of the sources of DRAWN_BY: where one of them was changed, a kept picture may not be what it would be."""
+    root = Path(__file__).parents[1]
+    files = [file for name in DRAWN_BY for file in (root / name).glob("*.py")]
+    files += [file for name in DRAWN_BY if (file := root / f"{name}.py").is_file()]
+    return hashlib.sha256("".join(file_digest(file) for file in sorted(files)).encode()).hexdigest()
+
+
 def kept(
     cache: Path, cascade: Cascade, config: StageConfig, asked: Sequence[Order], low_res: Tensor | None = None
 ) -> Tensor:
     """A cell's pictures in [-1, 1]: from the cache if all that they follow from is the same, else drawn and kept."""
-    facts = {"weights": cascade.digest, "settings": asdict(config), "orders": [asdict(order) for order in asked]}
+    facts = {
+        "engine": engine_digest(),
+        "weights": cascade.digest,
+        "settings": asdict(config),
+        "orders": [asdict(order) for order in asked],
+    }
     given = hashlib.sha256(b"" if low_res is None else low_res.numpy().tobytes()).hexdigest()
     name = hashlib.sha256(f"{json.dumps(facts, sort_keys=True)}/{given}".encode()).hexdigest()[:24]
-    file = cache / f"cell-{name}.npy"
-    if not file.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        aside = file.with_suffix(".tmp.npy")
-        np.save(aside, to_bytes(draw_all(cascade, config, asked, low_res)))
-        aside.replace(file)
-    return torch.from_numpy(np.load(file)).float() / 127.5 - 1
+    return kept_in(cache / f"cell-{name}.npy", lambda: draw_all(cascade, config, asked, low_res))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,16 +15,17 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..checkpoints import Cascade
-from ..png import save_grid, to_bytes
+from ..png import save_grid
 from ..saturation import measure
-from ..settings import StageConfig
+from ..settings import StageConfig, with_rule
 from ..tabletop.render import render
 from ..tabletop.vocabulary import WORLD_VERSION
 from . import tabletopbench
 from .detector import SIZE, Reading, load_detector, look
+from .disk import kept_in
 from .frechet import frechet
 from .intervals import Share, share
-from .sampling import Order, kept
+from .sampling import Order, kept, shown
 from .tabletopbench import CATEGORIES, Prompt, judge, scene_of, scores_of
 
 # True renders a prompt: what samples are compared with.
@@ -56,17 +58,13 @@ def true_renders(prompts: Sequence[Prompt], cache: Path) -> Tensor:
     """RENDERS true pictures [n, 3, 64, 64] of each prompt, all prompts once before any again; kept in ``cache``."""
     made_of = f"{WORLD_VERSION}/{tabletopbench.digest()}/{RENDERS}/{[p.id for p in prompts]}"
     name = hashlib.sha256(made_of.encode()).hexdigest()
-    file = cache / f"renders-{name[:16]}.npy"
-    if not file.exists():
+
+    def made() -> Tensor:
         scenes = [scene_of(prompt, seed) for seed in range(RENDERS) for prompt in prompts]
-        images = [
-            to_bytes(render(scene, SIZE)) for scene in tqdm(scenes, desc="true renders", unit="picture", disable=None)
-        ]
-        cache.mkdir(parents=True, exist_ok=True)
-        aside = file.with_suffix(".tmp.npy")
-        np.save(aside, np.stack(images))
-        aside.replace(file)
-    return torch.from_numpy(np.load(file)).float() / 127.5 - 1
+        bar = tqdm(scenes, desc="true renders", unit="picture", disable=None)
+        return torch.stack([render(scene, SIZE) for scene in bar])
+
+    return kept_in(cache / f"renders-{name[:16]}.npy", made)
 
 
 def shares(prompts: Sequence[Prompt], readings: Sequence[Reading]) -> dict[str, Share]:
@@ -107,6 +105,17 @@ def label(prompt: Prompt, reading: Reading) -> str:
     return f"{'yes' if right else 'NO'}: {asked} | {read}"
 
 
+def _burnt_over(
+    usual: Tensor, cascade: Cascade, config: StageConfig, asked: Sequence[Order], cache: Path
+) -> dict[str, float]:
+    """What static and dynamic leave burnt at LARGE_W, over the share in the true pictures ``usual``."""
+    drawn = {
+        rule: kept(cache, cascade, with_rule(config, guidance=LARGE_W, threshold=rule), asked)
+        for rule in ("static", "dynamic")
+    }
+    return {f"saturation_excess_{rule}": round(clipped(x) - clipped(usual), 5) for rule, x in drawn.items()}
+
+
 def score(
     cascade: Cascade,
     config: StageConfig,
@@ -115,7 +124,7 @@ def score(
     seed: int,
     cache: Path,
     sheet: Path | None = None,
-) -> dict:
+) -> dict[str, Any]:
     """Draw ``each`` pictures of each prompt and score them; the keys are those of ``evaluate tabletopbench --json``.
 
     ``frechet`` is taken against true renders of the same prompts, ``frechet_of_renders`` between two halves of those:
@@ -133,22 +142,18 @@ def score(
     if sheet is not None:
         labels = [label(prompt, reading) for prompt, reading in zip([*prompts] * each, readings)]
         rows = range(0, len(images), max(1, len(images) // SHEET))[:SHEET]
-        save_grid([images[i] for i in rows], [labels[i] for i in rows], 8, sheet)
+        save_grid([*shown(cascade, config.size, images[list(rows)])], [labels[i] for i in rows], 8, sheet)
     truth = true_renders(prompts, cache)
     true_readings, true_features = look(detector, truth)
     half = len(truth) // 2
     found = shares([*prompts] * each, readings)
     ceiling = shares([*prompts] * RENDERS, true_readings)
     some = asked[: len(prompts) : SATURATION_STRIDE]
-    burnt = {
-        rule: clipped(kept(cache, cascade, replace(config, guidance=LARGE_W, threshold=rule), some))
-        for rule in ("static", "dynamic")
-    }
-    usual = clipped(truth.unflatten(0, (RENDERS, len(prompts)))[:, ::SATURATION_STRIDE].flatten(0, 1))
+    usual = truth.unflatten(0, (RENDERS, len(prompts)))[:, ::SATURATION_STRIDE].flatten(0, 1)
     return {
         **{name: round(value.value, 4) for name, value in found.items()},
         "frechet": round(frechet(features, true_features), 4),
-        **{f"saturation_excess_{rule}": round(value - usual, 5) for rule, value in burnt.items()},
+        **_burnt_over(usual, cascade, config, some, cache),
         "samples": len(images),
         "seconds": round(time.perf_counter() - began, 1),
         "intervals": {name: [round(value.low, 4), round(value.high, 4)] for name, value in found.items()},

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -15,9 +16,7 @@ from tqdm import tqdm
 
 from ..augmentation import resize
 from ..checkpoints import Cascade
-from ..png import to_bytes
-from ..saturation import consistency
-from ..settings import DEFAULTS
+from ..saturation import consistency, sharpness
 from ..tabletop.captions import caption
 from ..tabletop.render import render
 from ..tabletop.scenes import sample_scene
@@ -25,6 +24,7 @@ from ..tabletop.vocabulary import WORLD_VERSION
 from ..training.data import FRESH_SEEDS
 from ..types import Image, UserError
 from .detector import SIZE, Detector, load_detector, look
+from .disk import kept_in
 from .frechet import frechet
 from .sampling import Order, kept
 
@@ -37,7 +37,7 @@ CROPS = 64
 
 @dataclass(frozen=True)
 class Described:
-    """What is kept of a set of pictures: the features of their crops, and their sharpness."""
+    """What is kept of a set of pictures: the features of their crops, and their mean sharpness (saturation.py)."""
 
     features: Float[Tensor, "m f"]
     sharpness: float
@@ -61,15 +61,10 @@ def captions(count: int) -> list[Order]:
 
 def true_pictures(size: int, count: int, cache: Path) -> Float[Tensor, "n 3 s s"]:
     """True renders of the first fresh scenes, kept in ``cache`` one by one, since the large ones are slow."""
-    cache.mkdir(parents=True, exist_ok=True)
     images = []
     for i in tqdm(range(count), desc=f"true renders {size}", unit="picture", disable=None):
         file = cache / f"fresh-world{WORLD_VERSION}-{size}-{i:04d}.npy"
-        if not file.exists():
-            aside = file.with_suffix(".tmp.npy")
-            np.save(aside, to_bytes(render(sample_scene(FRESH_SEEDS + i), size)))
-            aside.replace(file)
-        images.append(torch.from_numpy(np.load(file)).float() / 127.5 - 1)
+        images.append(kept_in(file, partial(render, sample_scene(FRESH_SEEDS + i), size)))
     return torch.stack(images)
 
 
@@ -89,13 +84,9 @@ def bicubic(images: Image, size: int) -> Image:
     return F.interpolate(images, size=(size, size), mode="bicubic").clamp(-1, 1)
 
 
-def sharpness(images: Image) -> float:
-    """Mean absolute difference of neighbouring pixels, along rows and columns."""
-    return float(images.diff(dim=-1).abs().mean() + images.diff(dim=-2).abs().mean()) / 2
-
-
 def describe(detector: Detector, images: Image) -> Described:
-    return Described(look(detector, crops(images))[1], sharpness(images))
+    """What is compared of pictures [n, 3, s, s], s a multiple of 64."""
+    return Described(look(detector, crops(images))[1], float(sharpness(images).mean()))
 
 
 def compared(made: Described, plain: Described, truth: Described, psnr: float) -> Compared:
@@ -109,7 +100,7 @@ def compared(made: Described, plain: Described, truth: Described, psnr: float) -
     )
 
 
-def evaluate(cascade: Cascade, cache: Path, scenes: dict[int, int]) -> dict:
+def evaluate(cascade: Cascade, cache: Path, scenes: dict[int, int]) -> dict[str, Any]:
     """Both stages at their defaults, on shrunk true renders and on what the stages before make of the same captions.
 
     ``sr256_frechet_ratio`` is the distance of the stage's crops to true crops of the same scenes, as a part of
@@ -125,13 +116,13 @@ def evaluate(cascade: Cascade, cache: Path, scenes: dict[int, int]) -> dict:
         raise UserError(f"model: {cascade.name} has no super-resolution stage to evaluate")
     detector, detector_digest = load_detector()
     most = max(scenes[size] for size in sizes)
-    generated = kept(cache, cascade, DEFAULTS[64], captions(most))
-    found: dict = {}
+    generated = kept(cache, cascade, cascade.defaults[64], captions(most))
+    found: dict[str, float] = {}
     for size in sizes:
         asked, truth = captions(scenes[size]), true_pictures(size, scenes[size], cache)
         low_res, true = resize(truth, size // 4), describe(detector, truth)
         for suffix, clean in (("", low_res), ("_generated", generated[: len(asked)])):
-            made = kept(cache, cascade, DEFAULTS[size], asked, clean)
+            made = kept(cache, cascade, cascade.defaults[size], asked, clean)
             plain = describe(detector, bicubic(clean, size))
             result = compared(describe(detector, made), plain, true, float(consistency(made, clean).mean()))
             name = f"sr{size}"
@@ -146,5 +137,5 @@ def evaluate(cascade: Cascade, cache: Path, scenes: dict[int, int]) -> dict:
         "seconds": round(time.perf_counter() - began, 1),
         "weights": cascade.digest,
         "detector": detector_digest,
-        "settings": {config.name: asdict(config) for size, config in DEFAULTS.items() if size in (64, *sizes)},
+        "settings": {config.name: asdict(config) for size, config in cascade.defaults.items() if size in (64, *sizes)},
     }
