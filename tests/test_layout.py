@@ -14,7 +14,7 @@ from imagen_core.tabletop.scenes import sample_scene
 from imagen_core.tabletop.vocabulary import COLOURS, SHAPES
 from imagen_core.training import data
 from imagen_core.training.cli import _weights
-from imagen_core.training.layout import SIDE, cells, names_a_side, train
+from imagen_core.training.layout import SIDE, cells, names_a_relation, train
 from imagen_core.types import TextEmbedding
 from imagen_core.unet import CONFIGS, UNet
 
@@ -40,9 +40,9 @@ def test_of_two_things_in_line_the_nearer_is_seen() -> None:
         assert (cells(scene)[0][mine > 0] == mine[mine > 0]).all()
 
 
-def test_a_side_is_a_word_of_its_own() -> None:
-    assert names_a_side("a red ball left of a cube") and names_a_side("a cube on the right of a cone")
-    assert not names_a_side("a bright red cube in front of a cone on sand at dusk")
+def test_a_relation_is_told_by_its_word() -> None:
+    assert names_a_relation("a red ball left of a cube") and names_a_relation("a cube in front of a cone")
+    assert not names_a_relation("a bright red cube beside a cone on sand at dusk")
 
 
 @pytest.fixture(scope="module")

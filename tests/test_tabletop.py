@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import pytest
@@ -12,7 +13,7 @@ from imagen_core.tabletop import vocabulary
 from imagen_core.tabletop.captions import caption
 from imagen_core.tabletop.geometry import FAR, SURFACES, intersect, unit
 from imagen_core.tabletop.render import render
-from imagen_core.tabletop.scenes import Scene, Thing, relation, sample_scene
+from imagen_core.tabletop.scenes import Scene, Thing, relation, relations, sample_scene
 
 SCENES = [sample_scene(seed) for seed in range(300)]
 
@@ -46,7 +47,7 @@ def test_held_out_words_are_never_in_a_caption() -> None:
 
 
 def test_captions_are_true() -> None:
-    """Counts and, where a caption names a relation between single things, the relation itself."""
+    """The things that a caption names are there, and as many."""
     nouns = {word: shape for shape, group in vocabulary.SHAPES.items() for word in group}
     nouns |= {vocabulary.plural(word): shape for word, shape in nouns.items()}
     numbers = {"two": 2, "three": 3}
@@ -61,6 +62,23 @@ def test_captions_are_true() -> None:
         assert named == len(scene.things), caption(scene, i)
 
 
+def test_the_relations_of_captions_are_true_and_all_occur() -> None:
+    nouns = {word: shape for shape, group in vocabulary.SHAPES.items() for word in group}
+    seen = set()
+    for i, scene in enumerate(SCENES):
+        text = caption(scene, i)
+        things = {thing.shape: thing for thing in scene.things}
+        for name in ("left", "right", "front", "behind"):
+            phrase = next((p for p in vocabulary.RELATIONS[name] if f" {p} a" in text), None)
+            if phrase and len(things) == len(scene.things):
+                before, after = (re.findall(r"\w+", part) for part in text.split(f" {phrase} ", 1))
+                a = next(nouns[word] for word in reversed(before) if word in nouns)
+                b = next(nouns[word] for word in after if word in nouns)
+                assert name in relations(things[a], things[b]), text
+                seen.add(name)
+    assert seen == {"left", "right", "front", "behind"}
+
+
 def test_relation_is_what_the_camera_sees() -> None:
     left = Thing("sphere", "red", "small", "matte", -1.2, 0.0, 0.5)
     right = Thing("cube", "blue", "small", "matte", 1.2, 0.0, 0.5)
@@ -69,6 +87,8 @@ def test_relation_is_what_the_camera_sees() -> None:
     far = Thing("cube", "blue", "small", "matte", -1.2, 1.5, 0.5)
     assert relation(near, far) == "front" and relation(far, near) == "behind"
     assert relation(left, left) is None
+    # In front on the left is both; one of them is said.
+    assert relations(dataclasses.replace(left, z=near.z), dataclasses.replace(right, z=far.z)) == ("left", "front")
     # And the picture agrees: the red sphere's redness lies in the left half.
     image = render(still_life(left, right), 32)
     redness = (image[0] - image[2]).clamp_min(0.9)

@@ -6,7 +6,7 @@ from itertools import groupby
 
 import numpy as np
 
-from .scenes import Scene, Thing, relation
+from .scenes import Scene, Thing, relations
 from .vocabulary import (
     COLOURS,
     COUNTS,
@@ -46,7 +46,7 @@ def _word(concepts: dict[str, tuple[str, ...]], name: str, rng: np.random.Genera
 
 
 def _things(things: tuple[Thing, ...], rng: np.random.Generator) -> str:
-    """Name every thing, alike ones as a group ("two red cubes"), with a relation where one is plain."""
+    """Name every thing, alike ones as a group ("two red cubes"), with a relation where any is plain."""
     shuffled = [things[i] for i in rng.permutation(len(things))]
     kinds = [_kind(thing) for thing in shuffled]
     alike = sorted(shuffled, key=lambda thing: kinds.index(_kind(thing)))
@@ -55,8 +55,9 @@ def _things(things: tuple[Thing, ...], rng: np.random.Generator) -> str:
     if len(groups) == 1:
         return phrases[0]
     a, b = groups[0], groups[1]
-    found = relation(a[0], b[0]) if len(a) == len(b) == 1 else None
-    word = _word(RELATIONS, found, rng) if found and rng.random() < 0.75 else None
+    found = relations(a[0], b[0]) if len(a) == len(b) == 1 else ()
+    # Either, where both are plain: left and right alone would leave in front and behind to one caption in a hundred.
+    word = _word(RELATIONS, str(rng.choice(found)), rng) if found and rng.random() < 0.85 else None
     if len(groups) == 2:
         return f"{phrases[0]} {word or _word(RELATIONS, 'beside', rng)} {phrases[1]}"
     if word:

@@ -144,11 +144,15 @@ def _fits(thing: Thing, others: list[Thing]) -> bool:
     return True
 
 
-def relation(a: Thing, b: Thing) -> str | None:
-    """How a stands to b as the camera sees it, only where the gap is plain: left, right, front, behind."""
+def relations(a: Thing, b: Thing) -> tuple[str, ...]:
+    """Every way in which a plainly stands to b as the camera sees it: left or right, front or behind, both or neither."""
     (ax, ah), (bx, bh) = a.on_screen(), b.on_screen()
-    if abs(ax - bx) > 0.75 * (ah + bh):
-        return "left" if ax < bx else "right"
-    if abs(a.z - b.z) > 0.9:
-        return "front" if a.z < b.z else "behind"
-    return None
+    across = "left" if ax < bx else "right"
+    along = "front" if a.z < b.z else "behind"
+    plain = (across, abs(ax - bx) > 0.75 * (ah + bh)), (along, abs(a.z - b.z) > 0.9)
+    return tuple(word for word, wide in plain if wide)
+
+
+def relation(a: Thing, b: Thing) -> str | None:
+    """The first of :func:`relations`, if any."""
+    return next(iter(relations(a, b)), None)

@@ -2,7 +2,7 @@
 
 At nearly pure noise a base can do no better than this, but learns it slowly: after 370,000 pictures ours could
 not tell a caption from the same one with left and right exchanged. Without pictures, and with captions that name a
-side drawn more often, it takes minutes on one core (docs/LOG.md). The head that reads the layers is thrown away.
+relation drawn more often, it takes minutes on one core (docs/LOG.md). The head that reads the layers is thrown away.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from ..unet import UNet
 from .data import CAPTIONS, FRESH_SEEDS, Pictures
 
 STEPS, BATCH, RATE = 1200, 256, 1e-3
-# Share of captions that say left or right. By themselves a quarter do; at that, 115,000 captions were not enough.
-SIDED = 0.6
+# Share of captions that say how one thing stands to another. By themselves a third do; 115,000 were then not enough.
+RELATED = 0.6
 SIDE = TextLayout.SIDE
 # The file in a run's folder that `train --stage base --start` takes up.
 WEIGHTS = "start.safetensors"
@@ -83,9 +83,9 @@ class Reader(nn.Module):
         return torch.stack([x.mean((1, 2)) for x in each]).sum(0)
 
 
-def names_a_side(text: str) -> bool:
-    """Whether a caption says which of two things is on the left."""
-    return bool({"left", "right"} & set(text.split()))
+def names_a_relation(text: str) -> bool:
+    """Whether a caption says which of two things is on the left, or in front."""
+    return bool({"left", "right", "front", "behind"} & set(text.split()))
 
 
 def sides_told(reader: Reader, encoder: TextEncoder, scenes: int = 150) -> float:
@@ -119,12 +119,12 @@ def train(unet: UNet, data: Path, run: Path, *, pictures: int, steps: int = STEP
     captions = Pictures(data, 64, pictures)
     scenes = [sample_scene(seed) for seed in range(pictures)]
     seen = torch.from_numpy(np.stack([cells(scene) for scene in scenes]))
-    sided = torch.tensor(
+    related = torch.tensor(
         [
             (seed, k)
             for seed, scene in enumerate(scenes)
             for k in range(CAPTIONS)
-            if names_a_side(caption(scene, seed * CAPTIONS + k))
+            if names_a_relation(caption(scene, seed * CAPTIONS + k))
         ]
     )
     random = torch.Generator().manual_seed(0)
@@ -132,8 +132,8 @@ def train(unet: UNet, data: Path, run: Path, *, pictures: int, steps: int = STEP
     with (run / "log.jsonl").open("a") as log:
         for step in tqdm(range(steps), desc="layout", unit="step", mininterval=5.0):
             any_rows = torch.stack([torch.randint(n, (BATCH,), generator=random) for n in (pictures, CAPTIONS)], 1)
-            rows = sided[torch.randint(len(sided), (BATCH,), generator=random)]
-            rows = torch.where((torch.rand(BATCH, generator=random) < SIDED)[:, None], rows, any_rows)
+            rows = related[torch.randint(len(related), (BATCH,), generator=random)]
+            rows = torch.where((torch.rand(BATCH, generator=random) < RELATED)[:, None], rows, any_rows)
             with torch.autocast("cpu", torch.bfloat16):
                 error = reader.loss(captions.text(rows[:, 0], rows[:, 1]), seen[rows[:, 0]]).mean()
             optimizer.zero_grad(set_to_none=True)
@@ -142,6 +142,6 @@ def train(unet: UNet, data: Path, run: Path, *, pictures: int, steps: int = STEP
             optimizer.step()
             schedule.step()
             if step % 50 == 0:
-                print(json.dumps({"step": step, "loss": round(float(error), 4)}), file=log, flush=True)
+                print(json.dumps({"step": step, "loss": round(float(error.detach()), 4)}), file=log, flush=True)
     save_file({name: value.contiguous() for name, value in unet.state_dict().items()}, run / WEIGHTS)
     return reader
