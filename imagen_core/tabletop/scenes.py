@@ -145,7 +145,7 @@ def _fits(thing: Thing, others: list[Thing]) -> bool:
 
 
 def relations(a: Thing, b: Thing) -> tuple[str, ...]:
-    """Every way in which a plainly stands to b as the camera sees it: left or right, front or behind, both or neither."""
+    """How a plainly stands to b as the camera sees it: left or right, front or behind, both or neither."""
     (ax, ah), (bx, bh) = a.on_screen(), b.on_screen()
     across = "left" if ax < bx else "right"
     along = "front" if a.z < b.z else "behind"

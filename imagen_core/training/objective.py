@@ -71,8 +71,8 @@ def drop(text: TextEmbedding, dropped: Bool[Tensor, " b"]) -> TextEmbedding:
 class Objective(nn.Module):
     """The loss as one module, so that a distributed wrapper sees every parameter used in its forward.
 
-    ``shift`` is taken from log_snr, which moves the levels of training. A base gains from more noise, where it is decided
-    what goes where; a super-resolution stage from less, where the noise is as small as what its input lacks.
+    ``shift`` is taken from log_snr, which moves the levels of training. A base gains from more noise, where it is
+    decided what goes where; a super-resolution stage from less, where the noise is as small as what its input lacks.
     """
 
     def __init__(self, unet: UNet, spec: StageSpec, shift: float = 0.0) -> None:
