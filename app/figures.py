@@ -9,16 +9,10 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from imagen_core.recording import Frame
+from imagen_core.recording import STYLES, Frame
 from imagen_core.settings import Request
 
 Frames = Mapping[str, Sequence[Frame]]
-# Okabe & Ito's colours, each with a dash and a marker, so that no rule is told apart by hue alone.
-STYLES: dict[str, dict[str, Any]] = {
-    "none": {"color": "#D55E00", "linestyle": ":", "marker": "o"},
-    "static": {"color": "#0072B2", "linestyle": "--", "marker": "s"},
-    "dynamic": {"color": "#009E73", "linestyle": "-", "marker": "^"},
-}
 OTHER: dict[str, Any] = {"color": "#CC79A7", "linestyle": "-.", "marker": "D"}
 CURVES = (
     ("outside", "share of values with |x̂0| > 1, before the rule"),

@@ -44,6 +44,13 @@ MOST_STEPS = 64
 QUICK, SMALL = 1, 9
 # The rules whose arithmetic the player knows; of all others it is sent what they kept.
 PLAYED = SIDE_BY_SIDE
+# How still figures draw a rule: Okabe & Ito's colours,
+# each with a dash and a marker, so that no rule is told apart by hue alone.
+STYLES: dict[str, dict[str, Any]] = {
+    "none": {"color": "#D55E00", "linestyle": ":", "marker": "o"},
+    "static": {"color": "#0072B2", "linestyle": "--", "marker": "s"},
+    "dynamic": {"color": "#009E73", "linestyle": "-", "marker": "^"},
+}
 FOLDER = Path(__file__).parents[1] / "assets" / "recordings"
 _SPHERE = "a large red sphere to the left of a small blue cube on grass at sunset"
 # The recorded runs that the page opens with: what each one shows, and what was asked.

@@ -156,7 +156,7 @@ def draw_figures(
     order = [i for rule in range(n) for i in range(rule, len(weights.rows), n)]
     save_grid([weights.images[i] for i in order], [weights.labels[i] for i in order], len(WS), out / "weights.png")
     found: dict[str, Any] = {"weights": cascade.digest, "pareto": weights.rows}
-    files = ["pareto.csv", "pareto.png", "weights.png"]
+    files = ["pareto.csv", "pareto.png", "pareto.svg", "weights.png"]
     if world and 256 in cascade.sizes:
         levels = over_aug_level(cascade, extent, cache)
         write_table(levels.rows, out / "aug_level.csv")
@@ -164,6 +164,6 @@ def draw_figures(
         save_grid(levels.images, levels.labels, len(extent.sr_ws), out / "aug_level-pictures.png")
         best = recommended(levels.rows)
         found |= {"aug_level": levels.rows, "recommended": {name: best[name] for name in ("aug_level", "w")}}
-        files += ["aug_level.csv", "aug_level.png", "aug_level-pictures.png"]
+        files += ["aug_level.csv", "aug_level.png", "aug_level.svg", "aug_level-pictures.png"]
     seconds = round(time.perf_counter() - began, 1)
     return {**found, "files": [str(out / file) for file in files], "seconds": seconds, "note": note}

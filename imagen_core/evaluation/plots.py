@@ -1,4 +1,4 @@
-"""Figures as PNG: the one file of the engine that knows matplotlib, and only its Figure, never its global state."""
+"""Figures as PNG and SVG: the one file of the engine that knows matplotlib, by its Figure, never its global state."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from ..recording import STYLES
 from ..settings import SIDE_BY_SIDE
 
 Rows = Sequence[dict[str, Any]]
-# Distinct in hue and in lightness, so that they tell apart in grey and to colour-blind eyes.
-COLOURS = {"none": "#b2182b", "static": "#ef8a1d", "dynamic": "#2166ac"}
-MARKERS = {"none": "o", "static": "s", "dynamic": "D"}
 
 
 def pareto(rows: Rows, alignment: str, distance: str, note: str, file: Path) -> None:
@@ -25,11 +23,16 @@ def pareto(rows: Rows, alignment: str, distance: str, note: str, file: Path) -> 
         x, y = [row["frechet"] for row in mine], [row["alignment"] for row in mine]
         low = [row["alignment"] - row["low"] for row in mine]
         high = [row["high"] - row["alignment"] for row in mine]
-        style = {"color": COLOURS[rule], "marker": MARKERS[rule], "label": rule, "markersize": 5}
+        style = {**STYLES[rule], "label": rule, "markersize": 5}
         left.errorbar(x, y, yerr=[low, high], capsize=2, elinewidth=0.6, **style)
         for row, across, up in zip(mine, x, y):
             left.annotate(
-                f"{row['w']:g}", (across, up), (4, 4), textcoords="offset points", fontsize=8, color=COLOURS[rule]
+                f"{row['w']:g}",
+                (across, up),
+                (4, 4),
+                textcoords="offset points",
+                fontsize=8,
+                color=STYLES[rule]["color"],
             )
         for axis, name in ((middle, "clipped"), (right, "contrast")):
             axis.plot([row["w"] for row in mine], [row[f"{name}_excess"] for row in mine], **style)
@@ -75,3 +78,4 @@ def _finish(figure: Figure, axes: Sequence[Any], note: str, file: Path) -> None:
     axes[0].legend(frameon=False, fontsize=9)
     figure.supxlabel(note, fontsize=8, color="0.4")
     figure.savefig(file, dpi=150, metadata={"Software": None})
+    figure.savefig(file.with_suffix(".svg"), metadata={"Date": None})
