@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from imagen_core.recording import STYLES, Frame
+from imagen_core.recording import STYLES
 from imagen_core.settings import Request
 
-Frames = Mapping[str, Sequence[Frame]]
+from .session import Frames
+
 OTHER: dict[str, Any] = {"color": "#CC79A7", "linestyle": "-.", "marker": "D"}
 CURVES = (
     ("outside", "share of values with |x̂0| > 1, before the rule"),

@@ -44,8 +44,7 @@ MOST_STEPS = 64
 QUICK, SMALL = 1, 9
 # The rules whose arithmetic the player knows; of all others it is sent what they kept.
 PLAYED = SIDE_BY_SIDE
-# How still figures draw a rule: Okabe & Ito's colours,
-# each with a dash and a marker, so that no rule is told apart by hue alone.
+# How still figures draw a rule: Okabe & Ito's colours with a dash and a marker, so that none is told by hue alone.
 STYLES: dict[str, dict[str, Any]] = {
     "none": {"color": "#D55E00", "linestyle": ":", "marker": "o"},
     "static": {"color": "#0072B2", "linestyle": "--", "marker": "s"},

@@ -102,8 +102,8 @@ class TextContext:
 SPREAD = 0.5
 # Both super-resolution stages enlarge their input by this, so that its pixels are squares of FACTOR x FACTOR here.
 FACTOR = 4
-# The mean over such a square, enlarged again: the share of white noise it keeps ((1/8)^2 + (7/8)^2 and so on, in both
-# directions), and the blur it adds to what was enlarged before, in residuals (docs/LOG.md).
+# The mean over such a square, enlarged again: what it keeps of white noise's standard deviation (a quarter, times the
+# mean square of bilinear weights, 21/32), and the blur it adds, in residuals (docs/LOG.md).
 KEPT = 21 / 128
 BLUR = 0.3
 
