@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import re
 import threading
 import time
@@ -19,6 +20,8 @@ from .pace import Pace
 
 # The pace of a model that needs longer than this for a few steps is learnt from its first run instead.
 MEASURE_SECONDS = 4.0
+# How long the end of the process waits for a thread that loads: at most one stage's file, or one step.
+EXIT_SECONDS = 5.0
 T = TypeVar("T")
 
 
@@ -28,6 +31,7 @@ class Model:
     def __init__(self, name: str) -> None:
         self._lock = threading.Lock()
         self._busy = threading.Lock()
+        self._leaving = threading.Event()
         self._take(name)
 
     @property
@@ -63,11 +67,18 @@ class Model:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._load, name="model", daemon=True)
                 self._thread.start()
+                atexit.register(self._leave, self._thread)
+
+    def _leave(self, thread: threading.Thread) -> None:
+        """A thread that is still inside torch when the interpreter goes would abort the process."""
+        self._leaving.set()
+        thread.join(EXIT_SECONDS)
 
     def _load(self) -> None:
         try:
             cascade = load_cascade(self.name, self._loading)
-            cascade.encode.warm_up()
+            if not self._leaving.is_set():
+                cascade.encode.warm_up()
             self._cascade = cascade
         except Exception as error:
             self._error = error
@@ -83,7 +94,7 @@ class Model:
         asked = replace(small, stages=tuple(replace(stage, steps=2) for stage in small.stages))
         began = time.monotonic()
         for _ in self.in_turn(generate(asked, cascade), asked):
-            if time.monotonic() - began > MEASURE_SECONDS:
+            if self._leaving.is_set() or time.monotonic() - began > MEASURE_SECONDS:
                 return
 
     def in_turn(self, events: Iterator[T], *requests: Request) -> Iterator[T]:

@@ -6,6 +6,7 @@ import inspect
 import json
 import runpy
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -133,6 +134,13 @@ def test_aug_note_says_what_a_level_does(model: Model, tiny_folder: Path) -> Non
 )
 def test_a_model_has_a_short_name_and_an_address(name: str, label: str, slug: str) -> None:
     assert (Model(name).label, Model(name).slug) == (label, slug)
+
+
+def test_a_process_that_ends_while_its_model_loads_ends_quietly() -> None:
+    """A thread killed inside torch took the whole process down (exit 134)."""
+    code = "from app.models import Model; model = Model('tabletop'); model.start(); model._tried.wait()"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_two_models_have_a_page_each(model: Model, tiny_folder: Path) -> None:

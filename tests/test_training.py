@@ -21,7 +21,7 @@ from imagen_core.training import data
 from imagen_core.training.loop import STAGES, Recipe, averaged, example_at, share, train
 from imagen_core.training.objective import Objective, drop, make_example
 from imagen_core.types import TextEmbedding, UserError
-from imagen_core.unet import CONFIGS, UNet
+from imagen_core.unet import CONFIGS, UNet, from_low_res
 
 STAGE_SIZES = {"base": 64, "sr256": 32, "sr1024": 32}
 
@@ -183,6 +183,38 @@ def test_the_loss_of_a_perfect_network_is_zero(root: Path) -> None:
             return alpha * example.eps - sigma * example.x
 
     assert float(Objective(Oracle(), spec)(example)) < 1e-8  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("stage", ["sr256", "sr1024"])
+def test_an_error_of_one_unit_costs_a_super_resolution_stage_alike_at_every_level(root: Path, stage: str) -> None:
+    """The loss is on F of v = guess - factor F: sure levels must not drown the noisy ones."""
+    spec = STAGES[stage]
+    example = example_at(recipe(stage), data.Pictures(root, spec.size, data.SHARD), 0)
+    config = CONFIGS[spec.name]
+
+    class Off(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.config = config
+
+        def prepare(self, text):
+            return None
+
+        def forward(self, z, log_snr, context, low_res, aug_level):
+            alpha, sigma = (a[:, None, None, None] for a in alpha_sigma(log_snr))
+            factor = from_low_res(z, log_snr, low_res, aug_level, config.residual)[2]
+            return alpha * example.eps - sigma * example.x + factor
+
+    for shift in (-6.0, 0.0, 6.0):
+        assert_close(Objective(Off(), spec, shift)(example).item(), 1.0, atol=1e-3, rtol=0)  # type: ignore[arg-type]
+
+
+def test_crowded_draws_show_two_and_three_things_equally_often() -> None:
+    chances, pictures = data.odds(500, 0.8), torch.arange(500)
+    counts = torch.tensor([len(sample_scene(int(seed)).things) for seed in pictures])
+    assert_close([chances[counts == n].sum().item() for n in (1, 2, 3)], [0.2, 0.4, 0.4], atol=1e-5, rtol=0)
+    with pytest.raises(UserError, match=r"crowded: must be between 0 and 1, got 2"):
+        recipe(crowded=2.0)
 
 
 def test_super_resolution_sees_its_own_crop_shrunk(root: Path) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,6 +58,15 @@ def picture(seed: int, size: int) -> Float[Tensor, "3 h w"]:
     """The training picture of a seed: whole at 64, a crop of CROP pixels at the super-resolution sizes."""
     scene = sample_scene(seed)
     return render(scene, size, crop=None if size <= CROP else crop_of(scene, size, seed))
+
+
+@lru_cache(maxsize=1)
+def odds(pictures: int, crowded: float) -> Float[Tensor, " n"]:
+    """The chance of each of the first ``pictures`` pictures to be drawn, so that ``crowded`` of the draws show several
+    things: two and three equally often, although few scenes have room for three."""
+    counts = torch.tensor([len(sample_scene(seed).things) for seed in range(pictures)])
+    wanted = torch.tensor([0.0, 1 - crowded, crowded / 2, crowded / 2])
+    return wanted[counts] / torch.bincount(counts, minlength=4)[counts]
 
 
 def crop_of(scene: Scene, size: int, seed: int) -> tuple[int, int, int, int]:

@@ -22,7 +22,7 @@ from tqdm import tqdm
 from ..schedules import LOG_SNR_MAX
 from ..types import StageSpec, TextEmbedding, UserError
 from ..unet import CONFIGS, UNet
-from .data import CAPTIONS, Pictures
+from .data import CAPTIONS, Pictures, odds
 from .objective import Example, Objective, make_example
 
 STAGES = {
@@ -39,7 +39,11 @@ Weights = tuple[Tensor, ...] | list[Tensor]
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a run does. Only ``steps`` may change when a run is resumed (it moves the decay)."""
+    """What a run does. Only ``steps`` may change when a run is resumed (it moves the decay).
+
+    ``shift`` moves the levels of training (:class:`~.objective.Objective`); ``crowded``, if above 0, is the share of
+    draws that show several things (:func:`~.data.odds`).
+    """
 
     stage: str
     steps: int
@@ -56,6 +60,7 @@ class Recipe:
     seed: int = 0
     precision: str = "bf16"
     shift: float = 0.0
+    crowded: float = 0.0
 
     def __post_init__(self) -> None:
         if self.stage not in STAGES:
@@ -67,6 +72,8 @@ class Recipe:
                 raise UserError(f"{name}: must be at least 1, got {getattr(self, name)}")
         if not -LOG_SNR_MAX <= self.shift <= LOG_SNR_MAX:
             raise UserError(f"shift: must be between {-LOG_SNR_MAX:g} and {LOG_SNR_MAX:g}, got {self.shift:g}")
+        if not 0 <= self.crowded <= 1:
+            raise UserError(f"crowded: must be between 0 and 1, got {self.crowded:g}")
         multiple = 2 * CONFIGS[STAGES[self.stage].name].multiple
         if self.size % multiple or not multiple <= self.size <= 128:
             raise UserError(f"size: must be a multiple of {multiple} between {multiple} and 128, got {self.size}")
@@ -106,7 +113,11 @@ def averaged(unet: UNet, decay: float) -> AveragedModel:
 def example_at(recipe: Recipe, pictures: Pictures, step: int) -> Example:
     """The whole batch of a step, on the CPU."""
     random = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
-    indices = torch.randint(recipe.pictures, (recipe.batch,), generator=random)
+    if recipe.crowded:
+        chances = odds(recipe.pictures, recipe.crowded)
+        indices = torch.multinomial(chances, recipe.batch, replacement=True, generator=random)
+    else:
+        indices = torch.randint(recipe.pictures, (recipe.batch,), generator=random)
     captions = torch.randint(CAPTIONS, (recipe.batch,), generator=random)
     batch = pictures.batch(indices, captions)
     return make_example(batch, STAGES[recipe.stage], recipe.size_at(step), random)

@@ -1,7 +1,9 @@
-"""The loss: one network, one random level per example, mean squared error in v.
+"""The loss: one network, one random level per example, mean squared error in v or in a network's own units.
 
 In v the error is weighted by SNR + 1 as seen from x (Salimans & Ho 2022, sec. 4): flat enough that no level
-is forgotten. Levels are spread evenly over a batch (Kingma et al. 2021, App. I.1), which lowers the variance.
+is forgotten. A super-resolution network only corrects a guess, and what is left to it is small where noise hides
+everything: its error is measured as a part of that (Karras et al. 2022, sec. 5). Levels are spread evenly over a
+batch (Kingma et al. 2021, App. I.1), which lowers the variance.
 """
 
 from __future__ import annotations
@@ -11,13 +13,12 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..augmentation import augment, resize
 from ..parameterization import PREDICTIONS
 from ..schedules import SCHEDULES, alpha_sigma
 from ..types import StageSpec, TextEmbedding
-from ..unet import UNet
+from ..unet import UNet, from_low_res
 from .data import CROP, Batch
 
 # The paper drops the text from one example in ten, in all three stages (sec. 2.2).
@@ -86,4 +87,8 @@ class Objective(nn.Module):
         context = self.unet.prepare(example.text)
         predicted = self.unet(z, log_snr, context, example.low_res, example.aug_level)
         target = PREDICTIONS[self.spec.prediction].target(example.x, example.eps, alpha, sigma)
-        return F.mse_loss(predicted.float(), target)
+        error = predicted.float() - target
+        if example.low_res is not None and example.aug_level is not None:
+            residual = self.unet.config.residual
+            error = error / from_low_res(z, log_snr, example.low_res, example.aug_level, residual)[2]
+        return error.square().mean()
