@@ -9,7 +9,7 @@ from typing import Any
 from ..settings import CHOICES, DEFAULTS, RANGES, StageConfig, with_rule
 from ..types import UserError
 
-WHAT = ("tabletopbench", "sr", "figures", "samplers", "detector")
+WHAT = ("tabletopbench", "captions", "sr", "figures", "samplers", "detector")
 EACH = 2
 # A quick bench takes every second prompt, once.
 QUICK_STRIDE = 2
@@ -20,7 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "what",
         choices=WHAT,
-        help="tabletopbench: is in the picture what was asked for; sr: super-resolution against true renders; "
+        help="tabletopbench: is in the picture what was asked for; captions: what exchanging a caption's words does to "
+        "the base's loss; sr: super-resolution against true renders; "
         "figures: the paper's figures on this model; samplers: quality against steps; "
         "detector: the judge itself on fresh renders",
     )
@@ -80,7 +81,14 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     together = [args.clip, args.prompts, args.reference]
     if any(together) and not (all(together) and args.what in ("tabletopbench", "figures")):
         raise UserError("--clip, --prompts and --reference: go together, with tabletopbench or figures")
-    verbs = {"tabletopbench": _bench, "sr": _sr, "figures": _figures, "samplers": _samplers, "detector": _detector}
+    verbs = {
+        "tabletopbench": _bench,
+        "captions": _captions,
+        "sr": _sr,
+        "figures": _figures,
+        "samplers": _samplers,
+        "detector": _detector,
+    }
     return verbs[args.what](args)
 
 
@@ -107,6 +115,13 @@ def _photographic(args: argparse.Namespace, config: StageConfig) -> dict[str, An
 
     judge = photographic_judge(args.clip, args.prompts, args.reference, QUICK_STRIDE if args.quick else 1)
     return score_by(judge, load_cascade(args.model), config, 1 if args.quick else args.each, args.seed, args.cache)
+
+
+def _captions(args: argparse.Namespace) -> dict[str, Any]:
+    from ..checkpoints import load_cascade
+    from .captions import QUICK_SCENES, SCENES, measure
+
+    return {**measure(load_cascade(args.model), QUICK_SCENES if args.quick else SCENES), "indicative": args.quick}
 
 
 def _sr(args: argparse.Namespace) -> dict[str, Any]:

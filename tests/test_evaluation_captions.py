@@ -1,0 +1,63 @@
+"""`evaluate captions`: an exchange makes a caption untrue, and a network that reads captions is told from a deaf one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from imagen_core.__main__ import main
+from imagen_core.checkpoints import load_cascade, unet_of
+from imagen_core.evaluation import captions
+from imagen_core.tabletop.scenes import relations
+from imagen_core.tabletop.vocabulary import RELATIONS
+from imagen_core.types import TextEmbedding
+
+
+def test_a_true_caption_is_true_and_an_exchanged_one_is_not() -> None:
+    for scene in captions.scenes(20):
+        a, b = scene.things
+        for name, opposites in (("sides", ("left", "right")), ("depths", ("front", "behind"))):
+            for said, holds in zip(captions.pairs(scene)[name], (True, False)):
+                (word,) = [word for word in opposites if f" {RELATIONS[word][0]} " in said]
+                assert said.index(a.shape) < said.index(word) < said.rindex(b.shape)
+                assert (word in relations(a, b)) == holds
+        true, exchanged = captions.pairs(scene)["colours"]
+        for said, (one, other) in ((true, (a, b)), (exchanged, (b, a))):
+            assert f"{one.colour} {a.shape}" in said and f"{other.colour} {b.shape}" in said
+
+
+def test_only_what_a_network_reads_raises_its_loss(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network handed the pooled text as an offset, beside one that looks at noise alone."""
+    cascade = load_cascade(str(tiny_folder))
+    unet = unet_of(cascade.stages[0])
+
+    def deaf(z, log_snr, context):
+        return torch.zeros_like(z)
+
+    def reading(z, log_snr, context):
+        return torch.zeros_like(z) + context.pooled.mean(1)[:, None, None, None]
+
+    for forward, reads in ((deaf, False), (reading, True)):
+        monkeypatch.setattr(unet, "forward", forward)
+        for row in captions.measure(cascade, 4)["levels"]:
+            assert all((row[name] != 0) == reads for name in ("sides", "depths", "colours", "all"))
+
+
+def test_the_noise_is_the_same_whatever_the_text(tiny_folder: Path) -> None:
+    unet = unet_of(load_cascade(str(tiny_folder)).stages[0]).eval()
+    x = torch.rand(3, 3, 32, 32)
+    text = TextEmbedding(torch.randn(3, 4, unet.config.text_width), torch.ones(3, 4, dtype=torch.bool))
+    with torch.no_grad():
+        a, b = (captions.errors(unet, x, 0.0, text, "v") for _ in range(2))
+    assert torch.equal(a, b)
+
+
+def test_the_verb_reports_every_level(tiny_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
+    monkeypatch.setattr(captions, "QUICK_SCENES", 3)
+    assert main(["evaluate", "captions", "--quick", "--model", str(tiny_folder), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [row["log_snr"] for row in found["levels"]] == list(captions.LEVELS)
+    assert (found["scenes"], found["indicative"]) == (3, True)
