@@ -1,4 +1,4 @@
-"""`evaluate captions`: an exchange makes a caption untrue, and a network that reads captions is told from a deaf one."""
+"""`evaluate captions`: an exchange makes a caption untrue, and a network that reads captions is told from a deaf one"""
 
 from __future__ import annotations
 
