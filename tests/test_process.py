@@ -99,6 +99,13 @@ def test_log_snr_spacing_is_uniform_in_log_snr() -> None:
     assert_close(steps, torch.full((8,), steps.mean().item()), atol=1e-3, rtol=1e-3)
 
 
+@pytest.mark.parametrize("schedule", ["cosine", "linear"])
+def test_late_spacing_begins_with_noise_and_goes_on_where_detail_shows(schedule: str) -> None:
+    path = levels(schedule, 6, "late")
+    assert path[0].t == 1
+    assert_close([level.log_snr for level in path[1:-1]], [1.4, 2.8, 4.2, 5.6, 7.0], atol=1e-6, rtol=0)
+
+
 @given(log_snr=st.floats(-9, 9))
 def test_time_of_inverts_the_schedule(log_snr: float) -> None:
     assert math.isclose(level_at("cosine", time_of("cosine", log_snr)).log_snr, log_snr, abs_tol=1e-6)
