@@ -204,8 +204,8 @@ def hyper_parameters(rule: Callable[..., Any]) -> dict[str, float]:
 DEFAULT_SIZES = (64, 256, 1024)
 DEFAULTS: dict[int, StageConfig] = {
     64: StageConfig(64, steps=25, guidance=5.0),
-    256: StageConfig(256, steps=12, guidance=2.0, aug_level=0.1),
-    1024: StageConfig(1024, steps=6, guidance=1.0, aug_level=0.1),
+    256: StageConfig(256, steps=8, guidance=1.0, aug_level=0.1, spacing="late"),
+    1024: StageConfig(1024, steps=6, guidance=1.0, aug_level=0.1, spacing="late"),
 }
 
 

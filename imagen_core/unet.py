@@ -84,7 +84,9 @@ CONFIGS = {
         (64, 128, 256), (1, 1, 2), ("none", "self", "self"), positions=True, text_layers=2, layout=True
     ),
     "sr256": replace(_SR, detail=16, residual=0.075),
-    "sr1024": replace(_SR, attention=("none", "none", "text"), fold=4, detail=12, residual=0.04),
+    "sr1024": replace(
+        _SR, channels=(64, 64, 128), attention=("none", "none", "text"), fold=4, detail=12, residual=0.04
+    ),
 }
 
 

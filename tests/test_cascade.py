@@ -167,6 +167,6 @@ def test_defaults_of_the_design() -> None:
     asked = request("x", size=1024)
     assert [(s.size, s.steps, s.guidance, s.threshold, s.percentile, s.aug_level) for s in asked.stages] == [
         (64, 25, 5.0, "dynamic", 99.5, None),
-        (256, 12, 2.0, "dynamic", 99.5, 0.1),
+        (256, 8, 1.0, "dynamic", 99.5, 0.1),
         (1024, 6, 1.0, "dynamic", 99.5, 0.1),
     ]
