@@ -11,20 +11,21 @@ import torch
 from imagen_core.__main__ import main
 from imagen_core.checkpoints import load_cascade, unet_of
 from imagen_core.evaluation import captions
+from imagen_core.tabletop import exchanges
 from imagen_core.tabletop.scenes import relations
 from imagen_core.tabletop.vocabulary import RELATIONS
 from imagen_core.types import TextEmbedding
 
 
 def test_a_true_caption_is_true_and_an_exchanged_one_is_not() -> None:
-    for scene in captions.scenes(20):
+    for scene in exchanges.scenes(20, 0):
         a, b = scene.things
         for name, opposites in (("sides", ("left", "right")), ("depths", ("front", "behind"))):
-            for said, holds in zip(captions.pairs(scene)[name], (True, False)):
+            for said, holds in zip(exchanges.pairs(scene)[name], (True, False)):
                 (word,) = [word for word in opposites if f" {RELATIONS[word][0]} " in said]
                 assert said.index(a.shape) < said.index(word) < said.rindex(b.shape)
                 assert (word in relations(a, b)) == holds
-        true, exchanged = captions.pairs(scene)["colours"]
+        true, exchanged = exchanges.pairs(scene)["colours"]
         for said, (one, other) in ((true, (a, b)), (exchanged, (b, a))):
             assert f"{one.colour} {a.shape}" in said and f"{other.colour} {b.shape}" in said
 

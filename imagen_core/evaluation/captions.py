@@ -15,49 +15,15 @@ from torch import Tensor
 from ..checkpoints import Cascade, unet_of
 from ..parameterization import PREDICTIONS
 from ..schedules import alpha_sigma
+from ..tabletop.exchanges import pairs, scenes
 from ..tabletop.render import render
-from ..tabletop.scenes import Scene, relations, sample_scene
-from ..tabletop.vocabulary import FLOORS, LIGHTS, RELATIONS, with_article
 from ..training.data import FRESH_SEEDS
 from ..types import Image, TextEmbedding, UserError
 from ..unet import UNet
 
 SCENES, QUICK_SCENES = 160, 32
 LEVELS = (-8.0, -5.0, -3.0, -1.0, 1.0)
-OPPOSITE = {"left": "right", "right": "left", "front": "behind", "behind": "front"}
 BATCH = 32
-
-
-def scenes(count: int) -> list[Scene]:
-    """Fresh scenes of two things unlike in colour and shape, that stand plainly beside and behind each other."""
-    found: list[Scene] = []
-    seed = FRESH_SEEDS
-    while len(found) < count:
-        scene = sample_scene(seed)
-        seed += 1
-        if len(scene.things) == 2:
-            a, b = scene.things
-            if a.colour != b.colour and a.shape != b.shape and len(relations(a, b)) == 2:
-                found.append(scene)
-    return found
-
-
-def pairs(scene: Scene) -> dict[str, tuple[str, str]]:
-    """For what is exchanged, a true caption of the scene and the same one made untrue by it."""
-    a, b = scene.things
-    first, second = (with_article(f"{thing.colour} {thing.shape}") for thing in (a, b))
-    swapped = with_article(f"{b.colour} {a.shape}"), with_article(f"{a.colour} {b.shape}")
-    rest = f"{FLOORS[scene.floor][0]} {LIGHTS[scene.light][0]}"
-    across, along = relations(a, b)
-
-    def said(a: str, word: str, b: str) -> str:
-        return f"{a} {RELATIONS[word][0]} {b} {rest}"
-
-    return {
-        "sides": (said(first, across, second), said(first, OPPOSITE[across], second)),
-        "depths": (said(first, along, second), said(first, OPPOSITE[along], second)),
-        "colours": (said(first, "beside", second), said(swapped[0], "beside", swapped[1])),
-    }
 
 
 def errors(unet: UNet, x: Image, log_snr: float, text: TextEmbedding, prediction: str) -> Tensor:
@@ -88,7 +54,7 @@ def measure(cascade: Cascade, count: int) -> dict[str, Any]:
     if cascade.folder is None:
         raise UserError(f"model: {cascade.name} does not know the table top, whose captions these are")
     stage = cascade.stages[0]
-    unet, chosen = unet_of(stage), scenes(count)
+    unet, chosen = unet_of(stage), scenes(count, FRESH_SEEDS)
     x = torch.stack([render(scene, stage.spec.size) for scene in chosen])
     said = [pairs(scene) for scene in chosen]
     rows: list[dict[str, float]] = []

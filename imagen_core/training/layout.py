@@ -20,13 +20,13 @@ from tqdm import tqdm
 
 from ..layers import TextLayout
 from ..tabletop.captions import caption
+from ..tabletop.exchanges import pairs, scenes
 from ..tabletop.scenes import (
     CAMERA_DISTANCE,
     CAMERA_HEIGHT,
     HALF_FIELD,
     LOOK_AT_HEIGHT,
     Scene,
-    relation,
     sample_scene,
 )
 from ..tabletop.vocabulary import COLOURS, SHAPES
@@ -88,22 +88,13 @@ def names_a_relation(text: str) -> bool:
     return bool({"left", "right", "front", "behind"} & set(text.split()))
 
 
-def sides_told(reader: Reader, encoder: TextEncoder, scenes: int = 150) -> float:
+def sides_told(reader: Reader, encoder: TextEncoder, count: int = 150) -> float:
     """Share of fresh scenes likelier from a true caption than with left and right exchanged; 0.5 is chance."""
-    chosen: list[Scene] = []
-    captions: list[tuple[str, str]] = []
-    for seed in range(FRESH_SEEDS, FRESH_SEEDS + 20 * scenes):
-        scene = sample_scene(seed)
-        if len(scene.things) == 2 and len(chosen) < scenes:
-            a, b = scene.things
-            side = {"left": ("left", "right"), "right": ("right", "left")}.get(relation(a, b) or "")
-            if side and (a.colour, a.shape) != (b.colour, b.shape):
-                first, second = (f"a {thing.colour} {thing.shape}" for thing in (a, b))
-                chosen.append(scene)
-                captions.append((f"{first} to the {side[0]} of {second}", f"{first} to the {side[1]} of {second}"))
+    chosen = scenes(count, FRESH_SEEDS)
     seen = torch.from_numpy(np.stack([cells(scene) for scene in chosen]))
     with torch.no_grad():
-        true, exchanged = (reader.loss(encoder(list(texts)), seen) for texts in zip(*captions))
+        said = zip(*(pairs(scene)["sides"] for scene in chosen))
+        true, exchanged = (reader.loss(encoder(list(texts)), seen) for texts in said)
     return float((true < exchanged).float().mean())
 
 
@@ -117,12 +108,12 @@ def train(unet: UNet, data: Path, run: Path, *, pictures: int, steps: int = STEP
     optimizer = torch.optim.AdamW(reader.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps, pct_start=0.1)
     captions = Pictures(data, 64, pictures)
-    scenes = [sample_scene(seed) for seed in range(pictures)]
-    seen = torch.from_numpy(np.stack([cells(scene) for scene in scenes]))
+    shown = [sample_scene(seed) for seed in range(pictures)]
+    seen = torch.from_numpy(np.stack([cells(scene) for scene in shown]))
     related = torch.tensor(
         [
             (seed, k)
-            for seed, scene in enumerate(scenes)
+            for seed, scene in enumerate(shown)
             for k in range(CAPTIONS)
             if names_a_relation(caption(scene, seed * CAPTIONS + k))
         ]

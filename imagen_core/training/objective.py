@@ -90,5 +90,6 @@ class Objective(nn.Module):
         error = predicted.float() - target
         if example.low_res is not None and example.aug_level is not None:
             residual = self.unet.config.residual
-            error = error / from_low_res(z, log_snr, example.low_res, example.aug_level, residual)[2]
+            *_, factor = from_low_res(z, log_snr, example.low_res, example.aug_level, residual)
+            error = error / factor
         return error.square().mean()

@@ -1,0 +1,42 @@
+"""Captions that are true of a scene, each with one that an exchange of two words made untrue.
+
+Who reads captions can tell the two apart; who only knows which words occur cannot.
+"""
+
+from __future__ import annotations
+
+from .scenes import Scene, relations, sample_scene
+from .vocabulary import FLOORS, LIGHTS, RELATIONS, with_article
+
+OPPOSITE = {"left": "right", "right": "left", "front": "behind", "behind": "front"}
+
+
+def scenes(count: int, seed: int) -> list[Scene]:
+    """The first scenes from ``seed`` on of two things unlike in colour and shape, plainly aside and behind."""
+    found: list[Scene] = []
+    while len(found) < count:
+        scene = sample_scene(seed)
+        seed += 1
+        if len(scene.things) == 2:
+            a, b = scene.things
+            if a.colour != b.colour and a.shape != b.shape and len(relations(a, b)) == 2:
+                found.append(scene)
+    return found
+
+
+def pairs(scene: Scene) -> dict[str, tuple[str, str]]:
+    """For what is exchanged, a true caption of the scene and the same one made untrue by it."""
+    a, b = scene.things
+    first, second = (with_article(f"{thing.colour} {thing.shape}") for thing in (a, b))
+    swapped = with_article(f"{b.colour} {a.shape}"), with_article(f"{a.colour} {b.shape}")
+    rest = f"{FLOORS[scene.floor][0]} {LIGHTS[scene.light][0]}"
+    across, along = relations(a, b)
+
+    def said(a: str, word: str, b: str) -> str:
+        return f"{a} {RELATIONS[word][0]} {b} {rest}"
+
+    return {
+        "sides": (said(first, across, second), said(first, OPPOSITE[across], second)),
+        "depths": (said(first, along, second), said(first, OPPOSITE[along], second)),
+        "colours": (said(first, "beside", second), said(swapped[0], "beside", swapped[1])),
+    }
