@@ -154,7 +154,7 @@ def _record(args: Any) -> dict[str, Any]:
     from . import recording
     from .checkpoints import load_cascade
 
-    cascade = load_cascade(args.model)
+    cascade = load_cascade(args.model, cli.loading(args))
     try:
         args.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

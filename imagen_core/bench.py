@@ -105,10 +105,11 @@ def bench_guidance(request: Request, cascade: Cascade, repeats: int = 4) -> dict
             *_, result = generate(asked, cascade)
             assert isinstance(result, StageResult)
             best[name] = min(best[name], result.seconds / base.steps)
-    return {
+    ways_found = {
         name: {"seconds_per_step": round(seconds, 4), "ratio": round(seconds / best["cfg"], 3)}
         for name, seconds in best.items()
     }
+    return {**ways_found, "weights": cascade.digest}
 
 
 def _figures(result: StageResult, timed: Timed, matmul: float) -> dict[str, float]:

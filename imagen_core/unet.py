@@ -198,12 +198,17 @@ class UNet(nn.Module):
     def _attention(self) -> list[Attention]:
         return [layer for layer in self.modules() if isinstance(layer, Attention)]
 
-    def prepare(self, text: TextEmbedding) -> TextContext:
-        """Everything that depends on the text alone (LayerNorm before attention and pooling, App. D.1)."""
+    def read(self, text: TextEmbedding) -> tuple[Float[Tensor, "b n d"], Float[Tensor, "b n t"]]:
+        """The tokens normed (LayerNorm before attention and pooling, App. D.1), and as the text layers read them."""
         tokens = self.text_norm(text.tokens.to(self.text_in.weight.dtype))
         narrow = self.text_in(tokens)
         for layer in self.text_layers:
             narrow = layer(narrow, text.mask)
+        return tokens, narrow
+
+    def prepare(self, text: TextEmbedding) -> TextContext:
+        """Everything that depends on the text alone."""
+        tokens, narrow = self.read(text)
         keys_values = tuple(layer.keys_values(narrow) for layer in self._attention)
         layout = self.text_layout(narrow, text.mask) if self.text_layout else None
         return TextContext(self.text_pool(tokens, text.mask), keys_values, text.mask, layout)

@@ -17,8 +17,8 @@ LAYERS = (
     {"cascade", "png"},
     {"trace", "recording", "bench", "peer", "tabletop"},
     {"branch"},
-    {"training", "evaluation"},
     {"cli"},
+    {"training", "evaluation"},
     {"__main__"},
 )
 # What the page may use: values, the whole way, and statistics; never the arithmetic between them.

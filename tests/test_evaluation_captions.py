@@ -1,7 +1,8 @@
-"""`evaluate captions`: an exchange makes a caption untrue, and a network that reads captions is told from a deaf one"""
+"""`evaluate captions`: an exchange makes a caption untrue, and a network that reads is told from a deaf one."""
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -45,6 +46,21 @@ def test_only_what_a_network_reads_raises_its_loss(tiny_folder: Path, monkeypatc
         monkeypatch.setattr(unet, "forward", forward)
         for row in captions.measure(cascade, 4)["levels"]:
             assert all((row[name] != 0) == reads for name in ("sides", "depths", "colours", "all"))
+
+
+def test_told_are_the_scenes_whose_loss_an_exchange_raises(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of four scenes the first three lose by every exchange, by 1, and the last gains as much."""
+    calls = itertools.count()
+
+    def errors(unet, x, log_snr, text, prediction):
+        untrue = next(calls) % 2
+        return untrue * torch.tensor([1.0, 1.0, 1.0, -1.0])
+
+    monkeypatch.setattr(captions, "errors", errors)
+    for row in captions.measure(load_cascade(str(tiny_folder)), 4)["levels"]:
+        assert row["loss"] == 0
+        for name in ("sides", "depths", "colours", "all"):
+            assert (row[name], row[f"{name}_told"]) == (0.5, 0.75)
 
 
 def test_the_noise_is_the_same_whatever_the_text(tiny_folder: Path) -> None:

@@ -115,7 +115,7 @@ def test_a_bench_starts_from_the_models_own_defaults(monkeypatch: pytest.MonkeyP
     own = replace(BASE, guidance=7.0, sampler="ancestral", options={"cap": 1.5, "gamma": 0.5})
     asked = []
     monkeypatch.setattr("imagen_core.checkpoints.defaults_of", lambda model: {64: own})
-    monkeypatch.setattr("imagen_core.checkpoints.load_cascade", lambda model: None)
+    monkeypatch.setattr("imagen_core.checkpoints.load_cascade", lambda *_: None)
     monkeypatch.setattr(scoring, "score", lambda cascade, config, *_: asked.append(config) or {})
     assert main(["evaluate", "tabletopbench", "--json"]) == 0
     assert main(["evaluate", "tabletopbench", "--threshold", "none", "--steps", "9", "--json"]) == 0
@@ -237,7 +237,6 @@ def test_figures_are_drawn_whole(short: Cascade, tmp_path: Path) -> None:
     table = list(csv.DictReader((tmp_path / "out" / "pareto.csv").open()))
     assert len(table) == 21 and {row["threshold"] for row in table} == {"none", "static", "dynamic"}
     assert all(float(row["low"]) <= float(row["alignment"]) <= float(row["high"]) for row in table)
-    # At w = 1 guidance adds nothing; the rules may differ, but start from one and the same noise.
     assert found["recommended"] in [{"aug_level": level, "w": 1.0} for level in extent.aug_levels]
     assert len(list(csv.DictReader((tmp_path / "out" / "aug_level.csv").open()))) == 4
     for name in ("pareto.png", "weights.png", "aug_level.png", "aug_level-pictures.png"):
@@ -326,7 +325,10 @@ def test_fid_without_its_extra_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
         (["tabletopbench", "--guidance", "99"], "guidance: must be a number between 0.0 and 30.0"),
         (["tabletopbench", "--model", "nowhere"], "nowhere holds no cascade.json"),
         (["figures", "--out", __file__], "must be a folder"),
-        (["sr", "--clip", "x"], "--clip, --prompts and --reference: go together"),
+        (["figures", "--clip", "x"], "--clip, --prompts and --reference: go together"),
+        (["sr", "--clip", "x"], "--clip: goes with tabletopbench or figures, not with sr"),
+        (["captions", "--each", "2"], "--each: goes with tabletopbench, not with captions"),
+        (["tabletopbench", "--out", "x"], "--out: goes with figures or samplers, not with tabletopbench"),
     ],
 )
 def test_bad_input_is_refused_in_one_line(

@@ -10,11 +10,12 @@ import torch
 from torch.nn import functional as F
 from torch.testing import assert_close
 
+from imagen_core.hub import file_digest
 from imagen_core.tabletop.scenes import sample_scene
 from imagen_core.tabletop.vocabulary import COLOURS, SHAPES
 from imagen_core.training import data
 from imagen_core.training.cli import _weights
-from imagen_core.training.layout import SIDE, cells, names_a_relation, train
+from imagen_core.training.layout import SIDE, WEIGHTS, cells, names_a_relation, train
 from imagen_core.types import TextEmbedding
 from imagen_core.unet import CONFIGS, UNet
 
@@ -79,7 +80,7 @@ def test_training_teaches_the_text_layers_and_nothing_else(root: Path, tmp_path:
     changed = {name.split(".")[0] for name, value in unet.state_dict().items() if not torch.equal(value, before[name])}
     assert changed == {"text_norm", "text_in", "text_layers", "text_layout"}
     start, started = _weights(str(tmp_path), 64)
-    assert started == ""
+    assert started == file_digest(tmp_path / WEIGHTS)
     assert start.keys() == before.keys()
     assert_close(start["text_layout.inner.weight"], unet.state_dict()["text_layout.inner.weight"])
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
+from itertools import combinations
 
 import pytest
 import torch
@@ -46,20 +48,41 @@ def test_held_out_words_are_never_in_a_caption() -> None:
     assert words <= vocabulary.known_words()
 
 
+def meaning(concepts: vocabulary.Concepts) -> dict[str, str]:
+    """Each phrase with the concept it stands for."""
+    return {phrase: name for name, phrases in concepts.items() for phrase in phrases}
+
+
 def test_captions_are_true() -> None:
-    """The things that a caption names are there, and as many."""
-    nouns = {word: shape for shape, group in vocabulary.SHAPES.items() for word in group}
+    """What a caption names is there, as many times, with every attribute it gives; and so are floor and light."""
+    nouns = meaning(vocabulary.SHAPES)
     nouns |= {vocabulary.plural(word): shape for word, shape in nouns.items()}
-    numbers = {"two": 2, "three": 3}
+    attributes = {
+        "colour": meaning(vocabulary.COLOURS),
+        "size": meaning(vocabulary.SIZES),
+        "material": meaning(vocabulary.MATERIALS),
+    }
+    numbers = {"a": 1, "an": 1, "two": 2, "three": 3}
+    said = dict.fromkeys(attributes, 0)
     for i, scene in enumerate(SCENES):
-        named = 0
-        pending = 1
-        for word in re.findall(r"\w+", caption(scene, i)):
-            pending = numbers.get(word, pending)
+        text = caption(scene, i)
+        for concepts, name in ((vocabulary.FLOORS, scene.floor), (vocabulary.LIGHTS, scene.light)):
+            assert {of for phrase, of in meaning(concepts).items() if phrase in text} <= {name}, text
+        named = count = 0
+        given: dict[str, str] = {}
+        for word in re.findall(r"\w+", text):
+            if word in numbers:
+                count, given = numbers[word], {}
+            given |= {kind: words[word] for kind, words in attributes.items() if word in words}
             if word in nouns:
-                assert nouns[word] in {thing.shape for thing in scene.things}
-                named, pending = named + pending, 1
-        assert named == len(scene.things), caption(scene, i)
+                wanted = {"shape": nouns[word], **given}
+                fitting = [t for t in scene.things if all(getattr(t, kind) == value for kind, value in wanted.items())]
+                assert len(fitting) >= count > 0, text
+                named += count
+                for kind in given:
+                    said[kind] += 1
+        assert named == len(scene.things), text
+    assert min(said.values()) > 100
 
 
 def test_the_relations_of_captions_are_true_and_all_occur() -> None:
@@ -100,6 +123,8 @@ def test_things_stay_in_the_frame_and_apart() -> None:
         for thing in scene.things:
             centre, half = thing.on_screen()
             assert abs(centre) + half <= 1
+        for a, b in combinations(scene.things, 2):
+            assert math.hypot(a.x - b.x, a.z - b.z) > a.reach + b.reach
 
 
 @pytest.mark.parametrize("shape", sorted(SURFACES))

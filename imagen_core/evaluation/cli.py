@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ..cli import add_model_argument, loading
 from ..settings import CHOICES, DEFAULTS, RANGES, StageConfig, with_rule
 from ..types import UserError
 
-WHAT = ("tabletopbench", "captions", "sr", "figures", "samplers", "detector")
-EACH = 2
+EACH, MOST_EACH = 2, 100
+OUT, DATA = Path("docs/results"), Path("runs/data")
+# Which verbs take an option that not all take.
+TAKEN_BY: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("each", "seed", "guidance", "steps", "threshold", "sampler", "sheet"), ("tabletopbench",)),
+    **dict.fromkeys(("clip", "prompts", "reference"), ("tabletopbench", "figures")),
+    "out": ("figures", "samplers"),
+    **dict.fromkeys(("train", "data"), ("detector",)),
+}
 # A quick bench takes every second prompt, once.
 QUICK_STRIDE = 2
 
@@ -19,13 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What is measured, of which model, how thoroughly, and where to."""
     parser.add_argument(
         "what",
-        choices=WHAT,
+        choices=VERBS,
         help="tabletopbench: is in the picture what was asked for; captions: what exchanging a caption's words does to "
         "the base's loss; sr: super-resolution against true renders; "
         "figures: the paper's figures on this model; samplers: quality against steps; "
         "detector: the judge itself on fresh renders",
     )
-    parser.add_argument("--model", default="tabletop", help="tabletop or a cascade's folder (default %(default)s)")
+    add_model_argument(parser)
     parser.add_argument("--quick", action="store_true", help="minutes instead of hours, and only indicative")
     parser.add_argument(
         "--cache",
@@ -33,10 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=Path("runs/evaluation"),
         help="where true renders and finished cells are kept (default %(default)s)",
     )
-    parser.add_argument(
-        "--each", type=int, default=EACH, help="tabletopbench: pictures a prompt, 1 to 100 (default %(default)s)"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="tabletopbench: of the first picture (default %(default)s)")
+    parser.add_argument("--each", type=int, help=f"tabletopbench: pictures a prompt, 1 to {MOST_EACH} (default {EACH})")
+    parser.add_argument("--seed", type=int, help="tabletopbench: of the first picture (default 0)")
     for name in ("guidance", "steps"):
         low, high = RANGES[name]
         about = f"tabletopbench: of the base stage, {low:g} to {high:g} (default: the model's own)"
@@ -47,12 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sheet", type=Path, help="tabletopbench: also write 64 pictures with their verdicts to this PNG"
     )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("docs/results"),
-        help="figures, samplers: folder of CSV and PNG (default %(default)s)",
-    )
+    parser.add_argument("--out", type=Path, help=f"figures, samplers: folder of CSV and PNG (default {OUT})")
     parser.add_argument(
         "--clip",
         metavar="SOURCE",
@@ -63,33 +65,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--train", type=Path, metavar="RUN", help="detector: train or resume it in this folder, then ship it"
     )
-    parser.add_argument(
-        "--data",
-        type=Path,
-        default=Path("runs/data"),
-        help="detector: where training pictures are kept (default %(default)s)",
-    )
+    parser.add_argument("--data", type=Path, help=f"detector: where training pictures are kept (default {DATA})")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Measure; returns one flat object of numbers, and what they were measured with."""
-    if not 1 <= args.each <= 100:
-        raise UserError(f"--each: must be between 1 and 100, got {args.each}")
+    from .judges import MOST_PROMPTS
+
+    for name, verbs in TAKEN_BY.items():
+        if getattr(args, name) is not None and args.what not in verbs:
+            raise UserError(f"--{name}: goes with {' or '.join(verbs)}, not with {args.what}")
+    args.each = EACH if args.each is None else args.each
+    args.seed = 0 if args.seed is None else args.seed
+    args.out, args.data = args.out or OUT, args.data or DATA
+    if not 1 <= args.each <= MOST_EACH:
+        raise UserError(f"--each: must be between 1 and {MOST_EACH}, got {args.each}")
     low, high = RANGES["seed"]
-    if not low <= args.seed <= high - 10**6:
-        raise UserError(f"--seed: must be between {low} and {high - 10**6}, got {args.seed}")
+    # Every picture of a bench has a seed of its own, from this one on.
+    high -= MOST_EACH * MOST_PROMPTS
+    if not low <= args.seed <= high:
+        raise UserError(f"--seed: must be between {low} and {high}, got {args.seed}")
     together = [args.clip, args.prompts, args.reference]
-    if any(together) and not (all(together) and args.what in ("tabletopbench", "figures")):
-        raise UserError("--clip, --prompts and --reference: go together, with tabletopbench or figures")
-    verbs = {
-        "tabletopbench": _bench,
-        "captions": _captions,
-        "sr": _sr,
-        "figures": _figures,
-        "samplers": _samplers,
-        "detector": _detector,
-    }
-    return verbs[args.what](args)
+    if any(together) and not all(together):
+        raise UserError("--clip, --prompts and --reference: go together")
+    if args.clip and args.sheet:
+        raise UserError("--sheet: shows verdicts on the table top, not with --clip")
+    return VERBS[args.what](args)
 
 
 def _bench(args: argparse.Namespace) -> dict[str, Any]:
@@ -105,7 +106,7 @@ def _bench(args: argparse.Namespace) -> dict[str, Any]:
         raise UserError(f"--sheet: {args.sheet} must end in .png and lie in a folder that exists")
     if args.clip:
         return {**_photographic(args, config), "indicative": args.quick}
-    found = score(load_cascade(args.model), config, asked, each, args.seed, args.cache, args.sheet)
+    found = score(load_cascade(args.model, loading(args)), config, asked, each, args.seed, args.cache, args.sheet)
     return {**found, "indicative": args.quick}
 
 
@@ -114,21 +115,26 @@ def _photographic(args: argparse.Namespace, config: StageConfig) -> dict[str, An
     from .judges import photographic_judge, score_by
 
     judge = photographic_judge(args.clip, args.prompts, args.reference, QUICK_STRIDE if args.quick else 1)
-    return score_by(judge, load_cascade(args.model), config, 1 if args.quick else args.each, args.seed, args.cache)
+    return score_by(
+        judge, load_cascade(args.model, loading(args)), config, 1 if args.quick else args.each, args.seed, args.cache
+    )
 
 
 def _captions(args: argparse.Namespace) -> dict[str, Any]:
     from ..checkpoints import load_cascade
     from .captions import QUICK_SCENES, SCENES, measure
 
-    return {**measure(load_cascade(args.model), QUICK_SCENES if args.quick else SCENES), "indicative": args.quick}
+    return {
+        **measure(load_cascade(args.model, loading(args)), QUICK_SCENES if args.quick else SCENES),
+        "indicative": args.quick,
+    }
 
 
 def _sr(args: argparse.Namespace) -> dict[str, Any]:
     from ..checkpoints import load_cascade
     from .super_resolution import QUICK_SCENES, SCENES, evaluate
 
-    found = evaluate(load_cascade(args.model), args.cache, QUICK_SCENES if args.quick else SCENES)
+    found = evaluate(load_cascade(args.model, loading(args)), args.cache, QUICK_SCENES if args.quick else SCENES)
     return {**found, "indicative": args.quick}
 
 
@@ -138,13 +144,13 @@ def _figures(args: argparse.Namespace) -> dict[str, Any]:
     from .judges import photographic_judge, tabletop_judge
 
     _check_folder(args.out)
-    cascade = load_cascade(args.model)
-    note = f"weights {cascade.digest[:12]}" + (", few samples: indicative only" if args.quick else "")
     extent = QUICK if args.quick else FULL
     if args.clip:
         judge = photographic_judge(args.clip, args.prompts, args.reference, extent.stride)
     else:
         judge = tabletop_judge(extent.stride, args.cache)
+    cascade = load_cascade(args.model, loading(args))
+    note = f"weights {cascade.digest[:12]}" + (", few samples: indicative only" if args.quick else "")
     found = draw_figures(cascade, judge, extent, args.cache, args.out, note, world=not args.clip)
     return {**found, "indicative": args.quick}
 
@@ -155,7 +161,9 @@ def _samplers(args: argparse.Namespace) -> dict[str, Any]:
 
     _check_folder(args.out)
     args.out.mkdir(parents=True, exist_ok=True)
-    found = measure_samplers(load_cascade(args.model), QUICK if args.quick else FULL, args.cache, args.out)
+    found = measure_samplers(
+        load_cascade(args.model, loading(args)), QUICK if args.quick else FULL, args.cache, args.out
+    )
     return {**found, "indicative": args.quick}
 
 
@@ -173,3 +181,13 @@ def _detector(args: argparse.Namespace) -> dict[str, Any]:
 def _check_folder(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise UserError(f"--out: {out} must be a folder")
+
+
+VERBS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
+    "tabletopbench": _bench,
+    "captions": _captions,
+    "sr": _sr,
+    "figures": _figures,
+    "samplers": _samplers,
+    "detector": _detector,
+}

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..tabletop.scenes import CAMERA_DISTANCE, HALF_FIELD, Scene, Thing, place, relation, surround
+from ..tabletop.scenes import ASIDE, IN_DEPTH, Scene, Thing, place, relation, surround
 from ..tabletop.vocabulary import MATERIALS, SIZES
 from .detector import Found, Reading
 
@@ -24,8 +24,8 @@ FILE = Path(__file__).parents[2] / "assets" / "tabletopbench.jsonl"
 # Prompts in words and pairs that training has seen: what `objects`, `floor` and `light` are counted over.
 TRAINED = ("colours", "shapes", "counting", "positional", "materials_and_size", "scenes", "descriptions")
 CATEGORIES = (*TRAINED, "unseen_pairs", "rare_words", "misspellings")
-# Captions name a relation only where it is plain (scenes.relation); half of those margins will do for a sample.
-BESIDE, BEHIND = 0.375, 0.45
+# Captions name a relation only where it is plain (scenes.relations); this part of those margins will do for a sample.
+ENOUGH = 0.5
 
 Verdict = dict[str, bool | None]
 
@@ -108,8 +108,8 @@ def judge(prompt: Prompt, reading: Reading) -> Verdict:
     """What is right in a picture; None where the prompt says nothing of it.
 
     ``objects`` every named thing is there with its shape and colour (others may be there too); ``counting`` and no
-    other thing is; ``kinds`` every named size and material is right as well; ``relation`` the two things are there and
-    stand as said; ``all`` everything that the category is about.
+    other thing is; ``floor`` and ``light`` are the named ones; ``relation`` the two things are there and stand as said;
+    ``size`` and ``material`` are right wherever one is named.
     """
     matched = match(prompt.each, reading.things)
     objects = all(found is not None for found in matched)
@@ -158,19 +158,18 @@ def match(named: Sequence[Named], found: Sequence[Found]) -> tuple[Found | None,
 
 def stands(a: Found, b: Found) -> dict[str, bool]:
     """Whether a is plainly to the left, to the right, in front of and behind b."""
-    across = (_width(a) + _width(b)) * BESIDE
+    across, along = ENOUGH * ASIDE * (_width(a) + _width(b)), ENOUGH * IN_DEPTH
     return {
         "left": b.x - a.x > across,
         "right": a.x - b.x > across,
-        "front": b.z - a.z > BEHIND,
-        "behind": a.z - b.z > BEHIND,
+        "front": b.z - a.z > along,
+        "behind": a.z - b.z > along,
     }
 
 
 def _width(found: Found) -> float:
     """Half the width a thing like this has at its distance, as part of half the picture."""
-    reach = Thing(found.shape, found.colour, found.size, found.material, 0.0, found.z, 0.0).reach
-    return reach / ((found.z + CAMERA_DISTANCE) * HALF_FIELD)
+    return Thing(found.shape, found.colour, found.size, found.material, 0.0, found.z, 0.0).on_screen()[1]
 
 
 def scores_of(prompt: Prompt, verdict: Verdict) -> dict[str, bool]:

@@ -18,6 +18,8 @@ DIMENSIONS = {"sphere": (1.70, 0.85), "cube": (1.40, 0.70), "cylinder": (1.65, 0
 SMALL = 0.56
 CAMERA_DISTANCE, CAMERA_HEIGHT, LOOK_AT_HEIGHT = 5.0, 2.25, 0.92
 HALF_FIELD = math.tan(math.radians(20.5))
+# How far apart two things must be for a relation to be plain: aside in sums of half-widths, in depth in units of z.
+ASIDE, IN_DEPTH = 0.75, 0.9
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,12 @@ class Thing:
 
     @property
     def scale(self) -> float:
+        """Its size as a part of a large one's."""
         return 1.0 if self.size == "large" else SMALL
 
     @property
     def height(self) -> float:
+        """From the floor to its top."""
         return DIMENSIONS[self.shape][0] * self.scale
 
     @property
@@ -54,6 +58,12 @@ class Thing:
         """Centre and half-width across the picture, where -1 and 1 are its left and right edges."""
         depth = (self.z + CAMERA_DISTANCE) * HALF_FIELD
         return self.x / depth, self.reach / depth
+
+    def down_screen(self, y: float) -> float:
+        """Where height ``y`` above its place is seen, -1 the picture's top and 1 its bottom; the camera's small tilt is
+        taken as a shift."""
+        tilt = (CAMERA_HEIGHT - LOOK_AT_HEIGHT) / CAMERA_DISTANCE
+        return ((CAMERA_HEIGHT - y) / (self.z + CAMERA_DISTANCE) - tilt) / HALF_FIELD
 
 
 @dataclass(frozen=True)
@@ -149,7 +159,7 @@ def relations(a: Thing, b: Thing) -> tuple[str, ...]:
     (ax, ah), (bx, bh) = a.on_screen(), b.on_screen()
     across = "left" if ax < bx else "right"
     along = "front" if a.z < b.z else "behind"
-    plain = (across, abs(ax - bx) > 0.75 * (ah + bh)), (along, abs(a.z - b.z) > 0.9)
+    plain = (across, abs(ax - bx) > ASIDE * (ah + bh)), (along, abs(a.z - b.z) > IN_DEPTH)
     return tuple(word for word, wide in plain if wide)
 
 

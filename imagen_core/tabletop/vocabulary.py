@@ -1,7 +1,7 @@
 """Every word of the table top, and what is held out of training.
 
 The first word of each concept is its name in code. Most concepts have two or three words, since a
-network trained on one word a concept ignores nouns it has not seen (docs/LOG.md). The held-out words
+network can tell that words of one meaning mean one thing only if it sees several. The held-out words
 and pairs never occur in training: they measure what the frozen language model brings along.
 """
 

@@ -16,6 +16,8 @@ GRID_EVERY = 1000
 CLASSIFIER, LAYOUT = "classifier", "layout"
 # What the trainings with a loop of their own take of a recipe; the rest of it is fixed.
 OF_THE_SMALL = {"steps", "pictures"}
+# Fewer leave their schedule no rise.
+FEWEST_STEPS = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,19 +29,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=[*STAGES, LAYOUT, CLASSIFIER],
         help="which of the three models to train, the base's text layers before it, or the classifier",
     )
-    parser.add_argument("--run", type=Path, required=True, help="the run's own folder: resumed if it has a state")
+    parser.add_argument("--run", type=Path, required=True, help="the run's own folder; a stage is resumed there")
     parser.add_argument(
         "--data", type=Path, default=Path("runs/data"), help="where pictures are kept (default %(default)s)"
     )
     parser.add_argument(
         "--workers", type=int, default=2, help="processes that render missing pictures (default %(default)s)"
     )
-    parser.add_argument("--cpu", action="store_true", help="train on the CPU even where there is a GPU")
+    parser.add_argument("--cpu", action="store_true", help="train a stage on the CPU even where there is a GPU")
     parser.add_argument(
-        "--grid-every",
-        type=int,
-        default=GRID_EVERY,
-        help="steps between sample grids, 0 for none (default %(default)s)",
+        "--grid-every", type=int, help=f"steps between a stage's sample grids, 0 for none (default {GRID_EVERY})"
     )
     parser.add_argument(
         "--start",
@@ -48,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--ship", type=Path, help="write the averaged weights into this cascade folder at the end")
     for field in dataclasses.fields(Recipe):
-        if field.name != "stage":
+        if field.name not in ("stage", "started_from"):
             kind = {"int": int, "float": float, "str": str}[str(field.type)]
             parser.add_argument(
                 "--" + field.name.replace("_", "-"), type=kind, help=f"default for each stage: {_defaults(field.name)}"
@@ -62,15 +61,27 @@ def _defaults(name: str) -> str:
 
 
 def _weights(model: str, size: int) -> tuple[dict[str, Tensor], str]:
-    """The weights of a cascade's stage of this size and the cascade's digest, or what a run of the layout left."""
+    """The weights of a cascade's stage of this size, or what a run of the layout left, with their digest."""
+    import torch
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     from ..checkpoints import load_cascade, unet_of
-    from ..unet import CONFIGS
+    from ..hub import file_digest
+    from ..unet import CONFIGS, UNet
     from .layout import WEIGHTS
 
-    if size == 64 and (Path(model) / WEIGHTS).is_file():
-        return load_file(Path(model) / WEIGHTS), ""
+    file = Path(model) / WEIGHTS
+    if size == 64 and file.is_file():
+        try:
+            weights = load_file(file)
+        except SafetensorError as error:
+            raise UserError(f"--start: {file} is damaged") from error
+        with torch.device("meta"):
+            wanted = UNet(CONFIGS["base64"]).state_dict()
+        if {name: x.shape for name, x in weights.items()} != {name: x.shape for name, x in wanted.items()}:
+            raise UserError(f"--start: {file} is of another network than the one that is trained here")
+        return weights, file_digest(file)
     cascade = load_cascade(model)
     found = [stage for stage in cascade.stages if stage.spec.size == size]
     if not found or unet_of(found[0]).config != CONFIGS[found[0].spec.name]:
@@ -87,7 +98,7 @@ def run(args: argparse.Namespace) -> dict:
     from .grids import draw_grid
     from .loop import STAGES, Progress, Recipe, train
     from .recipes import RECIPES
-    from .ship import ship
+    from .ship import check_folder, ship
 
     if args.workers < 1:
         raise UserError(f"--workers: must be at least 1, got {args.workers}")
@@ -95,9 +106,12 @@ def run(args: argparse.Namespace) -> dict:
     if args.stage in (CLASSIFIER, LAYOUT):
         alone = {CLASSIFIER: _run_classifier, LAYOUT: _run_layout}[args.stage]
         return alone(args, {name: value for name, value in given.items() if name != "stage"})
-    recipe = dataclasses.replace(RECIPES[args.stage], **given)
+    if args.ship:
+        check_folder(args.ship)
     size = STAGES[args.stage].size
     start, started = _weights(args.start, size) if args.start else (None, "")
+    recipe = dataclasses.replace(RECIPES[args.stage], **given, started_from=started)
+    grid_every = GRID_EVERY if args.grid_every is None else args.grid_every
     encoder = TEXT_ENCODERS["minilm"]()
     state = PartialState(cpu=args.cpu)
     with state.main_process_first():
@@ -105,14 +119,14 @@ def run(args: argparse.Namespace) -> dict:
         encode_shards(args.data, size, recipe.pictures, encoder)
 
     def watch(progress: Progress) -> None:
-        if args.grid_every and progress.step % args.grid_every == 0:
+        if grid_every and progress.step % grid_every == 0:
             draw_grid(progress.averaged, STAGES[args.stage], encoder, args.run / f"grid-{progress.step:06d}.png")
 
     unet = train(recipe, args.data, args.run, cpu=args.cpu, start=start, watch=watch)
     if state.is_main_process:
         draw_grid(unet, STAGES[args.stage], encoder, args.run / "grid.png")
         if args.ship:
-            ship(args.ship, unet, recipe, encoder, started)
+            ship(args.ship, unet, recipe, encoder)
     return {"stage": args.stage, "run": str(args.run), **dataclasses.asdict(recipe)}
 
 
@@ -120,14 +134,16 @@ def _few(args: argparse.Namespace, given: dict[str, int], steps: int, refused: s
     """Steps and pictures of a training that takes nothing else of a recipe."""
     from .recipes import RECIPES
 
-    for name in (*(given.keys() - OF_THE_SMALL), *(name for name in sorted(refused) if getattr(args, name))):
+    refused = {*refused, "cpu", "grid_every"}
+    asked = (name for name in sorted(refused) if getattr(args, name) not in (None, False))
+    for name in (*sorted(given.keys() - OF_THE_SMALL), *asked):
         raise UserError(
             f"--{name.replace('_', '-')}: the training of the {args.stage} takes only --steps and --pictures"
         )
     steps, pictures = given.get("steps", steps), given.get("pictures", RECIPES["base"].pictures)
-    for name, value in (("pictures", pictures), ("steps", steps)):
-        if value < 1:
-            raise UserError(f"--{name}: must be at least 1, got {value}")
+    for name, value, least in (("pictures", pictures, 1), ("steps", steps, FEWEST_STEPS)):
+        if value < least:
+            raise UserError(f"--{name}: must be at least {least}, got {value}")
     return steps, pictures
 
 
@@ -152,11 +168,11 @@ def _run_layout(args: argparse.Namespace, given: dict[str, int]) -> dict:
 def _run_classifier(args: argparse.Namespace, given: dict[str, int]) -> dict:
     from .classifier import STEPS, accuracy, train
     from .data import render_shards
-    from .ship import ship_classifier
+    from .ship import check_folder, ship_classifier
 
     steps, pictures = _few(args, given, STEPS, {"start"})
-    if args.ship and not (args.ship / "cascade.json").is_file():
-        raise UserError(f"--ship: {args.ship} holds no cascade.json; a classifier goes to a cascade's folder")
+    if args.ship:
+        check_folder(args.ship, empty=False)
     render_shards(args.data, 64, pictures, args.workers)
     network = train(args.data, args.run, pictures=pictures, steps=steps)
     facts = {"steps": steps, "pictures": pictures, "accuracy": accuracy(network)}

@@ -21,10 +21,10 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
-from ..png import to_bytes
+from ..png import from_bytes, to_bytes
 from ..tabletop.captions import caption
 from ..tabletop.render import render
-from ..tabletop.scenes import CAMERA_DISTANCE, CAMERA_HEIGHT, HALF_FIELD, LOOK_AT_HEIGHT, Scene, sample_scene
+from ..tabletop.scenes import Scene, Thing, sample_scene
 from ..tabletop.vocabulary import WORLD_VERSION
 from ..types import TextEmbedding
 
@@ -61,12 +61,25 @@ def picture(seed: int, size: int) -> Float[Tensor, "3 h w"]:
 
 
 @lru_cache(maxsize=1)
-def odds(pictures: int, crowded: float) -> Float[Tensor, " n"]:
+def odds(pictures: int, crowded: float, one_colour: float = 1.0) -> Float[Tensor, " n"]:
     """The chance of each of the first ``pictures`` pictures to be drawn, so that ``crowded`` of the draws show several
-    things: two and three equally often, although few scenes have room for three."""
-    counts = torch.tensor([len(sample_scene(seed).things) for seed in range(pictures)])
+    things: two and three equally often, although few scenes have room for three. Among scenes of as many things,
+    those of one colour in several shapes come ``one_colour`` times as often as they stand in the world."""
+    scenes = [sample_scene(seed).things for seed in range(pictures)]
+    counts = torch.tensor([len(things) for things in scenes])
+    weights = torch.tensor([one_colour if _one_colour(things) else 1.0 for things in scenes])
     wanted = torch.tensor([0.0, 1 - crowded, crowded / 2, crowded / 2])
-    return wanted[counts] / torch.bincount(counts, minlength=4)[counts]
+    return weights * wanted[counts] / torch.bincount(counts, weights, minlength=4).float()[counts]
+
+
+def _one_colour(things: tuple[Thing, ...]) -> bool:
+    return len({thing.colour for thing in things}) == 1 < len({thing.shape for thing in things})
+
+
+def captions_of(seed: int) -> list[str]:
+    """The captions of a training picture."""
+    scene = sample_scene(seed)
+    return [caption(scene, seed * CAPTIONS + k) for k in range(CAPTIONS)]
 
 
 def crop_of(scene: Scene, size: int, seed: int) -> tuple[int, int, int, int]:
@@ -75,13 +88,10 @@ def crop_of(scene: Scene, size: int, seed: int) -> tuple[int, int, int, int]:
     centre = rng.uniform(0, size, 2)
     if rng.random() < 0.75:
         thing = scene.things[int(rng.integers(len(scene.things)))]
-        x = thing.x + rng.uniform(-1, 1) * thing.reach
-        y = rng.uniform(0, 1) * thing.height
-        # The camera looks down a little; for placing a crop its tilt may be taken as a shift.
-        tilt = (CAMERA_HEIGHT - LOOK_AT_HEIGHT) / CAMERA_DISTANCE
-        depth = thing.z + CAMERA_DISTANCE
-        across, down = x / depth, (CAMERA_HEIGHT - y) / depth - tilt
-        centre = np.array([(down / HALF_FIELD + 1) * size / 2, (across / HALF_FIELD + 1) * size / 2])
+        middle, half = thing.on_screen()
+        across = middle + rng.uniform(-1, 1) * half
+        down = thing.down_screen(rng.uniform(0, 1) * thing.height)
+        centre = np.array([(down + 1) * size / 2, (across + 1) * size / 2])
     top, left = (int(np.clip(c - CROP / 2, 0, size - CROP)) // 4 * 4 for c in centre)
     return top, left, CROP, CROP
 
@@ -110,11 +120,7 @@ def encode_shards(root: Path, size: int, pictures: int, encoder: TextEncoder) ->
     folder = folder_for(root, size)
     numbers = [n for n in range(-(-pictures // SHARD)) if not _path(folder, "lengths", n).exists()]
     for number in tqdm(numbers, desc="encoding captions", unit="shard", disable=not numbers):
-        captions = [
-            caption(sample_scene(seed), seed * CAPTIONS + k)
-            for seed in range(number * SHARD, (number + 1) * SHARD)
-            for k in range(CAPTIONS)
-        ]
+        captions = [text for seed in range(number * SHARD, (number + 1) * SHARD) for text in captions_of(seed)]
         # Captions of like length share a batch, so that little padding is computed.
         order = sorted(range(len(captions)), key=lambda i: len(captions[i]))
         tokens = np.zeros((len(captions), PADDED, encoder.width), dtype=np.float16)
@@ -139,16 +145,15 @@ class Images:
     def __getitem__(self, indices: Tensor) -> Float[Tensor, "b 3 h w"]:
         """Pictures ``indices`` [b], float32 in [-1, 1]."""
         places = [divmod(int(i), SHARD) for i in indices]
-        return torch.from_numpy(np.stack([self._shards[shard][i] for shard, i in places])).float() / 127.5 - 1
+        return from_bytes(np.stack([self._shards[shard][i] for shard, i in places]))
 
 
 class Pictures:
-    """The first ``pictures`` pictures of a size; batches are a pure function of the step that asks."""
+    """The first ``pictures`` pictures of a size with their captions' embeddings."""
 
     def __init__(self, root: Path, size: int, pictures: int) -> None:
         folder = folder_for(root, size)
         numbers = range(-(-pictures // SHARD))
-        self.pictures = pictures
         self._images = Images(root, size, pictures)
         self._tokens, self._lengths = (
             [np.load(_path(folder, kind, n), mmap_mode="r") for n in numbers] for kind in ("tokens", "lengths")

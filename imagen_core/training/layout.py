@@ -19,21 +19,13 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from ..layers import TextLayout
-from ..tabletop.captions import caption
 from ..tabletop.exchanges import pairs, scenes
-from ..tabletop.scenes import (
-    CAMERA_DISTANCE,
-    CAMERA_HEIGHT,
-    HALF_FIELD,
-    LOOK_AT_HEIGHT,
-    Scene,
-    sample_scene,
-)
+from ..tabletop.scenes import Scene, sample_scene
 from ..tabletop.vocabulary import COLOURS, SHAPES
 from ..text import TextEncoder
 from ..types import TextEmbedding
 from ..unet import UNet
-from .data import CAPTIONS, FRESH_SEEDS, Pictures
+from .data import CAPTIONS, FRESH_SEEDS, Pictures, captions_of
 
 STEPS, BATCH, RATE = 1200, 256, 1e-3
 # Share of captions that say how one thing stands to another. By themselves a third do; 115,000 were then not enough.
@@ -46,34 +38,29 @@ WEIGHTS = "start.safetensors"
 def cells(scene: Scene) -> Int[np.ndarray, "2 s s"]:
     """Colour and shape seen at the middle of each cell, counted from 1; 0 where there is nothing.
 
-    Things are taken as upright boxes and the camera's tilt as a shift: a place to look at, not a rendering.
+    Things are taken as upright boxes: a place to look at, not a rendering.
     """
     seen = np.zeros((2, SIDE, SIDE), dtype=np.int64)
     middle = (np.arange(SIDE) + 0.5) * 2 / SIDE - 1
-    tilt = (CAMERA_HEIGHT - LOOK_AT_HEIGHT) / CAMERA_DISTANCE
     for thing in sorted(scene.things, key=lambda thing: -thing.z):
         across, half = thing.on_screen()
-        depth = thing.z + CAMERA_DISTANCE
-        top, bottom = (((CAMERA_HEIGHT - y) / depth - tilt) / HALF_FIELD for y in (thing.height, 0.0))
+        top, bottom = thing.down_screen(thing.height), thing.down_screen(0.0)
         inside = ((middle > top) & (middle < bottom))[:, None] & (abs(middle - across) < half)
         seen[:, inside] = [[1 + list(COLOURS).index(thing.colour)], [1 + list(SHAPES).index(thing.shape)]]
     return seen
 
 
 class Reader(nn.Module):
-    """The text layers of a base with a head that reads them; the base's other weights are left alone."""
+    """A base with a head on its text layers; its other weights get no gradient and so stay as they are."""
 
     def __init__(self, unet: UNet) -> None:
         super().__init__()
         assert unet.text_layout is not None
-        self.text_norm, self.text_in, self.layers = unet.text_norm, unet.text_in, unet.text_layers
-        self.layout = unet.text_layout
+        self.unet, self.layout = unet, unet.text_layout
         self.head = nn.Linear(self.layout.inner.out_features, len(COLOURS) + len(SHAPES) + 2)
 
     def forward(self, text: TextEmbedding) -> Float[Tensor, "b k s s"]:
-        tokens = self.text_in(self.text_norm(text.tokens))
-        for layer in self.layers:
-            tokens = layer(tokens, text.mask)
+        _, tokens = self.unet.read(text)
         return self.head(self.layout.features(tokens, text.mask)).transpose(1, 2).unflatten(2, (SIDE, SIDE))
 
     def loss(self, text: TextEmbedding, seen: Int[Tensor, "b 2 s s"]) -> Float[Tensor, " b"]:
@@ -108,15 +95,9 @@ def train(unet: UNet, data: Path, run: Path, *, pictures: int, steps: int = STEP
     optimizer = torch.optim.AdamW(reader.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps, pct_start=0.1)
     captions = Pictures(data, 64, pictures)
-    shown = [sample_scene(seed) for seed in range(pictures)]
-    seen = torch.from_numpy(np.stack([cells(scene) for scene in shown]))
+    seen = torch.from_numpy(np.stack([cells(sample_scene(seed)) for seed in range(pictures)]))
     related = torch.tensor(
-        [
-            (seed, k)
-            for seed, scene in enumerate(shown)
-            for k in range(CAPTIONS)
-            if names_a_relation(caption(scene, seed * CAPTIONS + k))
-        ]
+        [(seed, k) for seed in range(pictures) for k, text in enumerate(captions_of(seed)) if names_a_relation(text)]
     )
     random = torch.Generator().manual_seed(0)
     run.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""One training loop for all stages, on accelerate: CPU, one GPU or many by the same command.
+"""One training loop for all stages, on accelerate: alone, or as many processes as torchrun or accelerate starts.
 
 A step is a pure function of (seed, step): its pictures, captions, levels and noise are drawn for the
 whole batch and then shared out, so that a resumed run, or one on more processes, takes the same steps.
@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import cast
 
 import torch
@@ -31,6 +32,23 @@ STAGES = {
     "sr1024": StageSpec("sr1024", 1024, 256, "linear", "v"),
 }
 
+# What a recipe's numbers may be; ``steps`` and the like are whole.
+LIMITS: dict[str, tuple[float, float]] = {
+    "steps": (1, math.inf),
+    "batch": (1, math.inf),
+    "small_steps": (0, math.inf),
+    "lr": (0.0, 1.0),
+    "warmup": (0, math.inf),
+    "decay": (0.0, 1.0),
+    "ema": (0.0, 1.0),
+    "weight_decay": (0.0, 1.0),
+    "clip": (0.0, math.inf),
+    "pictures": (1, math.inf),
+    "seed": (0, 2**32 - 1),
+    "shift": (-LOG_SNR_MAX, LOG_SNR_MAX),
+    "crowded": (0.0, 1.0),
+    "one_colour": (0.0, 100.0),
+}
 # How the network is computed; its weights, their average and the loss are always float32.
 PRECISIONS = ("no", "bf16")
 
@@ -42,7 +60,8 @@ class Recipe:
     """What a run does. Only ``steps`` may change when a run is resumed (it moves the decay).
 
     ``shift`` moves the levels of training (:class:`~.objective.Objective`); ``crowded``, if above 0, is the share of
-    draws that show several things (:func:`~.data.odds`).
+    draws that show several things, and ``one_colour`` how much oftener these are of one colour (:func:`~.data.odds`).
+    ``started_from`` is the digest of the weights that a run began from, if any.
     """
 
     stage: str
@@ -61,19 +80,19 @@ class Recipe:
     precision: str = "bf16"
     shift: float = 0.0
     crowded: float = 0.0
+    one_colour: float = 1.0
+    started_from: str = ""
 
     def __post_init__(self) -> None:
         if self.stage not in STAGES:
             raise UserError(f"stage: {self.stage!r} is not one of {', '.join(STAGES)}")
         if self.precision not in PRECISIONS:
             raise UserError(f"precision: {self.precision!r} is not one of {', '.join(PRECISIONS)}")
-        for name in ("steps", "batch", "pictures"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name}: must be at least 1, got {getattr(self, name)}")
-        if not -LOG_SNR_MAX <= self.shift <= LOG_SNR_MAX:
-            raise UserError(f"shift: must be between {-LOG_SNR_MAX:g} and {LOG_SNR_MAX:g}, got {self.shift:g}")
-        if not 0 <= self.crowded <= 1:
-            raise UserError(f"crowded: must be between 0 and 1, got {self.crowded:g}")
+        for name, (low, high) in LIMITS.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                allowed = f"at least {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
+                raise UserError(f"{name}: must be {allowed}, got {value:g}")
         multiple = 2 * CONFIGS[STAGES[self.stage].name].multiple
         if self.size % multiple or not multiple <= self.size <= 128:
             raise UserError(f"size: must be a multiple of {multiple} between {multiple} and 128, got {self.size}")
@@ -114,7 +133,7 @@ def example_at(recipe: Recipe, pictures: Pictures, step: int) -> Example:
     """The whole batch of a step, on the CPU."""
     random = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
     if recipe.crowded:
-        chances = odds(recipe.pictures, recipe.crowded)
+        chances = odds(recipe.pictures, recipe.crowded, recipe.one_colour)
         indices = torch.multinomial(chances, recipe.batch, replacement=True, generator=random)
     else:
         indices = torch.randint(recipe.pictures, (recipe.batch,), generator=random)
@@ -153,6 +172,10 @@ def train(
 
     The run's folder keeps recipe.json, log.jsonl and state.pt (weights, average, optimiser, step), which is
     only ever read back by its own run and never unpickled beyond tensors.
+
+    Raises:
+        UserError: the run was begun with another recipe, its state is damaged, the batch cannot be shared out among the
+            processes, or the loss is no longer finite.
     """
     from accelerate import Accelerator
 
@@ -167,7 +190,7 @@ def train(
     unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     ema = averaged(unet, recipe.ema)
     optimizer = torch.optim.AdamW(_groups(unet, recipe.weight_decay), lr=recipe.lr, betas=(0.9, 0.99), fused=True)
-    first = _resume(run, recipe, unet, ema, optimizer, accelerator.device)
+    first = _resume(run, recipe, unet, ema, optimizer)
     model, optimizer = accelerator.prepare(Objective(unet, spec, recipe.shift), optimizer)
     pictures = Pictures(data, spec.size, recipe.pictures)
 
@@ -231,23 +254,26 @@ def _save(
     aside.replace(run / "state.pt")
 
 
-def _resume(
-    run: Path, recipe: Recipe, unet: nn.Module, ema: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device
-) -> int:
+def _resume(run: Path, recipe: Recipe, unet: nn.Module, ema: nn.Module, optimizer: torch.optim.Optimizer) -> int:
     """Load the run's state if it has one; the step to go on with."""
     if not (run / "state.pt").exists():
         return 0
-    before = json.loads((run / "recipe.json").read_text())
-    changed = [name for name, value in asdict(recipe).items() if name != "steps" and before.get(name) != value]
-    if changed:
-        raise UserError(
-            f"{changed[0]}: {run} was begun with {before.get(changed[0])!r}; resume with that or use a new folder"
-        )
-    state = torch.load(run / "state.pt", map_location=device, weights_only=True)
-    unet.load_state_dict(state["unet"])
-    ema.load_state_dict(state["ema"])
-    optimizer.load_state_dict(state["optimizer"])
-    return int(state["step"])
+    try:
+        before = json.loads((run / "recipe.json").read_text())
+        changed = [name for name, value in asdict(recipe).items() if name != "steps" and before.get(name) != value]
+        if changed:
+            raise UserError(
+                f"{changed[0]}: {run} was begun with {before.get(changed[0])!r}; resume with that or use a new folder"
+            )
+        state = torch.load(run / "state.pt", map_location="cpu", weights_only=True)
+        unet.load_state_dict(state["unet"])
+        ema.load_state_dict(state["ema"])
+        optimizer.load_state_dict(state["optimizer"])
+        return int(state["step"])
+    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, UnpicklingError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"run: the state in {run} is damaged or of another network; use a new folder") from error
 
 
 def _log(run: Path, **facts: float) -> None:

@@ -10,22 +10,30 @@ from ..checkpoints import save_classifier, save_stage, write_cascade
 from ..classifier import Classifier
 from ..tabletop.vocabulary import WORLD_VERSION
 from ..text import TEXT_ENCODERS, TextEncoder
+from ..types import UserError
 from ..unet import UNet
 from .loop import STAGES, Recipe
 
 
-def ship(folder: Path, unet: UNet, recipe: Recipe, encoder: TextEncoder, started: str = "") -> None:
+def check_folder(folder: Path, *, empty: bool = True) -> None:
+    """Whether weights can be shipped to ``folder``: a cascade's, or with ``empty`` one that is empty or not there yet.
+
+    Raises:
+        UserError: there is something else.
+    """
+    if (folder / "cascade.json").is_file() or (empty and folder.is_dir() and not any(folder.iterdir())):
+        return
+    if folder.exists() or not empty:
+        raise UserError(f"--ship: {folder} holds no cascade.json; weights go to a cascade's folder")
+
+
+def ship(folder: Path, unet: UNet, recipe: Recipe, encoder: TextEncoder) -> None:
     """Write ``unet`` as a stage of the cascade in ``folder`` and bring its cascade.json up to date.
 
-    ``started`` is the digest of the cascade whose weights the run began from; its pictures are not counted here.
+    ``images`` are those of this run, without those of the weights it began from.
     """
     spec = STAGES[recipe.stage]
-    training = {
-        "world_version": WORLD_VERSION,
-        "images": recipe.steps * recipe.batch,
-        "started_from": started,
-        **asdict(recipe),
-    }
+    training = {"world_version": WORLD_VERSION, "images": recipe.steps * recipe.batch, **asdict(recipe)}
     save_stage(folder, spec, unet.config, dict(unet.state_dict()), training)
     write_cascade(folder, folder.name, encoder, world_version=WORLD_VERSION)
 
