@@ -88,3 +88,8 @@ def aug_snr(aug_level: float, kind: str = "cosine") -> float:
     alpha, sigma = (float(a) for a in AUGMENTATIONS[kind].scales(torch.tensor(aug_level, dtype=torch.float64)))
     # Below 1e-150 the ratio is beyond the largest float.
     return math.inf if sigma < 1e-150 else (alpha / sigma) ** 2
+
+
+def bicubic(x: Float[Tensor, "b c h w"], size: int) -> Float[Tensor, "b c s s"]:
+    """Enlarged to ``size`` without a model, within [-1, 1]: what super-resolution is measured against."""
+    return F.interpolate(x, size=(size, size), mode="bicubic").clamp(-1, 1)

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from imagen_core.__main__ import main
-from imagen_core.augmentation import resize
+from imagen_core.augmentation import bicubic, resize
 from imagen_core.cascade import StageResult, generate
 from imagen_core.checkpoints import Cascade, load_cascade
 from imagen_core.evaluation import figures, samplers, sampling, scoring, super_resolution
@@ -27,7 +27,7 @@ from imagen_core.evaluation.figures import Extent, draw_figures, recommended
 from imagen_core.evaluation.judges import clip_score, inception, read_pictures, read_prompts, tabletop_judge
 from imagen_core.evaluation.sampling import Order, draw_all, kept, shown
 from imagen_core.evaluation.scoring import SCORES, score
-from imagen_core.evaluation.super_resolution import bicubic, compared, crops, describe
+from imagen_core.evaluation.super_resolution import compared, crops, describe
 from imagen_core.evaluation.tabletopbench import prompts
 from imagen_core.models import Finished
 from imagen_core.saturation import consistency, sharpness

@@ -16,7 +16,7 @@ from typing import Any
 from torch import Tensor
 from tqdm import tqdm
 
-from ..augmentation import resize
+from ..augmentation import bicubic, resize
 from ..checkpoints import Cascade
 from ..png import save_grid
 from ..saturation import consistency, measure
@@ -26,7 +26,7 @@ from .frechet import frechet
 from .intervals import share
 from .judges import Judge
 from .sampling import Order, kept, shown
-from .super_resolution import bicubic, captions, compared, describe, true_pictures
+from .super_resolution import captions, compared, describe, true_pictures
 
 WS = (1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 16.0)
 # What the grid over w shows; drawn with every cell, and not counted.
@@ -140,7 +140,7 @@ def write_table(rows: Sequence[dict[str, Any]], file: Path) -> None:
 def draw_figures(
     cascade: Cascade, judge: Judge, extent: Extent, cache: Path, out: Path, note: str, *, world: bool = True
 ) -> dict[str, Any]:
-    """Sample what is missing, write pareto, weights and aug_level (CSV and PNG) to ``out``; returns the findings.
+    """Sample what is missing, write pareto, weights and aug_level (CSV, PNG and SVG) to ``out``; returns the findings.
 
     Only a model of the table top (``world``) has true renders to compare the super-resolution stage with.
     """

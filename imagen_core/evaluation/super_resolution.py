@@ -11,10 +11,9 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F
 from tqdm import tqdm
 
-from ..augmentation import resize
+from ..augmentation import bicubic, resize
 from ..checkpoints import Cascade
 from ..saturation import consistency, sharpness
 from ..tabletop.captions import caption
@@ -31,7 +30,7 @@ from .sampling import Order, kept
 # Scenes at each size, all and quick: a 1024 render takes seconds, a 256 one half a second.
 SCENES = {256: 48, 1024: 12}
 QUICK_SCENES = {256: 12, 1024: 3}
-# At most so many crops of 64 × 64 of each picture, spread evenly over it.
+# About so many crops of 64 × 64 of each picture, spread evenly over it.
 CROPS = 64
 
 
@@ -69,7 +68,7 @@ def true_pictures(size: int, count: int, cache: Path) -> Float[Tensor, "n 3 s s"
 
 
 def crops(images: Image) -> Float[Tensor, "m 3 64 64"]:
-    """The pictures cut into 64 × 64 without overlap; of a large one every n-th piece, so that CROPS remain."""
+    """The pictures cut into 64 × 64 without overlap; of a large one every n-th piece, so that about CROPS remain."""
     b, _, size, _ = images.shape
     n = size // SIZE
     pieces = images.reshape(b, 3, n, SIZE, n, SIZE).permute(0, 2, 4, 1, 3, 5).reshape(b, n * n, 3, SIZE, SIZE)
@@ -77,11 +76,6 @@ def crops(images: Image) -> Float[Tensor, "m 3 64 64"]:
     step = max(1, n * n // CROPS)
     step += step > 1 and step % 2 == 0
     return pieces[:, ::step].flatten(0, 1)
-
-
-def bicubic(images: Image, size: int) -> Image:
-    """What enlarging gives without a model."""
-    return F.interpolate(images, size=(size, size), mode="bicubic").clamp(-1, 1)
 
 
 def describe(detector: Detector, images: Image) -> Described:

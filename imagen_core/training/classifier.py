@@ -18,6 +18,8 @@ from ..tabletop.render import render
 from ..tabletop.scenes import CAMERA_DISTANCE, Scene, Thing, sample_scene
 from ..tabletop.vocabulary import COLOURS, SHAPES, plural
 from .data import FRESH_SEEDS, Images
+from .loop import STAGES
+from .objective import spread
 
 STEPS, BATCH, RATE = 3000, 64, 1e-3
 
@@ -46,8 +48,7 @@ def loss(
     network: Classifier, x: Float[Tensor, "b 3 h w"], truth: dict[str, Tensor], random: torch.Generator
 ) -> Float[Tensor, ""]:
     """Mean cross-entropy over attributes, at levels spread evenly over the base's schedule."""
-    t = (torch.rand((), generator=random) + torch.arange(len(x)) / len(x)) % 1
-    log_snr = SCHEDULES["cosine"](t)
+    log_snr = SCHEDULES[STAGES["base"].schedule](spread(len(x), random))
     alpha, sigma = (a[:, None, None, None] for a in alpha_sigma(log_snr))
     logits = network(alpha * x + sigma * torch.randn(x.shape, generator=random), log_snr)
     return torch.stack([F.cross_entropy(logits[name].float(), truth[name]) for name in logits]).mean()
@@ -80,7 +81,9 @@ def train(data: Path, run: Path, *, pictures: int, steps: int = STEPS) -> Classi
     network = Classifier(config())
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps, pct_start=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, RATE, total_steps=steps, pct_start=0.1, cycle_momentum=False
+    )
     # A training picture's number is its scene's seed.
     images, truth = Images(data, 64, pictures), labels_of([sample_scene(seed) for seed in range(pictures)])
     random = torch.Generator().manual_seed(0)

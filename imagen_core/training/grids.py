@@ -8,9 +8,8 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from ..augmentation import resize
+from ..augmentation import bicubic, resize
 from ..cascade import StageResult, run_stage
 from ..checkpoints import Stage
 from ..png import save_grid
@@ -68,9 +67,8 @@ def _upscale(stage: Stage, encoder: TextEncoder, scene: Scene, seed: int) -> lis
     truth = render(scene, size)[None]
     low_res = resize(truth, small)
     made = _run(stage, encoder, caption(scene, seed), low_res)
-    bicubic = F.interpolate(low_res, size=(size, size), mode="bicubic").clamp(-1, 1)
     # Around the first thing's foot, where edges, shadow and floor meet.
     across, _ = scene.things[0].on_screen()
     left = int(min(max((across + 1) * size / 2 - WINDOW / 2, 0), size - WINDOW)) if size > WINDOW else 0
     top = (size - WINDOW) // 2
-    return [image[0, :, top : top + WINDOW, left : left + WINDOW] for image in (bicubic, made, truth)]
+    return [image[0, :, top : top + WINDOW, left : left + WINDOW] for image in (bicubic(low_res, size), made, truth)]

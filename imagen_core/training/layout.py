@@ -93,7 +93,9 @@ def train(unet: UNet, data: Path, run: Path, *, pictures: int, steps: int = STEP
     torch.manual_seed(0)
     reader = Reader(unet)
     optimizer = torch.optim.AdamW(reader.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps, pct_start=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, RATE, total_steps=steps, pct_start=0.1, cycle_momentum=False
+    )
     captions = Pictures(data, 64, pictures)
     seen = torch.from_numpy(np.stack([cells(sample_scene(seed)) for seed in range(pictures)]))
     related = torch.tensor(

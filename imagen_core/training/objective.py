@@ -3,7 +3,7 @@
 In v the error is weighted by SNR + 1 as seen from x (Salimans & Ho 2022, sec. 4): flat enough that no level
 is forgotten. A super-resolution network only corrects a guess, and what is left to it is small where noise hides
 everything: its error is measured as a part of that (Karras et al. 2022, sec. 5). Levels are spread evenly over a
-batch (Kingma et al. 2021, App. I.1), which lowers the variance.
+batch, which lowers the variance.
 """
 
 from __future__ import annotations
@@ -37,6 +37,11 @@ class Example:
     aug_level: Float[Tensor, " b"] | None
 
 
+def spread(b: int, random: torch.Generator) -> Float[Tensor, " b"]:
+    """Times in [0, 1), as far apart as b can be, from a random one on (Kingma et al. 2021, App. I.1)."""
+    return (torch.rand((), generator=random) + torch.arange(b) / b) % 1
+
+
 def make_example(batch: Batch, spec: StageSpec, size: int, random: torch.Generator) -> Example:
     """Draw level, noise, dropped texts and, for a super-resolution stage, the crop and its augmentation.
 
@@ -54,8 +59,7 @@ def make_example(batch: Batch, spec: StageSpec, size: int, random: torch.Generat
         aug_level = torch.rand(b, generator=random).square().to(device)
         noise = torch.randn(x.shape, generator=random).to(device)
         low_res = augment(resize(resize(x, size // factor), size), aug_level, noise)
-    t = (torch.rand((), generator=random) + torch.arange(b) / b) % 1
-    t = t[torch.randperm(b, generator=random)]
+    t = spread(b, random)[torch.randperm(b, generator=random)]
     eps = torch.randn(x.shape, generator=random)
     dropped = torch.rand(b, generator=random) < TEXT_DROPPED
     text = drop(batch.text, dropped.to(device))
