@@ -154,11 +154,9 @@ def _record(args: Any) -> dict[str, Any]:
     from . import recording
     from .checkpoints import load_cascade
 
+    cli.check_folder(args.out)
     cascade = load_cascade(args.model, cli.loading(args))
-    try:
-        args.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--out: {str(args.out)!r:.80} cannot be made ({error.strerror})") from error
+    args.out.mkdir(parents=True, exist_ok=True)
     return {"files": [str(path) for path in recording.record_shipped(cascade, args.out)]}
 
 

@@ -18,7 +18,9 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -29,7 +31,7 @@ from .classifier import Classifier, ClassifierConfig
 from .models import Cascade, Loading, Stage
 from .parameterization import PREDICTIONS
 from .schedules import SCHEDULES
-from .settings import DEFAULTS, StageConfig
+from .settings import DEFAULT_SIZES, DEFAULTS, StageConfig
 from .text import TEXT_ENCODERS, TextEncoder
 from .types import StageSpec, UserError
 from .unet import UNet, UNetConfig
@@ -65,12 +67,17 @@ def save_classifier(
 def _save_network(place: Path, weights: dict[str, Tensor], facts: dict[str, Any]) -> None:
     from huggingface_hub import save_torch_state_dict
 
-    place.mkdir(parents=True, exist_ok=True)
-    for old in place.glob("model*"):
-        old.unlink()
     half = {name: value.detach().half().contiguous().cpu() for name, value in weights.items()}
-    save_torch_state_dict(half, place, max_shard_size=SHARD_BYTES)
-    (place / "config.json").write_text(json.dumps(facts, indent=1) + "\n")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    # Written aside and exchanged, so that an interruption leaves the old files or the new ones.
+    with TemporaryDirectory(dir=place.parent, prefix=".") as aside:
+        new, old = Path(aside, "new"), Path(aside, "old")
+        new.mkdir()
+        save_torch_state_dict(half, new, max_shard_size=SHARD_BYTES)
+        (new / "config.json").write_text(json.dumps(facts, indent=1) + "\n")
+        if place.exists():
+            place.rename(old)
+        new.rename(place)
 
 
 def write_cascade(folder: Path, name: str, encoder: TextEncoder, *, world_version: int) -> None:
@@ -89,7 +96,9 @@ def write_cascade(folder: Path, name: str, encoder: TextEncoder, *, world_versio
         "classifier": classifier,
         "digests": {path.relative_to(folder).as_posix(): _sha256(path.read_bytes()) for path in files},
     }
-    (folder / "cascade.json").write_text(json.dumps(facts, indent=1) + "\n")
+    aside = folder / ".cascade.json"
+    aside.write_text(json.dumps(facts, indent=1) + "\n")
+    aside.replace(folder / "cascade.json")
 
 
 def load_cascade(name: Path | str, loading: Loading | None = None) -> Cascade:
@@ -198,6 +207,8 @@ def _load_own(folder: Path) -> Cascade:
     if not names:
         raise UserError(f"model: {path} names no stage")
     stages = tuple(_load_stage(folder, stage, digests, encoder) for stage in names)
+    if any(a.spec.size >= b.spec.size for a, b in pairwise(stages)):
+        raise UserError(f"model: {path} must name its stages by rising size")
     if classifier not in (None, CLASSIFIER):
         raise UserError(f"model: {path} names its classifier {classifier!r:.60}, not {CLASSIFIER}")
     judge = _load_classifier(folder, digests) if classifier else None
@@ -221,7 +232,9 @@ def _load_stage(folder: Path, name: str, digests: dict[str, str], encoder: TextE
         # On "meta" first: random weights that are replaced at once would cost start-up time.
         with torch.device("meta"):
             network = UNet(sizes)
-        fits = spec.name == name and sizes.text_width == encoder.width and spec.size % sizes.multiple == 0
+        fits = spec.name == name and sizes.text_width == encoder.width
+        fits &= type(spec.size) is int and (spec.size, spec.low_res_size) in zip(DEFAULT_SIZES, (None, *DEFAULT_SIZES))
+        fits = fits and spec.size % sizes.multiple == 0
         fits &= sizes.low_res == (spec.low_res_size is not None)
         # Our networks are of pixels, noised and resized our way, and learn no variance.
         fits &= spec == StageSpec(spec.name, spec.size, spec.low_res_size, spec.schedule, spec.prediction)
@@ -293,11 +306,7 @@ def read_tensors(folder: Path, files: Sequence[str], digests: dict[str, str]) ->
 
 def read_checked(folder: Path, file: str, digests: dict[str, str]) -> bytes:
     """A file's bytes, once it is known to lie inside the folder and to be the one that was written."""
-    path = folder / file
-    if "\0" in file or not path.resolve().is_relative_to(folder.resolve()):
-        raise UserError(f"model: {folder / 'cascade.json'} names {file!r}, which lies outside its folder")
-    if not path.is_file():
-        raise UserError(f"model: {path} is missing")
+    path = hub.inside(folder, file)
     data = path.read_bytes()
     if _sha256(data) != digests.get(file):
         raise UserError(f"model: {path} was altered (its sha256 is not the one on record)")

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, NoReturn
 
 from . import settings
@@ -286,6 +287,19 @@ def outputs(path: Path, count: int) -> list[Path]:
     for file in files:
         check_output(file, ".png")
     return files
+
+
+def check_folder(path: Path, option: str = "--out") -> None:
+    """Refuse a folder that could not be made or written to, before any work is done; nothing is left behind."""
+    try:
+        place = path
+        while not (place.exists() or place.is_symlink()):
+            place = place.parent
+        # Opened, not guessed: rights, dangling links and full disks show up here.
+        with TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        raise UserError(f"{option}: {str(path)!r:.80} cannot be made or written to ({error.strerror})") from error
 
 
 def check_output(path: Path, suffix: str, option: str = "--out") -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -71,12 +72,12 @@ def test_large_weights_are_sharded(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             lambda p: edit(p, lambda d: d["text_encoder"].update(digest="0")),
             "trained with another minilm",
         ),
-        ("cascade.json", lambda p: edit(p, lambda d: d.update(stages=["../../etc"])), "lies outside its folder"),
+        ("cascade.json", lambda p: edit(p, lambda d: d.update(stages=["../../etc"])), "leads out of"),
         ("cascade.json", lambda p: edit(p, lambda d: d.update(stages=[])), "names no stage"),
         ("cascade.json", lambda p: p.write_text("[" * 200_000), "not a cascade's description"),
         ("cascade.json", lambda p: edit(p, lambda d: d.update(digests=[[1, 2]])), "not a cascade's description"),
         ("cascade.json", lambda p: edit(p, lambda d: d["text_encoder"].update(name="t5")), "text encoder 't5'"),
-        ("cascade.json", lambda p: edit(p, lambda d: d.update(stages=["a\0b"])), "lies outside its folder"),
+        ("cascade.json", lambda p: edit(p, lambda d: d.update(stages=["a\0b"])), "leads out of"),
     ],
 )
 def test_damage_is_refused(folder: Path, file: str, damage: Callable[[Path], object], says: str) -> None:
@@ -124,6 +125,23 @@ def test_a_super_resolution_stage_predicts_v(folder: Path) -> None:
     redigest(folder)
     with pytest.raises(UserError, match="do not belong together"):
         load_cascade(folder)
+
+
+def test_a_cascade_loads_from_a_hubs_cache_whose_files_are_links(folder: Path, tmp_path: Path) -> None:
+    blobs, snapshot = tmp_path / "models--me--toy" / "blobs", tmp_path / "models--me--toy" / "snapshots" / "abc"
+    blobs.mkdir(parents=True)
+    for number, file in enumerate(sorted(path for path in folder.rglob("*") if path.is_file())):
+        shutil.copy(file, blobs / str(number))
+        link = snapshot / file.relative_to(folder)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(os.path.relpath(blobs / str(number), link.parent))
+    assert load_cascade(snapshot).digest == load_cascade(folder).digest
+    outside = tmp_path / "outside.json"
+    (snapshot / "base64" / "config.json").resolve().rename(outside)
+    (snapshot / "base64" / "config.json").unlink()
+    (snapshot / "base64" / "config.json").symlink_to(outside)
+    with pytest.raises(UserError, match="leads out of"):
+        load_cascade(snapshot)
 
 
 def test_weights_that_are_not_safetensors_are_never_unpickled(folder: Path) -> None:

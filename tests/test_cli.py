@@ -169,11 +169,13 @@ def test_an_output_that_cannot_be_written_is_one_line(run, capsys, tmp_path: Pat
         assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_render_writes_captions(run, tmp_path: Path) -> None:
-    assert run("render", "--out", ".", "--count", "2", "--size", "32", "--held-out") == 0
+def test_render_writes_captions(run, capsys, tmp_path: Path) -> None:
+    arguments = ("render", "--out", ".", "--count", "2", "--size", "32", "--held-out")
+    assert run(*arguments) == 0
     lines = [json.loads(line) for line in (tmp_path / "captions.jsonl").read_text().splitlines()]
     assert [line["file"] for line in lines] == ["000000.png", "000001.png"]
     assert Image.open(tmp_path / "000001.png").size == (32, 32)
+    assert run(*arguments) == 2 and "already holds a captions.jsonl" in capsys.readouterr().err
 
 
 def test_info_says_what_a_model_is(run, capsys) -> None:

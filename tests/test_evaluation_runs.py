@@ -60,7 +60,7 @@ def test_a_stage_that_is_missing_is_refused(tmp_path: Path) -> None:
     base_only = load_cascade(write_tiny(tmp_path, ("base",)))
     with pytest.raises(UserError, match="256 is not offered"):
         draw_all(base_only, SR, [Order("a cube", 0)], torch.zeros(1, 3, 64, 64))
-    with pytest.raises(UserError, match="no super-resolution stage"):
+    with pytest.raises(UserError, match="no base with super-resolution stages"):
         super_resolution.evaluate(base_only, tmp_path, {256: 1})
 
 
@@ -212,11 +212,18 @@ def test_a_file_of_pictures_is_whole_or_not_there(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     file, values = tmp_path / "deeper" / "x.npy", torch.arange(256).float().expand(1, 3, 2, 256) / 127.5 - 1
+    shape = tuple(values.shape)
     with pytest.raises(KeyboardInterrupt):
-        kept_in(file, interrupted)
+        kept_in(file, shape, interrupted)
     assert list(file.parent.iterdir()) == []
-    assert torch.equal(kept_in(file, lambda: values), values)
-    assert torch.equal(kept_in(file, interrupted), values) and list(file.parent.iterdir()) == [file]
+    assert torch.equal(kept_in(file, shape, lambda: values), values)
+    assert torch.equal(kept_in(file, shape, interrupted), values) and list(file.parent.iterdir()) == [file]
+    whole = file.read_bytes()
+    for damaged in (b"", b"junk", whole[:-1]):
+        file.write_bytes(damaged)
+        assert torch.equal(kept_in(file, shape, lambda: values), values)
+    # Fewer pictures than asked for are not those that were asked for.
+    assert torch.equal(kept_in(file, (2, 3, 2, 256), lambda: values.expand(2, -1, -1, -1))[1:], values)
 
 
 def test_every_module_that_draws_is_in_the_engines_digest() -> None:
@@ -324,7 +331,8 @@ def test_fid_without_its_extra_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
         (["tabletopbench", "--seed", "-1"], "--seed: must be between 0"),
         (["tabletopbench", "--guidance", "99"], "guidance: must be a number between 0.0 and 30.0"),
         (["tabletopbench", "--model", "nowhere"], "nowhere holds no cascade.json"),
-        (["figures", "--out", __file__], "must be a folder"),
+        (["figures", "--out", __file__], "--out: "),
+        (["tabletopbench", "--quick", "--each", "2"], "--each: a --quick bench draws one picture a prompt"),
         (["figures", "--clip", "x"], "--clip, --prompts and --reference: go together"),
         (["sr", "--clip", "x"], "--clip: goes with tabletopbench or figures, not with sr"),
         (["captions", "--each", "2"], "--each: goes with tabletopbench, not with captions"),

@@ -52,7 +52,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("layout")
     folder = data.folder_for(root, 64)
     folder.mkdir(parents=True)
-    np.save(folder / "images-0000.npy", np.zeros((data.SHARD, 3, 1, 1), dtype=np.uint8))
+    np.save(folder / "images-0000.npy", np.zeros((data.SHARD, 3, 64, 64), dtype=np.uint8))
     tokens = np.zeros((data.SHARD, data.CAPTIONS, data.PADDED, 384), dtype=np.float16)
     for seed in range(data.SHARD):
         thing = sample_scene(seed).things[0]

@@ -110,8 +110,10 @@ def test_a_run_keeps_to_its_own_recipe(root: Path, tmp_path: Path) -> None:
     train(recipe(steps=1), root, tmp_path, cpu=True)
     with pytest.raises(UserError, match=r"^lr: .*begun with 0\.001"):
         train(recipe(steps=2, lr=1e-4), root, tmp_path, cpu=True)
-    # More steps are fine: the decay moves.
+    # More steps are fine: the decay moves. Fewer than were taken are not.
     train(recipe(steps=2), root, tmp_path, cpu=True)
+    with pytest.raises(UserError, match=r"^steps: must be at least 2, "):
+        train(recipe(steps=1), root, tmp_path, cpu=True)
 
 
 @pytest.mark.parametrize("name", ["recipe.json", "state.pt"])
@@ -122,6 +124,18 @@ def test_a_damaged_run_is_refused_in_one_line(root: Path, tmp_path: Path, name: 
         (tmp_path / name).write_bytes(damage)
         with pytest.raises(UserError, match="^run: the state in|^stage: .*begun with None"):
             train(recipe(steps=2), root, tmp_path, cpu=True)
+
+
+def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
+    path = data.folder_for(tmp_path, 64) / "images-0000.npy"
+    path.parent.mkdir()
+    for damaged in (b"", b"junk"):
+        path.write_bytes(damaged)
+        with pytest.raises(UserError, match=r"^--data: .*images-0000.npy is damaged"):
+            data.Images(tmp_path, 64, data.SHARD)
+    np.save(path, np.zeros((2, 3, 64, 64), dtype=np.uint8))
+    with pytest.raises(UserError, match=r"^--data: .*is not what this program writes"):
+        data.Images(tmp_path, 64, data.SHARD)
 
 
 def test_a_run_can_begin_from_weights(root: Path, tmp_path: Path) -> None:
@@ -225,7 +239,7 @@ def test_crowded_draws_show_two_and_three_things_equally_often() -> None:
     chances, pictures = data.odds(500, 0.8), torch.arange(500)
     counts = torch.tensor([len(sample_scene(int(seed)).things) for seed in pictures])
     assert_close([chances[counts == n].sum().item() for n in (1, 2, 3)], [0.2, 0.4, 0.4], atol=1e-5, rtol=0)
-    with pytest.raises(UserError, match=r"crowded: must be between 0 and 1, got 2"):
+    with pytest.raises(UserError, match=r"crowded: must be between 0\.0 and 1\.0, got 2"):
         recipe(crowded=2.0)
 
 
@@ -373,6 +387,13 @@ def test_what_is_shipped_loads_with_its_recipe(tmp_path: Path) -> None:
     stage = load_cascade(str(tmp_path / "new")).stages[0]
     assert_close(unet_of(stage).out.weight, unet.out.weight, atol=1e-3, rtol=1e-3)
     assert stage.training["images"] == 16 and stage.training["started_from"] == "abc"
+    # A cascade keeps its name wherever it lies.
+    (tmp_path / "new").rename(tmp_path / "moved")
+    ship(tmp_path / "moved", unet, made, minilm())
+    assert load_cascade(tmp_path / "moved").name == "new"
+    (tmp_path / "moved" / "base64" / "config.json").write_text("{}")
+    with pytest.raises(UserError, match="^--ship: .*was altered"):
+        check_folder(tmp_path / "moved")
     (tmp_path / "other").mkdir()
     check_folder(tmp_path / "other")
     (tmp_path / "other" / "thesis.txt").touch()

@@ -51,8 +51,8 @@ def measure(cascade: Cascade, count: int) -> dict[str, Any]:
         UserError: the cascade is not this project's own.
     """
     began = time.perf_counter()
-    if cascade.folder is None:
-        raise UserError(f"model: {cascade.name} does not know the table top, whose captions these are")
+    if cascade.folder is None or 64 not in cascade.sizes:
+        raise UserError(f"model: {cascade.name} has no base that knows the table top, whose captions these are")
     stage = cascade.stages[0]
     unet, chosen = unet_of(stage), scenes(count, FRESH_SEEDS)
     x = torch.stack([render(scene, stage.spec.size) for scene in chosen])

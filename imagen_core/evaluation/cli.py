@@ -7,16 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..cli import add_model_argument, loading
+from ..cli import add_model_argument, check_folder, check_output, loading
 from ..settings import CHOICES, DEFAULTS, RANGES, StageConfig, with_rule
 from ..types import UserError
 
 EACH, MOST_EACH = 2, 100
-OUT, DATA = Path("docs/results"), Path("runs/data")
+OUT, DATA, CACHE = Path("docs/results"), Path("runs/data"), Path("runs/evaluation")
 # Which verbs take an option that not all take.
 TAKEN_BY: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("each", "seed", "guidance", "steps", "threshold", "sampler", "sheet"), ("tabletopbench",)),
     **dict.fromkeys(("clip", "prompts", "reference"), ("tabletopbench", "figures")),
+    "cache": ("tabletopbench", "sr", "figures", "samplers"),
     "out": ("figures", "samplers"),
     **dict.fromkeys(("train", "data"), ("detector",)),
 }
@@ -39,8 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cache",
         type=Path,
-        default=Path("runs/evaluation"),
-        help="where true renders and finished cells are kept (default %(default)s)",
+        help=f"where true renders and finished cells are kept (default {CACHE})",
     )
     parser.add_argument("--each", type=int, help=f"tabletopbench: pictures a prompt, 1 to {MOST_EACH} (default {EACH})")
     parser.add_argument("--seed", type=int, help="tabletopbench: of the first picture (default 0)")
@@ -75,9 +75,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     for name, verbs in TAKEN_BY.items():
         if getattr(args, name) is not None and args.what not in verbs:
             raise UserError(f"--{name}: goes with {' or '.join(verbs)}, not with {args.what}")
+    if args.quick and args.each is not None:
+        raise UserError("--each: a --quick bench draws one picture a prompt")
     args.each = EACH if args.each is None else args.each
     args.seed = 0 if args.seed is None else args.seed
-    args.out, args.data = args.out or OUT, args.data or DATA
+    args.out, args.data, args.cache = args.out or OUT, args.data or DATA, args.cache or CACHE
+    for option, folder in (("--out", args.out), ("--data", args.data), ("--cache", args.cache)):
+        check_folder(folder, option)
     if not 1 <= args.each <= MOST_EACH:
         raise UserError(f"--each: must be between 1 and {MOST_EACH}, got {args.each}")
     low, high = RANGES["seed"]
@@ -86,7 +90,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if not low <= args.seed <= high:
         raise UserError(f"--seed: must be between {low} and {high}, got {args.seed}")
     together = [args.clip, args.prompts, args.reference]
-    if any(together) and not all(together):
+    if any(x is not None for x in together) and not (args.clip and args.prompts and args.reference):
         raise UserError("--clip, --prompts and --reference: go together")
     if args.clip and args.sheet:
         raise UserError("--sheet: shows verdicts on the table top, not with --clip")
@@ -102,8 +106,8 @@ def _bench(args: argparse.Namespace) -> dict[str, Any]:
     changes = {name: value for name, value in given.items() if value is not None}
     config = with_rule(defaults_of(args.model)[64], **changes)
     asked, each = (prompts()[::QUICK_STRIDE], 1) if args.quick else (prompts(), args.each)
-    if args.sheet and (args.sheet.suffix != ".png" or not args.sheet.parent.is_dir()):
-        raise UserError(f"--sheet: {args.sheet} must end in .png and lie in a folder that exists")
+    if args.sheet:
+        check_output(args.sheet, ".png", "--sheet")
     if args.clip:
         return {**_photographic(args, config), "indicative": args.quick}
     found = score(load_cascade(args.model, loading(args)), config, asked, each, args.seed, args.cache, args.sheet)
@@ -143,13 +147,13 @@ def _figures(args: argparse.Namespace) -> dict[str, Any]:
     from .figures import FULL, QUICK, draw_figures
     from .judges import photographic_judge, tabletop_judge
 
-    _check_folder(args.out)
     extent = QUICK if args.quick else FULL
     if args.clip:
         judge = photographic_judge(args.clip, args.prompts, args.reference, extent.stride)
+        cascade = load_cascade(args.model, loading(args))
     else:
+        cascade = load_cascade(args.model, loading(args))
         judge = tabletop_judge(extent.stride, args.cache)
-    cascade = load_cascade(args.model, loading(args))
     note = f"weights {cascade.digest[:12]}" + (", few samples: indicative only" if args.quick else "")
     found = draw_figures(cascade, judge, extent, args.cache, args.out, note, world=not args.clip)
     return {**found, "indicative": args.quick}
@@ -159,11 +163,9 @@ def _samplers(args: argparse.Namespace) -> dict[str, Any]:
     from ..checkpoints import load_cascade
     from .samplers import FULL, QUICK, measure_samplers
 
-    _check_folder(args.out)
+    cascade = load_cascade(args.model, loading(args))
     args.out.mkdir(parents=True, exist_ok=True)
-    found = measure_samplers(
-        load_cascade(args.model, loading(args)), QUICK if args.quick else FULL, args.cache, args.out
-    )
+    found = measure_samplers(cascade, QUICK if args.quick else FULL, args.cache, args.out)
     return {**found, "indicative": args.quick}
 
 
@@ -176,11 +178,6 @@ def _detector(args: argparse.Namespace) -> dict[str, Any]:
     detector, digest = load_detector()
     found = accuracy(detector, QUICK_FRESH if args.quick else FRESH)
     return {**found, "detector": digest, "indicative": args.quick}
-
-
-def _check_folder(out: Path) -> None:
-    if out.exists() and not out.is_dir():
-        raise UserError(f"--out: {out} must be a folder")
 
 
 VERBS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {

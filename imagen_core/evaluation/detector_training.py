@@ -22,11 +22,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from ..cli import check_folder
 from ..png import from_bytes
 from ..tabletop.render import camera, render
 from ..tabletop.scenes import HALF_FIELD, Scene, relation, sample_scene
 from ..training.data import FRESH_SEEDS, Images, render_shards
-from ..training.loop import averaged
+from ..training.loop import DAMAGED, averaged
+from ..types import UserError
 from .detector import (
     ATTRIBUTES,
     FOLDER,
@@ -208,8 +210,7 @@ def train(recipe: Recipe, data: Path, run: Path, *, save_every: int = 200) -> De
     ema = averaged(model, recipe.ema)
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.lr, weight_decay=0.02, betas=(0.9, 0.99), fused=True)
     first = 0
-    if (run / "state.pt").exists():
-        state = torch.load(run / "state.pt", weights_only=True)
+    if state := _state(run):
         model.load_state_dict(state["model"])
         ema.load_state_dict(state["ema"])
         optimizer.load_state_dict(state["optimizer"])
@@ -245,9 +246,23 @@ def train(recipe: Recipe, data: Path, run: Path, *, save_every: int = 200) -> De
     return cast(Detector, ema.module)
 
 
+def _state(run: Path) -> dict[str, Any] | None:
+    """What a run has left; None where there is nothing yet."""
+    if not (run / "state.pt").exists():
+        return None
+    try:
+        state = torch.load(run / "state.pt", map_location="cpu", weights_only=True)
+        Detector().load_state_dict(state["model"])
+    except DAMAGED as error:
+        raise UserError(f"--train: the state in {run} is damaged, or not a detector's; use a new folder") from error
+    return state
+
+
 def train_and_ship(data: Path, run: Path) -> None:
     """Render what is missing, train or resume ``run``, and put the detector among the assets with its accuracy."""
     recipe = Recipe()
+    check_folder(run, "--train")
+    _state(run)
     render_shards(data, SIZE, recipe.pictures, 1)
     render_held_out(run, recipe.held_out)
     save_detector(FOLDER, train(recipe, data, run), {"training": asdict(recipe)})

@@ -81,12 +81,14 @@ def photographic_judge(clip: str, prompts: Path, reference: Path, stride: int) -
         UserError: an extra, weights, the prompts or the pictures are missing or unreadable.
     """
     asked = read_prompts(prompts)[::stride]
+    if len(asked) < 2:
+        raise UserError(f"--prompts: of every {stride}. line, at least 2 are needed")
+    truth = read_pictures(reference)
     score, features = clip_score(clip), inception()
 
     def align(images: Image, numbers: Sequence[int]) -> list[float]:
         return score(images, [asked[i] for i in numbers]).tolist()
 
-    truth = read_pictures(reference)
     return Judge(asked, tuple(map(str, range(len(asked)))), truth, align, features, "CLIP score", "FID")
 
 
@@ -97,7 +99,7 @@ def read_prompts(file: Path) -> tuple[str, ...]:
         UserError: not a text file, no prompts, too many or too long ones.
     """
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"--prompts: {file} is not a readable text file") from error
     found = tuple(line.strip() for line in lines if line.strip())

@@ -99,9 +99,12 @@ def kept(
     facts = {
         "engine": engine_digest(),
         "weights": cascade.digest,
+        # A safety checker blackens what it withholds.
+        "guard": cascade.guard,
         "settings": asdict(config),
         "orders": [asdict(order) for order in asked],
     }
     given = hashlib.sha256(b"" if low_res is None else low_res.numpy().tobytes()).hexdigest()
     name = hashlib.sha256(f"{json.dumps(facts, sort_keys=True)}/{given}".encode()).hexdigest()[:24]
-    return kept_in(cache / f"cell-{name}.npy", lambda: draw_all(cascade, config, asked, low_res))
+    shape = (len(asked), 3, config.size, config.size)
+    return kept_in(cache / f"cell-{name}.npy", shape, lambda: draw_all(cascade, config, asked, low_res))

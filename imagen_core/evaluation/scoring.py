@@ -64,7 +64,7 @@ def true_renders(prompts: Sequence[Prompt], cache: Path) -> Tensor:
         bar = tqdm(scenes, desc="true renders", unit="picture", disable=None)
         return torch.stack([render(scene, SIZE) for scene in bar])
 
-    return kept_in(cache / f"renders-{name[:16]}.npy", made)
+    return kept_in(cache / f"renders-{name[:16]}.npy", (RENDERS * len(prompts), 3, SIZE, SIZE), made)
 
 
 def shares(prompts: Sequence[Prompt], readings: Sequence[Reading]) -> dict[str, Share]:

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from ..augmentation import bicubic, resize
 from ..checkpoints import Cascade
 from ..saturation import consistency, sharpness
+from ..settings import DEFAULT_SIZES
 from ..tabletop.captions import caption
 from ..tabletop.render import render
 from ..tabletop.scenes import sample_scene
@@ -63,7 +64,7 @@ def true_pictures(size: int, count: int, cache: Path) -> Float[Tensor, "n 3 s s"
     images = []
     for i in tqdm(range(count), desc=f"true renders {size}", unit="picture", disable=None):
         file = cache / f"fresh-world{WORLD_VERSION}-{size}-{i:04d}.npy"
-        images.append(kept_in(file, partial(render, sample_scene(FRESH_SEEDS + i), size)))
+        images.append(kept_in(file, (3, size, size), partial(render, sample_scene(FRESH_SEEDS + i), size)))
     return torch.stack(images)
 
 
@@ -106,8 +107,8 @@ def evaluate(cascade: Cascade, cache: Path, scenes: dict[int, int]) -> dict[str,
     """
     began = time.perf_counter()
     sizes = [size for size in cascade.sizes if size in scenes]
-    if not sizes:
-        raise UserError(f"model: {cascade.name} has no super-resolution stage to evaluate")
+    if not sizes or cascade.sizes[: len(sizes) + 1] != DEFAULT_SIZES[: len(sizes) + 1]:
+        raise UserError(f"model: {cascade.name} has no base with super-resolution stages on it to evaluate")
     detector, detector_digest = load_detector()
     most = max(scenes[size] for size in sizes)
     generated = kept(cache, cascade, cascade.defaults[64], captions(most))

@@ -31,6 +31,8 @@ def run(args: argparse.Namespace) -> dict:
     """Render the scenes; returns what was written."""
     if not args.out.is_dir() and (args.out.exists() or not args.out.parent.is_dir()):
         raise UserError(f"--out: {args.out} must be a folder, or a new name in an existing one")
+    if (args.out / "captions.jsonl").exists():
+        raise UserError(f"--out: {args.out} already holds a captions.jsonl; name another folder")
     if not 1 <= args.count <= 100_000:
         raise UserError(f"--count: must be between 1 and 100000, got {args.count}")
     if not SIZES[0] <= args.size <= SIZES[1]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..cli import check_folder as check_writable
 from ..types import UserError
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ CLASSIFIER, LAYOUT = "classifier", "layout"
 OF_THE_SMALL = {"steps", "pictures"}
 # Fewer leave their schedule no rise.
 FEWEST_STEPS = 20
+MOST_WORKERS = 256
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,7 +75,7 @@ def _weights(model: str, size: int) -> tuple[dict[str, Tensor], str]:
     from .layout import WEIGHTS
 
     file = Path(model) / WEIGHTS
-    if size == 64 and file.is_file():
+    if model and size == 64 and file.is_file():
         try:
             weights = load_file(file)
         except SafetensorError as error:
@@ -82,11 +85,24 @@ def _weights(model: str, size: int) -> tuple[dict[str, Tensor], str]:
         if {name: x.shape for name, x in weights.items()} != {name: x.shape for name, x in wanted.items()}:
             raise UserError(f"--start: {file} is of another network than the one that is trained here")
         return weights, file_digest(file)
-    cascade = load_cascade(model)
+    try:
+        cascade = load_cascade(model)
+    except UserError as error:
+        raise UserError(f"--start: {error}") from error
     found = [stage for stage in cascade.stages if stage.spec.size == size]
     if not found or unet_of(found[0]).config != CONFIGS[found[0].spec.name]:
         raise UserError(f"--start: {model} has no stage of {size} with the network that is trained here")
     return unet_of(found[0]).state_dict(), cascade.digest
+
+
+def _begun_from(run: Path) -> str | None:
+    """The digest of the weights that a run to be resumed began from; None where there is none to resume."""
+    if not (run / "state.pt").exists():
+        return None
+    try:
+        return str(json.loads((run / "recipe.json").read_text()).get("started_from", ""))
+    except (OSError, ValueError, AttributeError) as error:
+        raise UserError(f"--run: {run} holds a state without its recipe.json; use a new folder") from error
 
 
 def run(args: argparse.Namespace) -> dict:
@@ -96,12 +112,16 @@ def run(args: argparse.Namespace) -> dict:
     from ..text import TEXT_ENCODERS
     from .data import encode_shards, render_shards
     from .grids import draw_grid
-    from .loop import STAGES, Progress, Recipe, train
+    from .loop import STAGES, Progress, Recipe, kept_state, train
     from .recipes import RECIPES
     from .ship import check_folder, ship
 
-    if args.workers < 1:
-        raise UserError(f"--workers: must be at least 1, got {args.workers}")
+    if not 1 <= args.workers <= MOST_WORKERS:
+        raise UserError(f"--workers: must be between 1 and {MOST_WORKERS}, got {args.workers}")
+    if args.grid_every is not None and args.grid_every < 0:
+        raise UserError(f"--grid-every: must be at least 0, got {args.grid_every}")
+    check_writable(args.run, "--run")
+    check_writable(args.data, "--data")
     given = {f.name: value for f in dataclasses.fields(Recipe) if (value := getattr(args, f.name, None)) is not None}
     if args.stage in (CLASSIFIER, LAYOUT):
         alone = {CLASSIFIER: _run_classifier, LAYOUT: _run_layout}[args.stage]
@@ -109,11 +129,15 @@ def run(args: argparse.Namespace) -> dict:
     if args.ship:
         check_folder(args.ship)
     size = STAGES[args.stage].size
-    start, started = _weights(args.start, size) if args.start else (None, "")
-    recipe = dataclasses.replace(RECIPES[args.stage], **given, started_from=started)
+    recipe = dataclasses.replace(RECIPES[args.stage], **given)
+    start, started = None, _begun_from(args.run)
+    if started is None:
+        start, started = _weights(args.start, size) if args.start is not None else (None, "")
+    recipe = dataclasses.replace(recipe, started_from=started)
+    state = PartialState(cpu=args.cpu)
+    kept_state(args.run, recipe, state.num_processes)
     grid_every = GRID_EVERY if args.grid_every is None else args.grid_every
     encoder = TEXT_ENCODERS["minilm"]()
-    state = PartialState(cpu=args.cpu)
     with state.main_process_first():
         render_shards(args.data, size, recipe.pictures, args.workers)
         encode_shards(args.data, size, recipe.pictures, encoder)
@@ -141,6 +165,8 @@ def _few(args: argparse.Namespace, given: dict[str, int], steps: int, refused: s
             f"--{name.replace('_', '-')}: the training of the {args.stage} takes only --steps and --pictures"
         )
     steps, pictures = given.get("steps", steps), given.get("pictures", RECIPES["base"].pictures)
+    if any((args.run / name).exists() for name in ("state.pt", "recipe.json")):
+        raise UserError(f"--run: {args.run} is a stage's; the training of the {args.stage} needs a folder of its own")
     for name, value, least in (("pictures", pictures, 1), ("steps", steps, FEWEST_STEPS)):
         if value < least:
             raise UserError(f"--{name}: must be at least {least}, got {value}")
@@ -155,7 +181,7 @@ def _run_layout(args: argparse.Namespace, given: dict[str, int]) -> dict:
 
     steps, pictures = _few(args, given, STEPS, {"ship"})
     unet = UNet(CONFIGS["base64"])
-    if args.start:
+    if args.start is not None:
         unet.load_state_dict(_weights(args.start, 64)[0])
     encoder = TEXT_ENCODERS["minilm"]()
     render_shards(args.data, 64, pictures, args.workers)

@@ -26,7 +26,7 @@ from ..tabletop.captions import caption
 from ..tabletop.render import render
 from ..tabletop.scenes import Scene, Thing, sample_scene
 from ..tabletop.vocabulary import WORLD_VERSION
-from ..types import TextEmbedding
+from ..types import TextEmbedding, UserError
 
 if TYPE_CHECKING:
     from ..text import TextEncoder
@@ -140,7 +140,8 @@ class Images:
 
     def __init__(self, root: Path, size: int, pictures: int) -> None:
         numbers = range(-(-pictures // SHARD))
-        self._shards = [np.load(_path(folder_for(root, size), "images", n), mmap_mode="r") for n in numbers]
+        shape, folder = (SHARD, 3, min(size, CROP), min(size, CROP)), folder_for(root, size)
+        self._shards = [_open(_path(folder, "images", n), np.uint8, shape) for n in numbers]
 
     def __getitem__(self, indices: Tensor) -> Float[Tensor, "b 3 h w"]:
         """Pictures ``indices`` [b], float32 in [-1, 1]."""
@@ -155,9 +156,8 @@ class Pictures:
         folder = folder_for(root, size)
         numbers = range(-(-pictures // SHARD))
         self._images = Images(root, size, pictures)
-        self._tokens, self._lengths = (
-            [np.load(_path(folder, kind, n), mmap_mode="r") for n in numbers] for kind in ("tokens", "lengths")
-        )
+        self._tokens = [_open(_path(folder, "tokens", n), np.float16, (SHARD, CAPTIONS, PADDED)) for n in numbers]
+        self._lengths = [_open(_path(folder, "lengths", n), np.uint8, (SHARD, CAPTIONS)) for n in numbers]
 
     def text(self, indices: Tensor, captions: Tensor) -> TextEmbedding:
         """Caption number ``captions`` [b] of each of the pictures ``indices`` [b], float32."""
@@ -179,6 +179,20 @@ def _path(folder: Path, kind: str, number: int) -> Path:
 def _save(path: Path, array: np.ndarray) -> None:
     # Written aside and renamed, so that a shard is there whole or not at all.
     aside = path.with_suffix(f".{os.getpid()}.tmp")
-    with aside.open("wb") as file:
-        np.save(file, array)
-    aside.replace(path)
+    try:
+        with aside.open("wb") as file:
+            np.save(file, array)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _open(path: Path, kind: type, shape: tuple[int, ...]) -> np.ndarray:
+    """A shard as a memory map: of this dtype, and of this shape as far as it is given."""
+    try:
+        values = np.load(path, mmap_mode="r")
+    except (EOFError, ValueError) as error:
+        raise UserError(f"--data: {path} is damaged; delete it") from error
+    if values.dtype != kind or values.shape[: len(shape)] != shape:
+        raise UserError(f"--data: {path} is not what this program writes; delete it")
+    return values

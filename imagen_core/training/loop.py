@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import struct
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -34,21 +36,25 @@ STAGES = {
 
 # What a recipe's numbers may be; ``steps`` and the like are whole.
 LIMITS: dict[str, tuple[float, float]] = {
-    "steps": (1, math.inf),
-    "batch": (1, math.inf),
-    "small_steps": (0, math.inf),
+    "steps": (1, 100_000_000),
+    "batch": (1, 65_536),
+    "small_steps": (0, 100_000_000),
     "lr": (0.0, 1.0),
-    "warmup": (0, math.inf),
+    "warmup": (0, 100_000_000),
     "decay": (0.0, 1.0),
     "ema": (0.0, 1.0),
     "weight_decay": (0.0, 1.0),
-    "clip": (0.0, math.inf),
-    "pictures": (1, math.inf),
+    "clip": (1e-6, 1e6),
+    "pictures": (1, 10_000_000),
     "seed": (0, 2**32 - 1),
     "shift": (-LOG_SNR_MAX, LOG_SNR_MAX),
     "crowded": (0.0, 1.0),
     "one_colour": (0.0, 100.0),
 }
+# What reading a damaged or foreign state raises.
+DAMAGED = (
+    OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, UnpicklingError, struct.error,
+)  # fmt: skip
 # How the network is computed; its weights, their average and the loss are always float32.
 PRECISIONS = ("no", "bf16")
 
@@ -91,8 +97,7 @@ class Recipe:
         for name, (low, high) in LIMITS.items():
             value = getattr(self, name)
             if not low <= value <= high:
-                allowed = f"at least {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
-                raise UserError(f"{name}: must be {allowed}, got {value:g}")
+                raise UserError(f"{name}: must be between {low} and {high}, got {value!r:.40}")
         multiple = 2 * CONFIGS[STAGES[self.stage].name].multiple
         if self.size % multiple or not multiple <= self.size <= 128:
             raise UserError(f"size: must be a multiple of {multiple} between {multiple} and 128, got {self.size}")
@@ -174,14 +179,12 @@ def train(
     only ever read back by its own run and never unpickled beyond tensors.
 
     Raises:
-        UserError: the run was begun with another recipe, its state is damaged, the batch cannot be shared out among the
-            processes, or the loss is no longer finite.
+        UserError: the run cannot be resumed (:func:`kept_state`), or the loss is no longer finite.
     """
     from accelerate import Accelerator
 
     accelerator = Accelerator(cpu=cpu, mixed_precision=recipe.precision)
-    if recipe.batch % accelerator.num_processes:
-        raise UserError(f"batch: must be a multiple of the {accelerator.num_processes} processes, got {recipe.batch}")
+    state = kept_state(run, recipe, accelerator.num_processes)
     spec = STAGES[recipe.stage]
     torch.manual_seed(recipe.seed)
     unet = UNet(CONFIGS[spec.name]).to(accelerator.device)
@@ -190,7 +193,7 @@ def train(
     unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     ema = averaged(unet, recipe.ema)
     optimizer = torch.optim.AdamW(_groups(unet, recipe.weight_decay), lr=recipe.lr, betas=(0.9, 0.99), fused=True)
-    first = _resume(run, recipe, unet, ema, optimizer)
+    first = _resume(state, unet, ema, optimizer) if state else 0
     model, optimizer = accelerator.prepare(Objective(unet, spec, recipe.shift), optimizer)
     pictures = Pictures(data, spec.size, recipe.pictures)
 
@@ -247,17 +250,26 @@ def _save(
     run: Path, recipe: Recipe, step: int, unet: nn.Module, ema: nn.Module, optimizer: torch.optim.Optimizer
 ) -> None:
     run.mkdir(parents=True, exist_ok=True)
-    (run / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1))
+    described = run / f"recipe.{os.getpid()}.tmp"
+    described.write_text(json.dumps(asdict(recipe), indent=1))
+    described.replace(run / "recipe.json")
     state = {"step": step, "unet": unet.state_dict(), "ema": ema.state_dict(), "optimizer": optimizer.state_dict()}
-    aside = run / "state.tmp"
+    aside = run / f"state.{os.getpid()}.tmp"
     torch.save(state, aside)
     aside.replace(run / "state.pt")
 
 
-def _resume(run: Path, recipe: Recipe, unet: nn.Module, ema: nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    """Load the run's state if it has one; the step to go on with."""
+def kept_state(run: Path, recipe: Recipe, processes: int = 1) -> dict[str, Any] | None:
+    """What ``run`` left of a training by this recipe; None where there is nothing yet.
+
+    Raises:
+        UserError: the run was begun with another recipe or has taken more steps, its state is damaged, or the batch
+            cannot be shared out among the processes.
+    """
+    if recipe.batch % processes:
+        raise UserError(f"batch: must be a multiple of the {processes} processes, got {recipe.batch}")
     if not (run / "state.pt").exists():
-        return 0
+        return None
     try:
         before = json.loads((run / "recipe.json").read_text())
         changed = [name for name, value in asdict(recipe).items() if name != "steps" and before.get(name) != value]
@@ -266,14 +278,25 @@ def _resume(run: Path, recipe: Recipe, unet: nn.Module, ema: nn.Module, optimize
                 f"{changed[0]}: {run} was begun with {before.get(changed[0])!r}; resume with that or use a new folder"
             )
         state = torch.load(run / "state.pt", map_location="cpu", weights_only=True)
+        step = int(state["step"])
+    except DAMAGED as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"run: the state in {run} is damaged; use a new folder") from error
+    if step > recipe.steps:
+        raise UserError(f"steps: must be at least {step}, which {run} has taken, got {recipe.steps}")
+    return state
+
+
+def _resume(state: dict[str, Any], unet: nn.Module, ema: nn.Module, optimizer: torch.optim.Optimizer) -> int:
+    """Load a run's state; the step to go on with."""
+    try:
         unet.load_state_dict(state["unet"])
         ema.load_state_dict(state["ema"])
         optimizer.load_state_dict(state["optimizer"])
-        return int(state["step"])
-    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, UnpicklingError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(f"run: the state in {run} is damaged or of another network; use a new folder") from error
+    except DAMAGED as error:
+        raise UserError("run: its state is of another network; use a new folder") from error
+    return int(state["step"])
 
 
 def _log(run: Path, **facts: float) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..checkpoints import save_classifier, save_stage, write_cascade
+from ..checkpoints import load_cascade, save_classifier, save_stage, write_cascade
 from ..classifier import Classifier
+from ..cli import check_folder as check_writable
 from ..tabletop.vocabulary import WORLD_VERSION
 from ..text import TEXT_ENCODERS, TextEncoder
 from ..types import UserError
@@ -16,15 +18,26 @@ from .loop import STAGES, Recipe
 
 
 def check_folder(folder: Path, *, empty: bool = True) -> None:
-    """Whether weights can be shipped to ``folder``: a cascade's, or with ``empty`` one that is empty or not there yet.
+    """Whether weights can be shipped to ``folder``: a whole cascade's, or with ``empty`` an empty or a new one.
 
     Raises:
-        UserError: there is something else.
+        UserError: there is something else, or it cannot be written to.
     """
-    if (folder / "cascade.json").is_file() or (empty and folder.is_dir() and not any(folder.iterdir())):
-        return
-    if folder.exists() or not empty:
+    check_writable(folder, "--ship")
+    if (folder / "cascade.json").is_file():
+        try:
+            load_cascade(folder)
+        except UserError as error:
+            raise UserError(f"--ship: {error}") from error
+    elif not empty or (folder.exists() and any(folder.iterdir())):
         raise UserError(f"--ship: {folder} holds no cascade.json; weights go to a cascade's folder")
+
+
+def _name(folder: Path) -> str:
+    """A cascade keeps its name; a new one is called after its folder."""
+    if (folder / "cascade.json").is_file():
+        return str(json.loads((folder / "cascade.json").read_text())["name"])
+    return folder.resolve().name
 
 
 def ship(folder: Path, unet: UNet, recipe: Recipe, encoder: TextEncoder) -> None:
@@ -35,10 +48,10 @@ def ship(folder: Path, unet: UNet, recipe: Recipe, encoder: TextEncoder) -> None
     spec = STAGES[recipe.stage]
     training = {"world_version": WORLD_VERSION, "images": recipe.steps * recipe.batch, **asdict(recipe)}
     save_stage(folder, spec, unet.config, dict(unet.state_dict()), training)
-    write_cascade(folder, folder.name, encoder, world_version=WORLD_VERSION)
+    write_cascade(folder, _name(folder), encoder, world_version=WORLD_VERSION)
 
 
 def ship_classifier(folder: Path, network: Classifier, facts: dict[str, Any]) -> None:
     """Write a classifier into the cascade in ``folder`` and bring its cascade.json up to date."""
     save_classifier(folder, network.config, dict(network.state_dict()), {"world_version": WORLD_VERSION, **facts})
-    write_cascade(folder, folder.name, TEXT_ENCODERS["minilm"](), world_version=WORLD_VERSION)
+    write_cascade(folder, _name(folder), TEXT_ENCODERS["minilm"](), world_version=WORLD_VERSION)
