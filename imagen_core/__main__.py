@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from . import cli
 from .settings import Request
 from .types import UserError
+from .writing import check_output, check_writable
 
 if TYPE_CHECKING:
     from .checkpoints import Cascade
@@ -26,7 +27,7 @@ def _sample(args: Any) -> dict[str, Any]:
     cli.warn(request)
     files = cli.outputs(args.out, request.count)
     if args.trace:
-        cli.check_output(args.trace, ".npz", "--trace")
+        check_output(args.trace, ".npz", "--trace")
     cascade = load_cascade(args.model, cli.loading(args))
     check(request, cascade)
     recorder = trace.Recorder(request, cascade.digest)
@@ -59,7 +60,7 @@ def _compare(args: Any) -> dict[str, Any]:
 
     request = cli.request_from(args)
     cells = cli.cells_of(args, request)
-    cli.check_output(args.out, ".png")
+    check_output(args.out, ".png")
     cascade = load_cascade(args.model, cli.loading(args))
     check(request, cascade)
     events = cli.with_progress(compare([cell.request for cell in cells], cascade), sum(s.steps for s in request.stages))
@@ -98,7 +99,7 @@ def _sweep(args: Any) -> dict[str, Any]:
     last = request.stages[-1]
     for level in aug_levels:
         replace(last, aug_level=level)
-    cli.check_output(args.out, ".png")
+    check_output(args.out, ".png")
     cascade = load_cascade(args.model, cli.loading(args))
     check(request, cascade)
     first = replace(request, stages=request.stages[:-1])
@@ -129,7 +130,7 @@ def _reapply(args: Any) -> dict[str, Any]:
     request = cli.changed_by(args, recorded)
     cli.check_same_step(request.stages[0], recorded.stages[0])
     cells = cli.cells_of(args, request)
-    cli.check_output(args.out, ".png")
+    check_output(args.out, ".png")
     found = [reapply(run, args.step, cell.request.stages[0]) for cell in cells]
     s = [round(float(out.s[0]), 4) for out in found]
     outside = [round(float((out.x0_raw[0].abs() > 1).float().mean()), 4) for out in found]
@@ -154,7 +155,7 @@ def _record(args: Any) -> dict[str, Any]:
     from . import recording
     from .checkpoints import load_cascade
 
-    cli.check_folder(args.out)
+    check_writable(args.out)
     cascade = load_cascade(args.model, cli.loading(args))
     args.out.mkdir(parents=True, exist_ok=True)
     return {"files": [str(path) for path in recording.record_shipped(cascade, args.out)]}

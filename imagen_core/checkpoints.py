@@ -35,6 +35,7 @@ from .settings import DEFAULT_SIZES, DEFAULTS, StageConfig
 from .text import TEXT_ENCODERS, TextEncoder
 from .types import StageSpec, UserError
 from .unet import UNet, UNetConfig
+from .writing import written_whole
 
 # The weights that come with the repository.
 MODELS = {"tabletop": Path(__file__).parents[1] / "assets" / "tabletop"}
@@ -77,7 +78,12 @@ def _save_network(place: Path, weights: dict[str, Tensor], facts: dict[str, Any]
         (new / "config.json").write_text(json.dumps(facts, indent=1) + "\n")
         if place.exists():
             place.rename(old)
-        new.rename(place)
+        try:
+            new.rename(place)
+        except BaseException:
+            if old.exists():
+                old.rename(place)
+            raise
 
 
 def write_cascade(folder: Path, name: str, encoder: TextEncoder, *, world_version: int) -> None:
@@ -96,9 +102,8 @@ def write_cascade(folder: Path, name: str, encoder: TextEncoder, *, world_versio
         "classifier": classifier,
         "digests": {path.relative_to(folder).as_posix(): _sha256(path.read_bytes()) for path in files},
     }
-    aside = folder / ".cascade.json"
-    aside.write_text(json.dumps(facts, indent=1) + "\n")
-    aside.replace(folder / "cascade.json")
+    with written_whole(folder / "cascade.json") as aside:
+        aside.write_text(json.dumps(facts, indent=1) + "\n")
 
 
 def load_cascade(name: Path | str, loading: Loading | None = None) -> Cascade:
@@ -183,6 +188,22 @@ def locate(name: str) -> tuple[str, ...]:
         if not held and (os.path.exists(source) or not hub.is_hub_id(source)):
             raise UserError(f"model: {source:.200} holds no {' and no '.join(DESCRIPTIONS)}")
     return sources
+
+
+def check_others(folder: Path, part: str) -> None:
+    """Whether all files of a cascade but those of ``part``, which is to be replaced, are the ones on record.
+
+    Raises:
+        UserError: cascade.json cannot be read, or a file is missing, altered or outside the folder.
+    """
+    path = folder / "cascade.json"
+    try:
+        digests = {str(file): str(digest) for file, digest in json.loads(path.read_text())["digests"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(f"model: {path} is not a cascade's description ({type(error).__name__})") from error
+    for file in digests:
+        if not file.startswith(f"{part}/"):
+            read_checked(folder, file, digests)
 
 
 def _load_own(folder: Path) -> Cascade:
@@ -305,7 +326,11 @@ def read_tensors(folder: Path, files: Sequence[str], digests: dict[str, str]) ->
 
 
 def read_checked(folder: Path, file: str, digests: dict[str, str]) -> bytes:
-    """A file's bytes, once it is known to lie inside the folder and to be the one that was written."""
+    """A file's bytes, once it is known to lie inside the folder and to be the one that was written.
+
+    Raises:
+        UserError: it is missing, outside the folder, or not the one on record.
+    """
     path = hub.inside(folder, file)
     data = path.read_bytes()
     if _sha256(data) != digests.get(file):

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any, NoReturn
 
 from . import settings
@@ -17,6 +16,7 @@ from .models import DTYPES, Loading
 from .settings import CHOICES, CONVENTIONS, DEFAULT_SIZES, DEFAULTS, RANGES, RULES, Request, StageConfig
 from .thresholding import PRESETS
 from .types import StepRecord, UserError
+from .writing import check_output
 
 # More than this is a long wait for pictures too small to see.
 MOST_CELLS = 25
@@ -287,35 +287,6 @@ def outputs(path: Path, count: int) -> list[Path]:
     for file in files:
         check_output(file, ".png")
     return files
-
-
-def check_folder(path: Path, option: str = "--out") -> None:
-    """Refuse a folder that could not be made or written to, before any work is done; nothing is left behind."""
-    try:
-        place = path
-        while not (place.exists() or place.is_symlink()):
-            place = place.parent
-        # Opened, not guessed: rights, dangling links and full disks show up here.
-        with TemporaryFile(dir=place):
-            pass
-    except OSError as error:
-        raise UserError(f"{option}: {str(path)!r:.80} cannot be made or written to ({error.strerror})") from error
-
-
-def check_output(path: Path, suffix: str, option: str = "--out") -> None:
-    """Refuse an output file that could not be written, before any work is done."""
-    if path.suffix.lower() != suffix:
-        raise UserError(f"{option}: must end in {suffix}, got {path.name!r:.60}")
-    try:
-        if not path.parent.is_dir():
-            raise UserError(f"{option}: the folder {path.parent} does not exist")
-        there = path.exists()
-        # Opened, not guessed: rights, long names and full disks show up here.
-        path.open("ab").close()
-        if not there:
-            path.unlink()
-    except OSError as error:
-        raise UserError(f"{option}: {str(path)!r:.80} cannot be written ({error.strerror})") from error
 
 
 def with_progress(events: Iterable[Any], steps: int) -> Iterator[Any]:

@@ -18,7 +18,6 @@ from __future__ import annotations
 import base64
 import json
 import math
-import os
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -36,6 +35,7 @@ from .saturation import measure
 from .settings import SIDE_BY_SIDE, Request, StageConfig, with_rule
 from .trace import BROKEN, StageTrace, Trace
 from .types import Level, StepRecord, UserError
+from .writing import written_whole
 
 FORMAT = 1
 # More steps than anybody scrubs through; longer runs keep this many, evenly spread.
@@ -266,13 +266,8 @@ def to_json(recording: Recording, **more: str) -> str:
 def save(recording: Recording, path: Path) -> None:
     """Write a recording whole or not at all."""
     arrays = {name: np.frombuffer(data, np.uint8) for name, data in recording.blobs.items()}
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with aside.open("wb") as file:
-            np.savez(file, header=np.array(json.dumps(recording.header)), **arrays)  # type: ignore[arg-type]
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with written_whole(path) as aside, aside.open("wb") as file:
+        np.savez(file, header=np.array(json.dumps(recording.header)), **arrays)  # type: ignore[arg-type]
 
 
 def load(path: Path) -> Recording:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import io
 import json
 import math
-import os
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -28,6 +27,7 @@ from .cascade import Event, StageResult, path_of
 from .schedules import SCHEDULES
 from .settings import Request, StageConfig, from_json, to_json
 from .types import Level, StepRecord, UserError
+from .writing import written_whole
 
 FORMAT = 1
 MAX_SIZE = 256
@@ -116,13 +116,8 @@ def save(trace: Trace, path: Path) -> None:
         for name, stage in trace.stages.items()
         for key, value in stage.arrays.items()
     }
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with aside.open("wb") as file:
-            np.savez_compressed(file, header=np.array(json.dumps(header)), **arrays)  # type: ignore[arg-type]
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with written_whole(path) as aside, aside.open("wb") as file:
+        np.savez_compressed(file, header=np.array(json.dumps(header)), **arrays)  # type: ignore[arg-type]
 
 
 def _within(values: np.ndarray, kind: type[np.floating[Any]]) -> np.ndarray:

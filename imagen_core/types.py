@@ -21,6 +21,7 @@ low_res    the (augmented) low-resolution image a super-resolution stage is cond
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -79,6 +80,12 @@ class TextEmbedding:
             return self.unconditional
         mask = torch.zeros_like(self.mask[:, :1]).logical_not()
         return TextEmbedding(torch.zeros_like(self.tokens[:, :1]), mask)
+
+    def rows(self, numbers: Sequence[int]) -> TextEmbedding:
+        """The texts with these numbers, in this order."""
+        chosen = torch.tensor(numbers)
+        other = None if self.unconditional is None else self.unconditional.rows(numbers)
+        return TextEmbedding(self.tokens[chosen], self.mask[chosen], other)
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,20 @@ def test_large_weights_are_sharded(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert len(list(folder.glob("base64/*.safetensors"))) == 1
 
 
+def test_an_interrupted_exchange_leaves_the_old_weights(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, rename = load_cascade(folder), Path.rename
+
+    def interrupted(path: Path, target: Path) -> Path:
+        if path.name == "new":
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        save_stage(folder, STAGES["base"], CONFIGS["base"], dict(UNet(CONFIGS["base"]).state_dict()), {})
+    assert load_cascade(folder).digest == before.digest and not list(folder.glob(".*"))
+
+
 @pytest.mark.parametrize(
     ("file", "damage", "says"),
     [

@@ -77,7 +77,7 @@ def test_bad_input_is_one_line_and_exit_2(run, capsys, tmp_path: Path, field: st
     [
         ["compare", "ball", "--out", "c.png", "--rules", "none,soft"],
         ["compare", "ball", "--out", "c.png", "--guidances", "1,x"],
-        ["render", "--out", "nowhere/deeper"],
+        ["render", "--out", __file__],
         ["train", "--stage", "sr512", "--run", "r"],
         ["train", "--stage", "base", "--run", "r", "--steps", "0"],
         ["compare", "ball", "--out", "c.png", "--set", "base64.guidance=9"],

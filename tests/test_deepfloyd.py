@@ -317,8 +317,9 @@ def test_text_is_what_the_pipeline_reads(stage_1: Path, cascade: Cascade) -> Non
     assert captions.clean(dirty) == pipeline._text_preprocessing([dirty], clean_caption=True)[0]
 
 
-def test_the_encoder_leaves_and_what_it_read_stays(stage_1: Path, cache: Path) -> None:
+def test_the_encoder_leaves_and_what_it_read_stays(stage_1: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cascade = load_cascade(stage_1)
+    monkeypatch.setattr(captions, "MOST_AT_ONCE", 2)
     loads, alive = cascade.encode.load, []
 
     def watched() -> Any:
@@ -350,13 +351,13 @@ def test_the_encoder_leaves_and_what_it_read_stays(stage_1: Path, cache: Path) -
     assert torch.equal(anew.encode(["a cat"]).tokens[0], first.tokens[1])
 
 
-def test_a_prompt_beyond_77_tokens_is_refused_before_the_encoder_loads(
-    cascade: Cascade, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    load = cascade.encode.load
-    monkeypatch.setattr(cascade.encode, "load", lambda: (load()[0], lambda: pytest.fail("not for this")))
-    with pytest.raises(UserError, match=r"prompt: has \d+ tokens, .* reads at most 77"):
-        cascade.encode(["ball " * 99])
+@pytest.mark.parametrize("others", [[], ["a dog"]])
+def test_a_prompt_beyond_77_tokens_is_refused_before_the_encoder_loads(stage_1: Path, others: list[str]) -> None:
+    encode = load_cascade(stage_1).encode
+    load = encode.load
+    encode.load = lambda: (load()[0], lambda: pytest.fail("not for this"))
+    with pytest.raises(UserError, match=r"prompt: 'ball ball .* has \d+ tokens, .* reads at most 77"):
+        encode([*others, "ball " * 99])
 
 
 def test_stages_side_by_side_share_networks(cascade: Cascade) -> None:

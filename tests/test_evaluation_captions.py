@@ -14,7 +14,7 @@ from imagen_core.checkpoints import load_cascade, unet_of
 from imagen_core.evaluation import captions
 from imagen_core.tabletop import exchanges
 from imagen_core.tabletop.scenes import relations
-from imagen_core.tabletop.vocabulary import RELATIONS
+from imagen_core.tabletop.vocabulary import COUNTS, RELATIONS, plural
 from imagen_core.types import TextEmbedding
 
 
@@ -31,6 +31,18 @@ def test_a_true_caption_is_true_and_an_exchanged_one_is_not() -> None:
             assert f"{one.colour} {a.shape}" in said and f"{other.colour} {b.shape}" in said
 
 
+def test_numbers_are_exchanged_in_scenes_of_one_kind() -> None:
+    chosen = exchanges.crowds(6, 0)
+    assert [len(scene.things) for scene in chosen] == [2, 3] * 3
+    for scene in chosen:
+        ((true, exchanged),) = exchanges.numbers(scene).values()
+        thing, word = scene.things[0], COUNTS[len(scene.things)]
+        assert all((other.colour, other.shape) == (thing.colour, thing.shape) for other in scene.things)
+        assert true.startswith(f"{word} {thing.colour} {plural(thing.shape)} ")
+        assert exchanged.split()[0] == COUNTS[5 - len(scene.things)]
+        assert true.split()[1:] == exchanged.split()[1:]
+
+
 def test_only_what_a_network_reads_raises_its_loss(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A network handed the pooled text as an offset, beside one that looks at noise alone."""
     cascade = load_cascade(str(tiny_folder))
@@ -45,7 +57,7 @@ def test_only_what_a_network_reads_raises_its_loss(tiny_folder: Path, monkeypatc
     for forward, reads in ((deaf, False), (reading, True)):
         monkeypatch.setattr(unet, "forward", forward)
         for row in captions.measure(cascade, 4)["levels"]:
-            assert all((row[name] != 0) == reads for name in ("sides", "depths", "colours", "all"))
+            assert all((row[name] != 0) == reads for name in ("sides", "depths", "colours", "numbers", "all"))
 
 
 def test_told_are_the_scenes_whose_loss_an_exchange_raises(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,7 +71,7 @@ def test_told_are_the_scenes_whose_loss_an_exchange_raises(tiny_folder: Path, mo
     monkeypatch.setattr(captions, "errors", errors)
     for row in captions.measure(load_cascade(str(tiny_folder)), 4)["levels"]:
         assert row["loss"] == 0
-        for name in ("sides", "depths", "colours", "all"):
+        for name in ("sides", "depths", "colours", "numbers", "all"):
             assert (row[name], row[f"{name}_told"]) == (0.5, 0.75)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,7 +33,8 @@ from imagen_core.evaluation.tabletopbench import prompts
 from imagen_core.models import Finished
 from imagen_core.saturation import consistency, sharpness
 from imagen_core.settings import DEFAULTS, Request, StageConfig
-from imagen_core.types import UserError
+from imagen_core.text import TextEncoder
+from imagen_core.types import TextEmbedding, UserError
 
 # One or two steps: what is tested here is not how good the pictures are.
 BASE, SR = replace(DEFAULTS[64], steps=2), replace(DEFAULTS[256], steps=1)
@@ -54,6 +56,26 @@ def test_a_picture_does_not_depend_on_its_batch(tiny: Cascade) -> None:
         events = generate(Request(order.prompt, order.seed, 1, (BASE,)), tiny)
         (result,) = [event for event in events if isinstance(event, StageResult)]
         assert_close(result.image[0], image, atol=1e-4, rtol=0)
+
+
+def test_all_texts_are_read_once_and_before_any_picture(tiny: Cascade, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large encoder is loaded for each reading; a prompt that is too long must not cost the pictures before it."""
+    reads: list[list[str]] = []
+
+    class Watched(TextEncoder):
+        def __call__(self, prompts: Sequence[str]) -> TextEmbedding:
+            reads.append([*prompts])
+            return tiny.encode(prompts)
+
+    encode = Watched("watched", "", tiny.encode.width, 256, tiny.encode.load)
+    monkeypatch.setattr(sampling, "PIXELS", 64 * 64)
+    asked = [Order("a cube", 1), Order("a cone", 2), Order("a cube", 3)]
+    drawn = draw_all(replace(tiny, encode=encode), BASE, asked)
+    assert reads == [["a cube", "a cone"]]
+    assert_close(drawn[2:], draw_all(tiny, BASE, asked[2:]), atol=1e-4, rtol=0)
+    monkeypatch.setattr(sampling, "run_stage", lambda *_: pytest.fail("a picture was begun"))
+    with pytest.raises(UserError, match="tokens"):
+        draw_all(tiny, BASE, [*asked, Order("cube " * 300, 4)])
 
 
 def test_a_stage_that_is_missing_is_refused(tmp_path: Path) -> None:
@@ -331,7 +353,7 @@ def test_fid_without_its_extra_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
         (["tabletopbench", "--seed", "-1"], "--seed: must be between 0"),
         (["tabletopbench", "--guidance", "99"], "guidance: must be a number between 0.0 and 30.0"),
         (["tabletopbench", "--model", "nowhere"], "nowhere holds no cascade.json"),
-        (["figures", "--out", __file__], "--out: "),
+        (["figures", "--out", __file__], "cannot be made or written to"),
         (["tabletopbench", "--quick", "--each", "2"], "--each: a --quick bench draws one picture a prompt"),
         (["figures", "--clip", "x"], "--clip, --prompts and --reference: go together"),
         (["sr", "--clip", "x"], "--clip: goes with tabletopbench or figures, not with sr"),

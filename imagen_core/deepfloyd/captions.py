@@ -21,12 +21,15 @@ from torch import Tensor
 
 from ..text import TextEncoder
 from ..types import TextEmbedding, UserError
+from ..writing import written_whole
 from .network import enough_memory
 
 MAX_TOKENS = 77
 # 0.6 MB each with T5-XXL in half precision.
 MOST_KEPT = 1000
 MOST_IN_MEMORY = 32
+# Texts that the encoder reads in one go.
+MOST_AT_ONCE = 32
 
 
 def cache_folder() -> Path:
@@ -83,25 +86,32 @@ class CaptionEncoder(TextEncoder):
                 with enough_memory():
                     self._encode(missing)
             rows = [self._kept[text] for text in texts]
-            null = [self._kept[""]] * len(texts)
+            nothing, seen = (x.expand(len(texts), *x.shape[1:]) for x in _stack([self._kept[""]]))
             # The disk keeps the rest.
             for text in list(self._kept)[:-MOST_IN_MEMORY]:
                 del self._kept[text]
-        return TextEmbedding(*_stack(rows), unconditional=TextEmbedding(*_stack(null)))
+        return TextEmbedding(*_stack(rows), unconditional=TextEmbedding(nothing, seen))
 
     def _encode(self, texts: Sequence[str]) -> None:
         tokenizer, load = self.load()
-        tokens = tokenizer(list(texts), padding="max_length", max_length=self.max_tokens, return_tensors="pt")
-        ids, mask = tokens["input_ids"], tokens["attention_mask"].bool()
-        if ids.shape[1] > self.max_tokens:
-            longest = int(mask.sum(1).max())
-            raise UserError(f"prompt: has {longest} tokens, {self.name} reads at most {self.max_tokens}")
+        tokens = tokenizer(list(texts), padding="max_length", max_length=self.max_tokens)
+        for text, row in zip(texts, tokens["input_ids"]):
+            if len(row) > self.max_tokens:
+                raise UserError(
+                    f"prompt: {text!r:.40} has {len(row)} tokens, {self.name} reads at most {self.max_tokens}"
+                )
+        ids, mask = torch.tensor(tokens["input_ids"]), torch.tensor(tokens["attention_mask"])
         model = load()
-        given = {"attention_mask": tokens["attention_mask"].to(model.device)} if self.masked else {}
-        states = model(input_ids=ids.to(model.device), **given).last_hidden_state.cpu()
-        for text, row, seen in zip(texts, states, mask):
-            self._keep(text, row.contiguous(), seen.contiguous())
+        for rows in torch.arange(len(ids)).split(MOST_AT_ONCE):
+            given = {"attention_mask": mask[rows].to(model.device)} if self.masked else {}
+            states = model(input_ids=ids[rows].to(model.device), **given).last_hidden_state.cpu()
+            for i, row in zip(rows.tolist(), states):
+                self._keep(texts[i], row.clone(), mask[i].bool())
         del model, states
+        with suppress(OSError):
+            files = self._file("").parent.glob("*.safetensors")
+            for old in sorted(files, key=lambda file: file.stat().st_mtime)[:-MOST_KEPT]:
+                old.unlink()
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -130,11 +140,8 @@ class CaptionEncoder(TextEncoder):
         with suppress(OSError):
             file = self._file(text)
             file.parent.mkdir(parents=True, exist_ok=True)
-            aside = file.with_name(f".{file.name}.{os.getpid()}")
-            save_file({"tokens": tokens, "mask": mask}, aside)
-            aside.replace(file)
-            for old in sorted(file.parent.glob("*.safetensors"), key=lambda f: f.stat().st_mtime)[:-MOST_KEPT]:
-                old.unlink()
+            with written_whole(file) as aside:
+                save_file({"tokens": tokens, "mask": mask}, aside)
 
 
 def _stack(rows: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from ..checkpoints import Cascade, unet_of
 from ..parameterization import PREDICTIONS
 from ..schedules import alpha_sigma
-from ..tabletop.exchanges import pairs, scenes
+from ..tabletop.exchanges import crowds, numbers, pairs, scenes
 from ..tabletop.render import render
 from ..training.data import FRESH_SEEDS
 from ..types import Image, TextEmbedding, UserError
@@ -44,26 +44,30 @@ def errors(unet: UNet, x: Image, log_snr: float, text: TextEmbedding, prediction
 def measure(cascade: Cascade, count: int) -> dict[str, Any]:
     """For each level the loss with true captions, what each exchange adds to it, and the share of scenes where it does.
 
-    ``sides`` exchanges left and right, ``depths`` in front and behind, ``colours`` the two things' colours, and
-    ``all`` takes the caption away. A share of 0.5 is chance.
+    ``sides`` exchanges left and right, ``depths`` in front and behind, ``colours`` the two things' colours, ``numbers``
+    two and three of a kind (in scenes of their own), and ``all`` takes the caption away. A share of 0.5 is chance.
 
     Raises:
-        UserError: the cascade is not this project's own.
+        UserError: the cascade is not this project's own, or has no base.
     """
     began = time.perf_counter()
     if cascade.folder is None or 64 not in cascade.sizes:
         raise UserError(f"model: {cascade.name} has no base that knows the table top, whose captions these are")
     stage = cascade.stages[0]
-    unet, chosen = unet_of(stage), scenes(count, FRESH_SEEDS)
-    x = torch.stack([render(scene, stage.spec.size) for scene in chosen])
-    said = [pairs(scene) for scene in chosen]
+    unet = unet_of(stage)
+    cases: dict[str, tuple[Image, TextEmbedding, TextEmbedding]] = {}
     rows: list[dict[str, float]] = []
     with torch.inference_mode():
-        texts = {name: [cascade.encode([each[name][i] for each in said]) for i in range(2)] for name in said[0]}
-        texts["all"] = [texts["sides"][0], texts["sides"][0].null()]
+        for chosen, exchange in ((scenes(count, FRESH_SEEDS), pairs), (crowds(count, FRESH_SEEDS), numbers)):
+            x, said = torch.stack([render(scene, stage.spec.size) for scene in chosen]), [*map(exchange, chosen)]
+            for name in said[0]:
+                true, untrue = (cascade.encode([each[name][i] for each in said]) for i in range(2))
+                cases[name] = x, true, untrue
+        x, true, _ = cases["sides"]
+        cases["all"] = x, true, true.null()
         for level in LEVELS:
             row = {"log_snr": level}
-            for name, (true, untrue) in texts.items():
+            for name, (x, true, untrue) in cases.items():
                 right, wrong = (errors(unet, x, level, text, stage.spec.prediction) for text in (true, untrue))
                 row.setdefault("loss", round(float(right.mean()), 5))
                 row[name] = round(float((wrong - right).mean()), 5)

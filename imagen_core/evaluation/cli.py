@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..cli import add_model_argument, check_folder, check_output, loading
+from ..cli import add_model_argument, loading
 from ..settings import CHOICES, DEFAULTS, RANGES, StageConfig, with_rule
 from ..types import UserError
+from ..writing import check_output, check_writable
 
 EACH, MOST_EACH = 2, 100
 OUT, DATA, CACHE = Path("docs/results"), Path("runs/data"), Path("runs/evaluation")
@@ -80,8 +81,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     args.each = EACH if args.each is None else args.each
     args.seed = 0 if args.seed is None else args.seed
     args.out, args.data, args.cache = args.out or OUT, args.data or DATA, args.cache or CACHE
-    for option, folder in (("--out", args.out), ("--data", args.data), ("--cache", args.cache)):
-        check_folder(folder, option)
+    for name in ("out", "cache"):
+        if args.what in TAKEN_BY[name]:
+            check_writable(getattr(args, name), f"--{name}")
     if not 1 <= args.each <= MOST_EACH:
         raise UserError(f"--each: must be between 1 and {MOST_EACH}, got {args.each}")
     low, high = RANGES["seed"]

@@ -22,13 +22,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from ..cli import check_folder
 from ..png import from_bytes
 from ..tabletop.render import camera, render
 from ..tabletop.scenes import HALF_FIELD, Scene, relation, sample_scene
 from ..training.data import FRESH_SEEDS, Images, render_shards
-from ..training.loop import DAMAGED, averaged
+from ..training.loop import DAMAGED, averaged, bf16_is_fast
 from ..types import UserError
+from ..writing import check_writable, written_whole
 from .detector import (
     ATTRIBUTES,
     FOLDER,
@@ -168,7 +168,7 @@ def _held_out_files(folder: Path, count: int) -> list[Path]:
 def render_held_out(folder: Path, count: int) -> None:
     """Scenes with the pairs that diffusion never sees: the detector must know them, or it could not judge."""
     for number, file in enumerate(tqdm(_held_out_files(folder, count), desc="rendering unseen pairs", unit="shard")):
-        write_once(file, partial(_held_out_pictures, number * HELD_OUT_SHARD))
+        write_once(file, (HELD_OUT_SHARD, 3, SIZE, SIZE), partial(_held_out_pictures, number * HELD_OUT_SHARD))
 
 
 def _held_out_pictures(first: int) -> Float[Tensor, "n 3 64 64"]:
@@ -226,7 +226,7 @@ def train(recipe: Recipe, data: Path, run: Path, *, save_every: int = 200) -> De
         images, labels = augmented(
             *renders.batch(torch.randint(len(renders), (recipe.batch,), generator=random)), random
         )
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16_is_fast()):
             raw = model(images)
         loss = loss_of(raw, labels)
         optimizer.zero_grad(set_to_none=True)
@@ -241,8 +241,8 @@ def train(recipe: Recipe, data: Path, run: Path, *, save_every: int = 200) -> De
                 )
         if (step + 1) % save_every == 0 or step + 1 == recipe.steps:
             state = {"step": step + 1, "model": model.state_dict(), "ema": ema.state_dict()}
-            torch.save({**state, "optimizer": optimizer.state_dict()}, run / "state.tmp")
-            (run / "state.tmp").replace(run / "state.pt")
+            with written_whole(run / "state.pt") as aside:
+                torch.save({**state, "optimizer": optimizer.state_dict()}, aside)
     return cast(Detector, ema.module)
 
 
@@ -253,6 +253,7 @@ def _state(run: Path) -> dict[str, Any] | None:
     try:
         state = torch.load(run / "state.pt", map_location="cpu", weights_only=True)
         Detector().load_state_dict(state["model"])
+        int(state["step"]), dict(state["ema"]), dict(state["optimizer"])
     except DAMAGED as error:
         raise UserError(f"--train: the state in {run} is damaged, or not a detector's; use a new folder") from error
     return state
@@ -261,7 +262,7 @@ def _state(run: Path) -> dict[str, Any] | None:
 def train_and_ship(data: Path, run: Path) -> None:
     """Render what is missing, train or resume ``run``, and put the detector among the assets with its accuracy."""
     recipe = Recipe()
-    check_folder(run, "--train")
+    check_writable(run, "--train")
     _state(run)
     render_shards(data, SIZE, recipe.pictures, 1)
     render_held_out(run, recipe.held_out)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,29 +9,23 @@ import numpy as np
 
 from ..png import from_bytes, to_bytes
 from ..types import Image
+from ..writing import written_whole
 
 
-def write_once(file: Path, make: Callable[[], Image]) -> None:
-    """Write what ``make`` gives to ``file`` (.npy), unless it is there; an interruption leaves nothing behind."""
-    if file.exists():
+def write_once(file: Path, shape: tuple[int, ...], make: Callable[[], Image]) -> None:
+    """Write what ``make`` gives, of this ``shape``, to ``file`` (.npy), unless it is there undamaged."""
+    if _is_whole(file, shape):
         return
     file.parent.mkdir(parents=True, exist_ok=True)
-    aside = file.with_name(f".{file.stem}.{os.getpid()}.npy")
-    try:
-        # Opened before the work: a place that cannot be written to costs nothing then.
-        with aside.open("wb") as out:
-            np.save(out, to_bytes(make()))
-        aside.replace(file)
-    finally:
-        aside.unlink(missing_ok=True)
+    # Opened before the work: a place that cannot be written to costs nothing then.
+    with written_whole(file) as aside, aside.open("wb") as out:
+        np.save(out, to_bytes(make()))
 
 
 def kept_in(file: Path, shape: tuple[int, ...], make: Callable[[], Image]) -> Image:
     """The pictures of this ``shape`` in ``file``, in [-1, 1] to 8 bits; made and written where they are missing or the
     file is damaged."""
-    if file.exists() and not _is_whole(file, shape):
-        file.unlink()
-    write_once(file, make)
+    write_once(file, shape, make)
     return from_bytes(np.load(file))
 
 

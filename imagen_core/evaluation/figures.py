@@ -44,7 +44,7 @@ class Extent:
     sr_scenes: int
 
 
-FULL = Extent(each=2, stride=1, aug_levels=(0.0, 0.1, 0.2, 0.3, 0.5), sr_ws=(1.0, 2.0, 4.0, 8.0), sr_scenes=32)
+FULL = Extent(each=1, stride=1, aug_levels=(0.0, 0.1, 0.2, 0.3, 0.5), sr_ws=(1.0, 2.0, 4.0, 8.0), sr_scenes=32)
 QUICK = Extent(each=1, stride=6, aug_levels=(0.0, 0.1, 0.3), sr_ws=(1.0, 2.0, 4.0), sr_scenes=6)
 
 

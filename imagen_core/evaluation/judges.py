@@ -82,7 +82,7 @@ def photographic_judge(clip: str, prompts: Path, reference: Path, stride: int) -
     """
     asked = read_prompts(prompts)[::stride]
     if len(asked) < 2:
-        raise UserError(f"--prompts: of every {stride}. line, at least 2 are needed")
+        raise UserError(f"--prompts: must be at least {1 + stride} lines, to compare pictures with --reference")
     truth = read_pictures(reference)
     score, features = clip_score(clip), inception()
 

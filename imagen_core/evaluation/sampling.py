@@ -28,10 +28,12 @@ from .disk import kept_in
 DRAWN_BY = (
     "augmentation", "cascade", "checkpoints", "classifier", "deepfloyd", "denoiser", "guidance", "hub", "layers",
     "models", "parameterization", "samplers", "schedules", "settings", "text", "thresholding", "types", "unet",
-    "w_schedules",
+    "w_schedules", "writing",
 )  # fmt: skip
 # Pixels in a batch: on a CPU larger ones are no faster, and one picture at a time costs half as much again.
 PIXELS = 16 * 64 * 64
+# Texts that are read together: of T5-XXL's 1.3 MB each.
+TEXTS = 1024
 
 
 @dataclass(frozen=True)
@@ -51,17 +53,25 @@ def draw(
     through :func:`shown`.
 
     Raises:
-        UserError: the cascade has no such stage.
+        UserError: the cascade has no such stage, or a prompt is too long for its text encoder.
     """
     found = [stage for stage in cascade.stages if stage.spec.size == config.size]
     if not found:
         raise UserError(f"size: {config.size} is not offered by {cascade.name}")
+    if len(orders) > TEXTS:
+        for start in range(0, len(orders), TEXTS):
+            stop = start + TEXTS
+            yield from draw(cascade, config, orders[start:stop], None if low_res is None else low_res[start:stop])
+        return
+    # All texts before any picture: a large encoder is loaded once, and a prompt that is too long costs nothing.
+    places = {prompt: i for i, prompt in enumerate(dict.fromkeys(order.prompt for order in orders))}
+    texts = (found[0].encode or cascade.encode)(list(places))
     size = max(1, PIXELS // config.size**2)
     for start in range(0, len(orders), size):
         part = orders[start : start + size]
         image = None if low_res is None else low_res[start : start + size]
         with torch.no_grad():
-            text = (found[0].encode or cascade.encode)([order.prompt for order in part])
+            text = texts.rows([places[order.prompt] for order in part])
             for event in run_stage(found[0], config, text, [order.seed for order in part], image):
                 if isinstance(event, StageResult):
                     yield event.unmarked

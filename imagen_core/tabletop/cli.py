@@ -7,13 +7,17 @@ import json
 from pathlib import Path
 
 from ..types import UserError
+from ..writing import check_writable
 
 SIZES = (32, 2048)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--out", type=Path, required=True, help="folder for NNNNNN.png and captions.jsonl, made where it is missing"
+        "--out",
+        type=Path,
+        required=True,
+        help="folder for NNNNNN.png and a new captions.jsonl, made where it is missing",
     )
     parser.add_argument("--count", type=int, default=16, help="how many scenes, 1 to 100000 (default %(default)s)")
     parser.add_argument(
@@ -29,8 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict:
     """Render the scenes; returns what was written."""
-    if not args.out.is_dir() and (args.out.exists() or not args.out.parent.is_dir()):
-        raise UserError(f"--out: {args.out} must be a folder, or a new name in an existing one")
+    check_writable(args.out)
     if (args.out / "captions.jsonl").exists():
         raise UserError(f"--out: {args.out} already holds a captions.jsonl; name another folder")
     if not 1 <= args.count <= 100_000:
@@ -46,7 +49,7 @@ def run(args: argparse.Namespace) -> dict:
     from .render import render
     from .scenes import sample_scene
 
-    args.out.mkdir(exist_ok=True)
+    args.out.mkdir(parents=True, exist_ok=True)
     with (args.out / "captions.jsonl").open("w") as captions:
         for seed in tqdm(range(args.seed, args.seed + args.count), unit="scene"):
             scene = sample_scene(seed, held_out=args.held_out)

@@ -6,7 +6,7 @@ Who reads captions can tell the two apart; who only knows which words occur cann
 from __future__ import annotations
 
 from .scenes import Scene, relations, sample_scene
-from .vocabulary import FLOORS, LIGHTS, RELATIONS, with_article
+from .vocabulary import COUNTS, FLOORS, LIGHTS, RELATIONS, plural, with_article
 
 OPPOSITE = {"left": "right", "right": "left", "front": "behind", "behind": "front"}
 
@@ -22,6 +22,25 @@ def scenes(count: int, seed: int) -> list[Scene]:
             if a.colour != b.colour and a.shape != b.shape and len(relations(a, b)) == 2:
                 found.append(scene)
     return found
+
+
+def crowds(count: int, seed: int) -> list[Scene]:
+    """The first scenes from ``seed`` on of two or three things alike in colour and shape, one of each in turn."""
+    found: list[Scene] = []
+    while len(found) < count:
+        scene = sample_scene(seed)
+        seed += 1
+        kinds = {(thing.colour, thing.shape) for thing in scene.things}
+        if len(kinds) == 1 and len(scene.things) == 2 + len(found) % 2:
+            found.append(scene)
+    return found
+
+
+def numbers(scene: Scene) -> dict[str, tuple[str, str]]:
+    """A true caption of a scene of :func:`crowds`, and the same one with two and three exchanged."""
+    thing, true = scene.things[0], len(scene.things)
+    rest = f"{thing.colour} {plural(thing.shape)} {FLOORS[scene.floor][0]} {LIGHTS[scene.light][0]}"
+    return {"numbers": (f"{COUNTS[true]} {rest}", f"{COUNTS[5 - true]} {rest}")}
 
 
 def pairs(scene: Scene) -> dict[str, tuple[str, str]]:

@@ -18,7 +18,7 @@ from ..tabletop.render import render
 from ..tabletop.scenes import CAMERA_DISTANCE, Scene, Thing, sample_scene
 from ..tabletop.vocabulary import COLOURS, SHAPES, plural
 from .data import FRESH_SEEDS, Images
-from .loop import STAGES
+from .loop import STAGES, bf16_is_fast
 from .objective import spread
 
 STEPS, BATCH, RATE = 3000, 64, 1e-3
@@ -93,7 +93,7 @@ def train(data: Path, run: Path, *, pictures: int, steps: int = STEPS) -> Classi
         for step in tqdm(range(steps), desc="classifier", unit="step", mininterval=5.0):
             rows = torch.randint(pictures, (BATCH,), generator=random)
             x = images[rows]
-            with torch.autocast("cpu", torch.bfloat16):
+            with torch.autocast("cpu", torch.bfloat16, enabled=bf16_is_fast()):
                 error = loss(network, x, {name: values[rows] for name, values in truth.items()}, random)
             optimizer.zero_grad(set_to_none=True)
             error.backward()

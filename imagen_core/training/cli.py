@@ -8,11 +8,13 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..cli import check_folder as check_writable
 from ..types import UserError
+from ..writing import check_writable
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from .loop import Recipe
 
 GRID_EVERY = 1000
 CLASSIFIER, LAYOUT = "classifier", "layout"
@@ -20,11 +22,12 @@ CLASSIFIER, LAYOUT = "classifier", "layout"
 OF_THE_SMALL = {"steps", "pictures"}
 # Fewer leave their schedule no rise.
 FEWEST_STEPS = 20
-MOST_WORKERS = 256
+# Windows waits for no more processes than these.
+MOST_WORKERS = 61
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from .loop import STAGES, Recipe
+    from .loop import PRECISIONS, STAGES, Recipe
 
     parser.add_argument(
         "--stage",
@@ -46,12 +49,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--start",
         help="a new run begins from these weights instead of random ones: tabletop, a cascade's folder, or the folder "
-        "of a run of --stage layout",
+        "of a run of --stage layout (a run that is resumed has its own)",
     )
     parser.add_argument("--ship", type=Path, help="write the averaged weights into this cascade folder at the end")
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, help="how a stage is computed (default bf16 where that is fast, else no)"
+    )
     for field in dataclasses.fields(Recipe):
-        if field.name not in ("stage", "started_from"):
-            kind = {"int": int, "float": float, "str": str}[str(field.type)]
+        if field.name not in ("stage", "precision", "started_from"):
+            kind = {"int": int, "float": float}[str(field.type)]
             parser.add_argument(
                 "--" + field.name.replace("_", "-"), type=kind, help=f"default for each stage: {_defaults(field.name)}"
             )
@@ -95,14 +101,33 @@ def _weights(model: str, size: int) -> tuple[dict[str, Tensor], str]:
     return unet_of(found[0]).state_dict(), cascade.digest
 
 
-def _begun_from(run: Path) -> str | None:
-    """The digest of the weights that a run to be resumed began from; None where there is none to resume."""
-    if not (run / "state.pt").exists():
-        return None
-    try:
-        return str(json.loads((run / "recipe.json").read_text()).get("started_from", ""))
-    except (OSError, ValueError, AttributeError) as error:
-        raise UserError(f"--run: {run} holds a state without its recipe.json; use a new folder") from error
+def recipe_of(args: argparse.Namespace) -> tuple[Recipe, dict[str, Tensor] | None]:
+    """What a stage is trained by, and the weights that a new run begins from, if any.
+
+    What the options leave open is the stage's own; where a run is resumed, its precision and where it began are kept.
+
+    Raises:
+        UserError: a value is out of range, or the run or the weights cannot be read.
+    """
+    from .layout import WEIGHTS
+    from .loop import STAGES, Recipe, bf16_is_fast
+    from .recipes import RECIPES
+
+    given = {f.name: value for f in dataclasses.fields(Recipe) if (value := getattr(args, f.name, None)) is not None}
+    if (args.run / "state.pt").exists():
+        try:
+            before = json.loads((args.run / "recipe.json").read_text())
+            kept = {name: str(before[name]) for name in ("precision", "started_from")}
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise UserError(f"--run: {args.run} holds a state without its recipe.json; use a new folder") from error
+        return dataclasses.replace(RECIPES[args.stage], **{**kept, **given}), None
+    if (args.run / WEIGHTS).exists():
+        raise UserError(f"--run: {args.run} is one of --stage {LAYOUT}; a stage needs a folder of its own")
+    given.setdefault("precision", "bf16" if bf16_is_fast(cpu=args.cpu) else "no")
+    # Ranges before weights, which take a moment to read.
+    recipe = dataclasses.replace(RECIPES[args.stage], **given)
+    start, started = (None, "") if args.start is None else _weights(args.start, STAGES[args.stage].size)
+    return dataclasses.replace(recipe, started_from=started), start
 
 
 def run(args: argparse.Namespace) -> dict:
@@ -110,30 +135,25 @@ def run(args: argparse.Namespace) -> dict:
     from accelerate import PartialState
 
     from ..text import TEXT_ENCODERS
-    from .data import encode_shards, render_shards
+    from .data import encode_shards, render_shards, unrendered
     from .grids import draw_grid
-    from .loop import STAGES, Progress, Recipe, kept_state, train
-    from .recipes import RECIPES
-    from .ship import check_folder, ship
+    from .loop import STAGES, Progress, kept_state, train
+    from .ship import check_shippable, ship
 
     if not 1 <= args.workers <= MOST_WORKERS:
         raise UserError(f"--workers: must be between 1 and {MOST_WORKERS}, got {args.workers}")
     if args.grid_every is not None and args.grid_every < 0:
         raise UserError(f"--grid-every: must be at least 0, got {args.grid_every}")
     check_writable(args.run, "--run")
-    check_writable(args.data, "--data")
-    given = {f.name: value for f in dataclasses.fields(Recipe) if (value := getattr(args, f.name, None)) is not None}
     if args.stage in (CLASSIFIER, LAYOUT):
-        alone = {CLASSIFIER: _run_classifier, LAYOUT: _run_layout}[args.stage]
-        return alone(args, {name: value for name, value in given.items() if name != "stage"})
+        return {CLASSIFIER: _run_classifier, LAYOUT: _run_layout}[args.stage](args)
+    spec = STAGES[args.stage]
     if args.ship:
-        check_folder(args.ship)
-    size = STAGES[args.stage].size
-    recipe = dataclasses.replace(RECIPES[args.stage], **given)
-    start, started = None, _begun_from(args.run)
-    if started is None:
-        start, started = _weights(args.start, size) if args.start is not None else (None, "")
-    recipe = dataclasses.replace(recipe, started_from=started)
+        check_shippable(args.ship, spec.name)
+    recipe, start = recipe_of(args)
+    size = spec.size
+    if unrendered(args.data, size, recipe.pictures):
+        check_writable(args.data, "--data")
     state = PartialState(cpu=args.cpu)
     kept_state(args.run, recipe, state.num_processes)
     grid_every = GRID_EVERY if args.grid_every is None else args.grid_every
@@ -144,42 +164,50 @@ def run(args: argparse.Namespace) -> dict:
 
     def watch(progress: Progress) -> None:
         if grid_every and progress.step % grid_every == 0:
-            draw_grid(progress.averaged, STAGES[args.stage], encoder, args.run / f"grid-{progress.step:06d}.png")
+            draw_grid(progress.averaged, spec, encoder, args.run / f"grid-{progress.step:06d}.png")
 
     unet = train(recipe, args.data, args.run, cpu=args.cpu, start=start, watch=watch)
     if state.is_main_process:
-        draw_grid(unet, STAGES[args.stage], encoder, args.run / "grid.png")
+        draw_grid(unet, spec, encoder, args.run / "grid.png")
         if args.ship:
             ship(args.ship, unet, recipe, encoder)
     return {"stage": args.stage, "run": str(args.run), **dataclasses.asdict(recipe)}
 
 
-def _few(args: argparse.Namespace, given: dict[str, int], steps: int, refused: set[str]) -> tuple[int, int]:
+def _few(args: argparse.Namespace, steps: int, refused: set[str]) -> tuple[int, int]:
     """Steps and pictures of a training that takes nothing else of a recipe."""
+    from .data import unrendered
+    from .loop import LIMITS, Recipe
     from .recipes import RECIPES
 
-    refused = {*refused, "cpu", "grid_every"}
-    asked = (name for name in sorted(refused) if getattr(args, name) not in (None, False))
-    for name in (*sorted(given.keys() - OF_THE_SMALL), *asked):
-        raise UserError(
-            f"--{name.replace('_', '-')}: the training of the {args.stage} takes only --steps and --pictures"
-        )
-    steps, pictures = given.get("steps", steps), given.get("pictures", RECIPES["base"].pictures)
+    refused |= {"cpu", "grid_every", *(f.name for f in dataclasses.fields(Recipe))} - {"stage", *OF_THE_SMALL}
+    for name in sorted(refused):
+        if getattr(args, name, None) not in (None, False):
+            raise UserError(
+                f"--{name.replace('_', '-')}: the training of the {args.stage} takes only --steps and --pictures"
+            )
     if any((args.run / name).exists() for name in ("state.pt", "recipe.json")):
         raise UserError(f"--run: {args.run} is a stage's; the training of the {args.stage} needs a folder of its own")
-    for name, value, least in (("pictures", pictures, 1), ("steps", steps, FEWEST_STEPS)):
-        if value < least:
-            raise UserError(f"--{name}: must be at least {least}, got {value}")
-    return steps, pictures
+    asked = {
+        "steps": steps if args.steps is None else args.steps,
+        "pictures": RECIPES["base"].pictures if args.pictures is None else args.pictures,
+    }
+    for name, value in asked.items():
+        low, high = max(LIMITS[name][0], {"steps": FEWEST_STEPS}.get(name, 1)), LIMITS[name][1]
+        if not low <= value <= high:
+            raise UserError(f"--{name}: must be between {low} and {high}, got {value}")
+    if unrendered(args.data, 64, asked["pictures"]):
+        check_writable(args.data, "--data")
+    return asked["steps"], asked["pictures"]
 
 
-def _run_layout(args: argparse.Namespace, given: dict[str, int]) -> dict:
+def _run_layout(args: argparse.Namespace) -> dict:
     from ..text import TEXT_ENCODERS
     from ..unet import CONFIGS, UNet
     from .data import encode_shards, render_shards
     from .layout import STEPS, sides_told, train
 
-    steps, pictures = _few(args, given, STEPS, {"ship"})
+    steps, pictures = _few(args, STEPS, {"ship"})
     unet = UNet(CONFIGS["base64"])
     if args.start is not None:
         unet.load_state_dict(_weights(args.start, 64)[0])
@@ -191,14 +219,14 @@ def _run_layout(args: argparse.Namespace, given: dict[str, int]) -> dict:
     return {"stage": LAYOUT, "run": str(args.run), "steps": steps, "pictures": pictures, "sides_told": round(told, 3)}
 
 
-def _run_classifier(args: argparse.Namespace, given: dict[str, int]) -> dict:
+def _run_classifier(args: argparse.Namespace) -> dict:
     from .classifier import STEPS, accuracy, train
     from .data import render_shards
-    from .ship import check_folder, ship_classifier
+    from .ship import check_shippable, ship_classifier
 
-    steps, pictures = _few(args, given, STEPS, {"start"})
+    steps, pictures = _few(args, STEPS, {"start"})
     if args.ship:
-        check_folder(args.ship, empty=False)
+        check_shippable(args.ship, CLASSIFIER)
     render_shards(args.data, 64, pictures, args.workers)
     network = train(args.data, args.run, pictures=pictures, steps=steps)
     facts = {"steps": steps, "pictures": pictures, "accuracy": accuracy(network)}

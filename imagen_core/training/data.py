@@ -7,7 +7,6 @@ Held-out words and pairs never occur (tabletop/vocabulary.py).
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -27,6 +26,7 @@ from ..tabletop.render import render
 from ..tabletop.scenes import Scene, Thing, sample_scene
 from ..tabletop.vocabulary import WORLD_VERSION
 from ..types import TextEmbedding, UserError
+from ..writing import written_whole
 
 if TYPE_CHECKING:
     from ..text import TextEncoder
@@ -63,12 +63,12 @@ def picture(seed: int, size: int) -> Float[Tensor, "3 h w"]:
 @lru_cache(maxsize=1)
 def odds(pictures: int, crowded: float, one_colour: float = 1.0) -> Float[Tensor, " n"]:
     """The chance of each of the first ``pictures`` pictures to be drawn, so that ``crowded`` of the draws show several
-    things: two and three equally often, although few scenes have room for three. Among scenes of as many things,
-    those of one colour in several shapes come ``one_colour`` times as often as they stand in the world."""
+    things: two twice as often as three. Among scenes of as many things, those of one colour in several shapes come
+    ``one_colour`` times as often as they stand in the world."""
     scenes = [sample_scene(seed).things for seed in range(pictures)]
     counts = torch.tensor([len(things) for things in scenes])
     weights = torch.tensor([one_colour if _one_colour(things) else 1.0 for things in scenes])
-    wanted = torch.tensor([0.0, 1 - crowded, crowded / 2, crowded / 2])
+    wanted = torch.tensor([0.0, 1 - crowded, crowded * 2 / 3, crowded / 3])
     return weights * wanted[counts] / torch.bincount(counts, weights, minlength=4).float()[counts]
 
 
@@ -96,12 +96,16 @@ def crop_of(scene: Scene, size: int, seed: int) -> tuple[int, int, int, int]:
     return top, left, CROP, CROP
 
 
+def unrendered(root: Path, size: int, pictures: int) -> list[int]:
+    """The shards of the first ``pictures`` pictures that are still to be rendered."""
+    return [n for n in range(-(-pictures // SHARD)) if not _path(folder_for(root, size), "images", n).exists()]
+
+
 def render_shards(root: Path, size: int, pictures: int, workers: int) -> None:
     """Render what is missing of the first ``pictures`` pictures, several processes side by side."""
     folder = folder_for(root, size)
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = [(folder, size, number) for number in range(-(-pictures // SHARD))]
-    missing = [job for job in wanted if not _path(folder, "images", job[2]).exists()]
+    missing = [(folder, size, number) for number in unrendered(root, size, pictures)]
     # Spawned, not forked: torch's threads do not survive a fork.
     with ProcessPoolExecutor(max_workers=workers, mp_context=get_context("spawn")) as pool:
         list(tqdm(pool.map(_render_shard, missing), total=len(missing), desc=f"rendering {size}", unit="shard"))
@@ -118,7 +122,8 @@ def _render_shard(job: tuple[Path, int, int]) -> None:
 def encode_shards(root: Path, size: int, pictures: int, encoder: TextEncoder) -> None:
     """Embed the captions that are still missing."""
     folder = folder_for(root, size)
-    numbers = [n for n in range(-(-pictures // SHARD)) if not _path(folder, "lengths", n).exists()]
+    kinds = ("tokens", "lengths")
+    numbers = [n for n in range(-(-pictures // SHARD)) if not all(_path(folder, kind, n).exists() for kind in kinds)]
     for number in tqdm(numbers, desc="encoding captions", unit="shard", disable=not numbers):
         captions = [text for seed in range(number * SHARD, (number + 1) * SHARD) for text in captions_of(seed)]
         # Captions of like length share a batch, so that little padding is computed.
@@ -177,14 +182,8 @@ def _path(folder: Path, kind: str, number: int) -> Path:
 
 
 def _save(path: Path, array: np.ndarray) -> None:
-    # Written aside and renamed, so that a shard is there whole or not at all.
-    aside = path.with_suffix(f".{os.getpid()}.tmp")
-    try:
-        with aside.open("wb") as file:
-            np.save(file, array)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with written_whole(path) as aside, aside.open("wb") as file:
+        np.save(file, array)
 
 
 def _open(path: Path, kind: type, shape: tuple[int, ...]) -> np.ndarray:

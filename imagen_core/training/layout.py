@@ -26,6 +26,7 @@ from ..text import TextEncoder
 from ..types import TextEmbedding
 from ..unet import UNet
 from .data import CAPTIONS, FRESH_SEEDS, Pictures, captions_of
+from .loop import bf16_is_fast
 
 STEPS, BATCH, RATE = 1200, 256, 1e-3
 # Share of captions that say how one thing stands to another. By themselves a third do; 115,000 were then not enough.
@@ -108,7 +109,7 @@ def train(unet: UNet, data: Path, run: Path, *, pictures: int, steps: int = STEP
             any_rows = torch.stack([torch.randint(n, (BATCH,), generator=random) for n in (pictures, CAPTIONS)], 1)
             rows = related[torch.randint(len(related), (BATCH,), generator=random)]
             rows = torch.where((torch.rand(BATCH, generator=random) < RELATED)[:, None], rows, any_rows)
-            with torch.autocast("cpu", torch.bfloat16):
+            with torch.autocast("cpu", torch.bfloat16, enabled=bf16_is_fast()):
                 error = reader.loss(captions.text(rows[:, 0], rows[:, 1]), seen[rows[:, 0]]).mean()
             optimizer.zero_grad(set_to_none=True)
             error.backward()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import struct
 import time
 from collections.abc import Callable, Mapping
@@ -25,6 +24,7 @@ from tqdm import tqdm
 from ..schedules import LOG_SNR_MAX
 from ..types import StageSpec, TextEmbedding, UserError
 from ..unet import CONFIGS, UNet
+from ..writing import written_whole
 from .data import CAPTIONS, Pictures, odds
 from .objective import Example, Objective, make_example
 
@@ -83,7 +83,7 @@ class Recipe:
     clip: float = 1.0
     pictures: int = 24_000
     seed: int = 0
-    precision: str = "bf16"
+    precision: str = "no"
     shift: float = 0.0
     crowded: float = 0.0
     one_colour: float = 1.0
@@ -121,6 +121,13 @@ class Progress:
     loss: float
     images_per_second: float
     averaged: UNet
+
+
+def bf16_is_fast(*, cpu: bool = True) -> bool:
+    """Whether bfloat16 is faster here than float32: emulated (no avx512_bf16), it is several times slower."""
+    if torch.cuda.is_available() and not cpu:
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported()
 
 
 def averaged(unet: UNet, decay: float) -> AveragedModel:
@@ -194,6 +201,7 @@ def train(
     ema = averaged(unet, recipe.ema)
     optimizer = torch.optim.AdamW(_groups(unet, recipe.weight_decay), lr=recipe.lr, betas=(0.9, 0.99), fused=True)
     first = _resume(state, unet, ema, optimizer) if state else 0
+    del state
     model, optimizer = accelerator.prepare(Objective(unet, spec, recipe.shift), optimizer)
     pictures = Pictures(data, spec.size, recipe.pictures)
 
@@ -250,13 +258,11 @@ def _save(
     run: Path, recipe: Recipe, step: int, unet: nn.Module, ema: nn.Module, optimizer: torch.optim.Optimizer
 ) -> None:
     run.mkdir(parents=True, exist_ok=True)
-    described = run / f"recipe.{os.getpid()}.tmp"
-    described.write_text(json.dumps(asdict(recipe), indent=1))
-    described.replace(run / "recipe.json")
+    with written_whole(run / "recipe.json") as aside:
+        aside.write_text(json.dumps(asdict(recipe), indent=1))
     state = {"step": step, "unet": unet.state_dict(), "ema": ema.state_dict(), "optimizer": optimizer.state_dict()}
-    aside = run / f"state.{os.getpid()}.tmp"
-    torch.save(state, aside)
-    aside.replace(run / "state.pt")
+    with written_whole(run / "state.pt") as aside:
+        torch.save(state, aside)
 
 
 def kept_state(run: Path, recipe: Recipe, processes: int = 1) -> dict[str, Any] | None:

@@ -7,18 +7,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..checkpoints import load_cascade, save_classifier, save_stage, write_cascade
+from ..checkpoints import CLASSIFIER, check_others, save_classifier, save_stage, write_cascade
 from ..classifier import Classifier
-from ..cli import check_folder as check_writable
 from ..tabletop.vocabulary import WORLD_VERSION
 from ..text import TEXT_ENCODERS, TextEncoder
 from ..types import UserError
 from ..unet import UNet
+from ..writing import check_writable
 from .loop import STAGES, Recipe
 
 
-def check_folder(folder: Path, *, empty: bool = True) -> None:
-    """Whether weights can be shipped to ``folder``: a whole cascade's, or with ``empty`` an empty or a new one.
+def check_shippable(folder: Path, part: str) -> None:
+    """Whether the stage of this name, or the classifier, can be shipped to ``folder``: a cascade's, whose other parts
+    are as they were written, or for a stage an empty or a new one.
 
     Raises:
         UserError: there is something else, or it cannot be written to.
@@ -26,10 +27,10 @@ def check_folder(folder: Path, *, empty: bool = True) -> None:
     check_writable(folder, "--ship")
     if (folder / "cascade.json").is_file():
         try:
-            load_cascade(folder)
+            check_others(folder, part)
         except UserError as error:
             raise UserError(f"--ship: {error}") from error
-    elif not empty or (folder.exists() and any(folder.iterdir())):
+    elif part == CLASSIFIER or (folder.exists() and any(folder.iterdir())):
         raise UserError(f"--ship: {folder} holds no cascade.json; weights go to a cascade's folder")
 
 
