@@ -81,7 +81,7 @@ _SR = UNetConfig((32, 64, 128), (1, 1, 2), ("none", "none", "self"), text=128, l
 # The shipped stages. Cost per evaluation at full size: `python -m imagen_core info`.
 CONFIGS = {
     "base64": UNetConfig(
-        (64, 128, 256), (1, 1, 2), ("none", "self", "self"), positions=True, text_layers=2, layout=True
+        (64, 128, 256), (1, 1, 4), ("none", "self", "self"), positions=True, text_layers=2, layout=True
     ),
     "sr256": replace(_SR, detail=16, residual=0.075),
     "sr1024": replace(
