@@ -42,6 +42,8 @@ MODELS = {"tabletop": Path(__file__).parents[1] / "assets" / "tabletop"}
 FORMAT = 1
 # The folder of a cascade's classifier.
 CLASSIFIER = "classifier"
+# What reading a cascade.json raises that is not one.
+NOT_A_DESCRIPTION = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 # A Space takes files up to 10 MB without large-file storage.
 SHARD_BYTES = 9_500_000
 # By which a model is known: this project's own, or one in diffusers' layout.
@@ -198,12 +200,16 @@ def check_others(folder: Path, part: str) -> None:
     """
     path = folder / "cascade.json"
     try:
-        digests = {str(file): str(digest) for file, digest in json.loads(path.read_text())["digests"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        digests = _digests(json.loads(path.read_text()))
+    except NOT_A_DESCRIPTION as error:
         raise UserError(f"model: {path} is not a cascade's description ({type(error).__name__})") from error
     for file in digests:
         if not file.startswith(f"{part}/"):
             read_checked(folder, file, digests)
+
+
+def _digests(facts: dict[str, Any]) -> dict[str, str]:
+    return {str(file): str(digest) for file, digest in facts["digests"].items()}
 
 
 def _load_own(folder: Path) -> Cascade:
@@ -212,11 +218,11 @@ def _load_own(folder: Path) -> Cascade:
     try:
         facts = json.loads(path.read_text())
         names = [str(stage) for stage in facts["stages"]]
-        digests = {str(file): str(digest) for file, digest in facts["digests"].items()}
+        digests = _digests(facts)
         text = dict(facts["text_encoder"])
         encoder_name, encoder_digest = str(text["name"]), str(text["digest"])
         version, called, classifier = facts["format"], str(facts["name"]), facts.get("classifier")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except NOT_A_DESCRIPTION as error:
         raise UserError(f"model: {path} is not a cascade's description ({type(error).__name__})") from error
     if version != FORMAT:
         raise UserError(f"model: {path} has format {version!r}, this program reads {FORMAT}")
