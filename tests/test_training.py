@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +22,7 @@ from imagen_core.tabletop.render import render
 from imagen_core.tabletop.scenes import sample_scene
 from imagen_core.text import minilm
 from imagen_core.training import data
-from imagen_core.training.loop import STAGES, Recipe, averaged, example_at, share, train
+from imagen_core.training.loop import STAGES, Progress, Recipe, averaged, example_at, share, train
 from imagen_core.training.objective import Objective, drop, make_example
 from imagen_core.types import TextEmbedding, UserError
 from imagen_core.unet import CONFIGS, UNet, from_low_res
@@ -102,6 +103,21 @@ def stop_after(steps: int):
             raise KeyboardInterrupt
 
     return watch
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_loses_no_step(root: Path, tmp_path: Path, number: signal.Signals) -> None:
+    handlers = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+
+    def interrupt(progress: Progress) -> None:
+        if progress.step == 1:
+            os.kill(os.getpid(), number)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe("base"), root, tmp_path, cpu=True, watch=interrupt)
+    # The signal came while step 1 was being watched: step 2 was still whole.
+    assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 2
+    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers
 
 
 def test_a_run_keeps_to_its_own_recipe(root: Path, tmp_path: Path) -> None:
@@ -284,7 +300,7 @@ def test_shards_hold_what_their_seeds_say(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 TWO_PROCESSES = """
-import json, sys
+import json, os, signal, sys
 from pathlib import Path
 from accelerate import PartialState
 from imagen_core.training.loop import Recipe, train
@@ -295,9 +311,10 @@ def watch(progress):
     out.write_text(json.dumps([*kept, [PartialState().num_processes, progress.step, progress.loss]]))
 def cut(progress):
     watch(progress)
-    raise KeyboardInterrupt
+    if progress.step == 1:
+        os.kill(os.getpid(), signal.SIGTERM)
 try:
-    train(recipe, data, run, cpu=True, save_minutes=0, watch=cut if not out.exists() else watch)
+    train(recipe, data, run, cpu=True, watch=cut if not out.exists() else watch)
 except KeyboardInterrupt:
     pass
 """
@@ -313,7 +330,7 @@ def test_two_processes_get_the_losses_of_one_and_resume(root: Path, tmp_path: Pa
         out = tmp_path / f"{n}.json"
         launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(n)]
         command = [*launch, str(script), str(root), str(tmp_path / f"run{n}"), str(out)]
-        # The first call is cut off after one step; a second process then waits in vain, and fails.
+        # In the first call one process is interrupted in step 1: both stop after step 2, which is kept.
         for _ in range(2):
             subprocess.run(command, timeout=300, cwd=here, env={**os.environ, "PYTHONPATH": str(here)})
         processes, steps, losses = zip(*json.loads(out.read_text()))

@@ -94,3 +94,20 @@ def test_what_is_shipped_loads_with_its_recipe(tmp_path: Path) -> None:
             check_shippable(folder, "base64")
     with pytest.raises(UserError, match="^--ship: "):
         check_shippable(tmp_path / "nowhere", "classifier")
+
+
+def test_the_mean_of_two_runs_can_be_shipped(tmp_path: Path) -> None:
+    """Halfway between the two, weight by weight; the record says with which cascade."""
+    made, runs = Recipe("base", steps=4, batch=4), [UNet(CONFIGS["base"]) for _ in range(2)]
+    ship(tmp_path / "first", runs[0], made, minilm())
+    first = load_cascade(tmp_path / "first")
+    other = unet_of(first.stages[0]).state_dict(), first.digest
+    ship(tmp_path / "mean", runs[1], made, minilm(), average_with=other)
+    stage = load_cascade(tmp_path / "mean").stages[0]
+    assert stage.training["averaged_with"] == first.digest
+    a, b = (dict(run.named_parameters()) for run in runs)
+    for name, x in unet_of(stage).named_parameters():
+        assert_close(x, (a[name] + b[name]) / 2, atol=1e-3, rtol=1e-3)
+    for more in ((), ("--ship", str(tmp_path / "new"))):
+        with pytest.raises(UserError, match="^--average-with: "):
+            cli.run(asked(tmp_path / "run", "--average-with", "nowhere", *more))

@@ -53,6 +53,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--ship", type=Path, help="write the averaged weights into this cascade folder at the end")
     parser.add_argument(
+        "--average-with",
+        help="what is shipped is the mean of this run's averaged weights and those of this cascade: a soup of two runs",
+    )
+    parser.add_argument(
         "--precision", choices=PRECISIONS, help="how a stage is computed (default bf16 where that is fast, else no)"
     )
     for field in dataclasses.fields(Recipe):
@@ -69,7 +73,7 @@ def _defaults(name: str) -> str:
     return ", ".join(f"{stage} {getattr(recipe, name)}" for stage, recipe in RECIPES.items())
 
 
-def _weights(model: str, size: int) -> tuple[dict[str, Tensor], str]:
+def _weights(model: str, size: int, option: str) -> tuple[dict[str, Tensor], str]:
     """The weights of a cascade's stage of this size, or what a run of the layout left, with their digest."""
     import torch
     from safetensors import SafetensorError
@@ -85,19 +89,19 @@ def _weights(model: str, size: int) -> tuple[dict[str, Tensor], str]:
         try:
             weights = load_file(file)
         except SafetensorError as error:
-            raise UserError(f"--start: {file} is damaged") from error
+            raise UserError(f"{option}: {file} is damaged") from error
         with torch.device("meta"):
             wanted = UNet(CONFIGS["base64"]).state_dict()
         if {name: x.shape for name, x in weights.items()} != {name: x.shape for name, x in wanted.items()}:
-            raise UserError(f"--start: {file} is of another network than the one that is trained here")
+            raise UserError(f"{option}: {file} is of another network than the one that is trained here")
         return weights, file_digest(file)
     try:
         cascade = load_cascade(model)
     except UserError as error:
-        raise UserError(f"--start: {error}") from error
+        raise UserError(f"{option}: {error}") from error
     found = [stage for stage in cascade.stages if stage.spec.size == size]
     if not found or unet_of(found[0]).config != CONFIGS[found[0].spec.name]:
-        raise UserError(f"--start: {model} has no stage of {size} with the network that is trained here")
+        raise UserError(f"{option}: {model} has no stage of {size} with the network that is trained here")
     return unet_of(found[0]).state_dict(), cascade.digest
 
 
@@ -126,7 +130,7 @@ def recipe_of(args: argparse.Namespace) -> tuple[Recipe, dict[str, Tensor] | Non
     given.setdefault("precision", "bf16" if bf16_is_fast(cpu=args.cpu) else "no")
     # Ranges before weights, which take a moment to read.
     recipe = dataclasses.replace(RECIPES[args.stage], **given)
-    start, started = (None, "") if args.start is None else _weights(args.start, STAGES[args.stage].size)
+    start, started = (None, "") if args.start is None else _weights(args.start, STAGES[args.stage].size, "--start")
     return dataclasses.replace(recipe, started_from=started), start
 
 
@@ -150,8 +154,11 @@ def run(args: argparse.Namespace) -> dict:
     spec = STAGES[args.stage]
     if args.ship:
         check_shippable(args.ship, spec.name)
+    elif args.average_with:
+        raise UserError("--average-with: says what to --ship, which is not given")
     recipe, start = recipe_of(args)
     size = spec.size
+    other = _weights(args.average_with, size, "--average-with") if args.average_with else None
     if unrendered(args.data, size, recipe.pictures):
         check_writable(args.data, "--data")
     state = PartialState(cpu=args.cpu)
@@ -170,7 +177,7 @@ def run(args: argparse.Namespace) -> dict:
     if state.is_main_process:
         draw_grid(unet, spec, encoder, args.run / "grid.png")
         if args.ship:
-            ship(args.ship, unet, recipe, encoder)
+            ship(args.ship, unet, recipe, encoder, average_with=other)
     return {"stage": args.stage, "run": str(args.run), **dataclasses.asdict(recipe)}
 
 
@@ -207,10 +214,10 @@ def _run_layout(args: argparse.Namespace) -> dict:
     from .data import encode_shards, render_shards
     from .layout import STEPS, sides_told, train
 
-    steps, pictures = _few(args, STEPS, {"ship"})
+    steps, pictures = _few(args, STEPS, {"ship", "average_with"})
     unet = UNet(CONFIGS["base64"])
     if args.start is not None:
-        unet.load_state_dict(_weights(args.start, 64)[0])
+        unet.load_state_dict(_weights(args.start, 64, "--start")[0])
     encoder = TEXT_ENCODERS["minilm"]()
     render_shards(args.data, 64, pictures, args.workers)
     encode_shards(args.data, 64, pictures, encoder)
@@ -224,7 +231,7 @@ def _run_classifier(args: argparse.Namespace) -> dict:
     from .data import render_shards
     from .ship import check_shippable, ship_classifier
 
-    steps, pictures = _few(args, STEPS, {"start"})
+    steps, pictures = _few(args, STEPS, {"start", "average_with"})
     if args.ship:
         check_shippable(args.ship, CLASSIFIER)
     render_shards(args.data, 64, pictures, args.workers)

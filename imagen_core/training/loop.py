@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 import struct
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -170,6 +173,27 @@ def share(example: Example, rank: int, processes: int, device: torch.device) -> 
     )
 
 
+@contextmanager
+def interrupts() -> Iterator[Callable[[], bool]]:
+    """Let a step finish: yields what tells whether Ctrl-C or torchrun's SIGTERM came. A second one does not wait."""
+    came = False
+    before: dict[int, Any] = {}
+
+    def note(number: int, _: object) -> None:
+        nonlocal came
+        came = True
+        signal.signal(number, before[number])
+
+    # Python hands signals to the main thread alone.
+    if threading.current_thread() is threading.main_thread():
+        before.update({number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)})
+    try:
+        yield lambda: came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def train(
     recipe: Recipe,
     data: Path,
@@ -183,10 +207,12 @@ def train(
     """Train or resume ``run`` and return the averaged network; a new run begins from the weights ``start`` if given.
 
     The run's folder keeps recipe.json, log.jsonl and state.pt (weights, average, optimiser, step), which is
-    only ever read back by its own run and never unpickled beyond tensors.
+    only ever read back by its own run and never unpickled beyond tensors. It is written every ``save_minutes``, at the
+    end and on an interrupt.
 
     Raises:
         UserError: the run cannot be resumed (:func:`kept_state`), or the loss is no longer finite.
+        KeyboardInterrupt: one process was interrupted; all stop after the same step.
     """
     from accelerate import Accelerator
 
@@ -210,38 +236,51 @@ def train(
         disable=not accelerator.is_main_process, mininterval=5.0,
     )  # fmt: skip
     mean_loss, saved = math.nan, time.monotonic()
-    for step in bar:
-        began = time.monotonic()
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.rate(step)
-        example = share(
-            example_at(recipe, pictures, step), accelerator.process_index, accelerator.num_processes, accelerator.device
-        )
-        loss = model(example)
-        accelerator.backward(loss)
-        accelerator.clip_grad_norm_(model.parameters(), recipe.clip)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        ema.update_parameters(unet)
-
-        now = float(accelerator.reduce(loss.detach(), "mean"))
-        if not math.isfinite(now):
-            raise UserError(
-                f"loss: is {now} at step {step}; try a lower --lr (the run can be resumed from its last state)"
+    with interrupts() as interrupted:
+        for step in bar:
+            began = time.monotonic()
+            for group in optimizer.param_groups:
+                group["lr"] = recipe.rate(step)
+            example = share(
+                example_at(recipe, pictures, step),
+                accelerator.process_index,
+                accelerator.num_processes,
+                accelerator.device,
             )
-        mean_loss = now if math.isnan(mean_loss) else 0.98 * mean_loss + 0.02 * now
-        if accelerator.is_main_process:
-            speed = recipe.batch / (time.monotonic() - began)
-            bar.set_postfix_str(f"loss {mean_loss:.4f}, {speed:.0f} images/s", refresh=False)
-            if step % 50 == 0:
-                _log(
-                    run, step=step, loss=round(now, 5), mean_loss=round(mean_loss, 5), images_per_second=round(speed, 1)
+            loss = model(example)
+            accelerator.backward(loss)
+            accelerator.clip_grad_norm_(model.parameters(), recipe.clip)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            ema.update_parameters(unet)
+
+            # One exchange for both: every process stops after the same step.
+            told = torch.stack([loss.detach(), loss.new_tensor(interrupted())])
+            now, stop = accelerator.reduce(told, "mean").tolist()
+            if not math.isfinite(now):
+                raise UserError(
+                    f"loss: is {now} at step {step}; try a lower --lr (the run can be resumed from its last state)"
                 )
-            if time.monotonic() - saved > 60 * save_minutes or step + 1 == recipe.steps:
-                _save(run, recipe, step + 1, unet, ema, optimizer)
-                saved = time.monotonic()
-            if watch:
-                watch(Progress(step + 1, mean_loss, speed, cast(UNet, ema.module)))
+            mean_loss = now if math.isnan(mean_loss) else 0.98 * mean_loss + 0.02 * now
+            if accelerator.is_main_process:
+                speed = recipe.batch / (time.monotonic() - began)
+                bar.set_postfix_str(f"loss {mean_loss:.4f}, {speed:.0f} images/s", refresh=False)
+                if step % 50 == 0:
+                    _log(
+                        run,
+                        step=step,
+                        loss=round(now, 5),
+                        mean_loss=round(mean_loss, 5),
+                        images_per_second=round(speed, 1),
+                    )
+                if time.monotonic() - saved > 60 * save_minutes or stop or step + 1 == recipe.steps:
+                    _save(run, recipe, step + 1, unet, ema, optimizer)
+                    saved = time.monotonic()
+                if watch:
+                    watch(Progress(step + 1, mean_loss, speed, cast(UNet, ema.module)))
+            if stop:
+                accelerator.wait_for_everyone()
+                raise KeyboardInterrupt
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return cast(UNet, ema.module)

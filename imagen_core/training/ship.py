@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from ..checkpoints import CLASSIFIER, check_others, save_classifier, save_stage, write_cascade
 from ..classifier import Classifier
@@ -41,14 +45,27 @@ def _name(folder: Path) -> str:
     return folder.resolve().name
 
 
-def ship(folder: Path, unet: UNet, recipe: Recipe, encoder: TextEncoder) -> None:
+def ship(
+    folder: Path,
+    unet: UNet,
+    recipe: Recipe,
+    encoder: TextEncoder,
+    *,
+    average_with: tuple[Mapping[str, Tensor], str] | None = None,
+) -> None:
     """Write ``unet`` as a stage of the cascade in ``folder`` and bring its cascade.json up to date.
 
-    ``images`` are those of this run, without those of the weights it began from.
+    ``images`` are those of this run, without those of the weights it began from. ``average_with`` are the weights of
+    another run from the same beginnings, and the digest of their cascade: shipped is then the mean of the two
+    (Wortsman et al. 2022, a soup).
     """
     spec = STAGES[recipe.stage]
+    weights: dict[str, Tensor] = dict(unet.state_dict())
     training = {"world_version": WORLD_VERSION, "images": recipe.steps * recipe.batch, **asdict(recipe)}
-    save_stage(folder, spec, unet.config, dict(unet.state_dict()), training)
+    if average_with is not None:
+        others, training["averaged_with"] = average_with
+        weights = {name: torch.lerp(x, others[name].to(x), 0.5) for name, x in weights.items()}
+    save_stage(folder, spec, unet.config, weights, training)
     write_cascade(folder, _name(folder), encoder, world_version=WORLD_VERSION)
 
 
