@@ -19,7 +19,7 @@ from imagen_core.settings import CHOICES, DEFAULTS, RANGES, Request, with_stage
 from imagen_core.tabletop import vocabulary
 from imagen_core.types import UserError
 
-from . import cascade_tab, grid, link, views
+from . import cascade_tab, compare_tab, grid, link, views
 from .handlers import files, folder, refuse
 from .models import Model
 
@@ -31,13 +31,15 @@ def sample(
     prompt: str,
     seed: int = 0,
     size: int = 64,
-    guidance: float = DEFAULTS[64].guidance,
-    threshold: str = DEFAULTS[64].threshold,
-    percentile: float = DEFAULTS[64].percentile,
-    aug_level: float = DEFAULTS[256].aug_level or 0.0,
+    guidance: float | None = None,
+    threshold: str | None = None,
+    percentile: float | None = None,
+    aug_level: float | None = None,
     more: str = "",
 ) -> Iterator[Answer]:
     """Draw one picture of a prompt; ends with a PNG that carries its settings, and with these settings as plain values.
+
+    What is left out is at the model's own default; describe tells them all.
 
     Args:
         prompt: what to draw, 1 to 500 characters.
@@ -50,16 +52,10 @@ def sample(
         more: any other settings as in a link: "sampler=ddim steps=50 sr256.steps=20".
     """
     try:
-        request = settings.request(
-            prompt,
-            size=size,
-            seed=seed,
-            guidance=guidance,
-            threshold=threshold,
-            percentile=percentile,
-            aug_level=aug_level,
-        )
-        request = _cut(link.with_more(request, more), size)
+        request = _request(
+            model, prompt, more, size=size, seed=seed, aug_level=aug_level,
+            guidance=guidance, threshold=threshold, percentile=percentile,
+        )  # fmt: skip
         cascade = model.get()
         check(request, cascade)
         seconds = {}
@@ -99,23 +95,24 @@ def compare(
         more: any other settings as in a link: "sampler=ddim steps=50".
     """
     try:
-        start = _cut(link.with_more(settings.request(prompt, seed=seed), more), 64)
+        start = _request(model, prompt, more, seed=seed)
         plan = grid.make(start, rows, row_values, columns, column_values)
         cascade = model.get()
         for request in plan.requests:
             check(request, cascade)
-        pictures, facts = [], []
+        pictures, found = [], []
         for number, cell in enumerate(plan.cells):
             for event in model.in_turn(generate(cell.request, cascade), cell.request):
                 if isinstance(event, StageResult):
                     pictures.append(event.image[0])
-                    found = grid.facts(event.image)
-                    facts.append({"label": cell.label, "settings": link.flat(cell.request), **found})
+                    found.append(grid.facts(event.image))
                 yield None, {"cell": number + 1, "of": len(plan.cells)}
-        labels = [cell.label for cell in plan.cells]
-        path = folder() / "grid.png"
-        png.save_grid(pictures, labels, plan.columns, path, start, weights=cascade.digest, cells="; ".join(labels))
-        yield gr.FileData(path=str(path)), {"cells": facts, "weights": cascade.digest}
+        path = compare_tab.files(plan, pictures, found, cascade.digest)[0]
+        cells = [
+            {"label": cell.label, "settings": link.flat(cell.request), **facts}
+            for cell, facts in zip(plan.cells, found)
+        ]
+        yield gr.FileData(path=path), {"cells": cells, "weights": cascade.digest}
     except UserError as error:
         raise refuse(error) from None
 
@@ -141,7 +138,7 @@ def sweep_augmentation(
         if size not in cascade_tab.LATER:
             raise UserError(f"size: must be 256 or 1024, got {size!r:.60}")
         levels = cascade_tab.levels_in(aug_levels)
-        request = _cut(link.with_more(settings.request(prompt, seed=seed, size=size), more), size)
+        request = _request(model, prompt, more, seed=seed, size=size)
         cascade = model.get()
         check(request, cascade)
         before = replace(request, stages=request.stages[:-1])
@@ -185,6 +182,10 @@ def describe(model: Model, prompt: str = "") -> dict[str, Any]:
         raise refuse(UserError("prompt: must be text"))
     concepts = ("SHAPES", "COLOURS", "SIZES", "MATERIALS", "FLOORS", "LIGHTS")
     known = {name.lower(): {k: list(v) for k, v in getattr(vocabulary, name).items()} for name in concepts}
+    try:
+        defaults = {**DEFAULTS, **model.defaults}
+    except UserError as error:
+        raise refuse(error) from None
     facts = {"name": model.name, "ready": model.ready}
     if model.ready:
         cascade = model.get()
@@ -193,7 +194,7 @@ def describe(model: Model, prompt: str = "") -> dict[str, Any]:
         "unknown": list(vocabulary.unknown_words(prompt[: settings.MAX_PROMPT])),
         "known": known,
         "model": facts,
-        "defaults": link.flat(Request("…", stages=tuple(DEFAULTS.values()))),
+        "defaults": link.flat(Request("…", stages=tuple(defaults.values()))),
         "choices": {name: list(choices) for name, choices in CHOICES.items()},
         "ranges": {name: [low, None if high == float("inf") else high] for name, (low, high) in RANGES.items()},
     }
@@ -233,5 +234,8 @@ def _bound(model: Model, function: Callable[..., Any]) -> Callable[..., Any]:
     return bound
 
 
-def _cut(request: Request, size: Any) -> Request:
+def _request(model: Model, prompt: str, more: str, *, size: int = 64, **given: Any) -> Request:
+    """What was asked for, the rest at the model's own defaults; refused before the model is waited for."""
+    asked = {name: value for name, value in given.items() if value is not None}
+    request = link.with_more(settings.request(prompt, size=size, defaults=model.defaults, **asked), more)
     return replace(request, stages=tuple(stage for stage in request.stages if stage.size <= size))

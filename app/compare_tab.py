@@ -64,13 +64,11 @@ def _rows(plan: grid.Grid, made: list[str]) -> str:
 
 
 def files(plan: grid.Grid, pictures: list[Any], found: list[dict[str, float]], weights: str) -> list[str]:
-    """The grid as one PNG that carries what its cells have in common, and the cells' numbers as CSV."""
+    """The grid as one PNG that carries the run that its cells vary, and the cells' numbers as CSV."""
     place = folder()
     labels = [cell.label for cell in plan.cells]
     sheet, numbers = place / "grid.png", place / "grid.csv"
-    png.save_grid(
-        pictures, labels, plan.columns, sheet, plan.cells[0].request, weights=weights, cells="; ".join(labels)
-    )
+    png.save_grid(pictures, labels, plan.columns, sheet, plan.start, weights=weights, cells="; ".join(labels))
     with numbers.open("w", newline="") as file:
         writer = csv.DictWriter(file, ["cell", *found[0]])
         writer.writeheader()

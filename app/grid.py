@@ -42,8 +42,9 @@ class Cell:
 
 @dataclass(frozen=True)
 class Grid:
-    """Cells row by row, ``columns`` in each."""
+    """Cells row by row, ``columns`` in each; ``start`` is the run that they vary."""
 
+    start: Request
     cells: tuple[Cell, ...]
     columns: int
 
@@ -88,15 +89,17 @@ def make(request: Request, row: Any, row_values: Any, column: Any, column_values
     cells = tuple(
         Cell(f"{_show(row, a)}, {_show(column, b)}", vary(request, {row: a, column: b})) for a in rows for b in columns
     )
-    return Grid(cells, len(columns))
+    return Grid(request, cells, len(columns))
 
 
 def values(name: str, text: Any) -> list[Any]:
     """The values in a comma-separated text; they are judged when a request is made of them."""
     parts = [part.strip() for part in text.split(",")] if isinstance(text, str) else []
-    found = [link.read(name, part) for part in parts if part]
-    if not found:
+    if not any(parts):
         raise UserError(f"{name}: needs at least one value, {allowed(name)}")
+    if len(parts) > MOST_CELLS:
+        raise UserError(f"cells: at most {MOST_CELLS}, got {len(parts)} values of {name}")
+    found = [link.read(name, part) for part in parts if part]
     # 1 and 1.0 are one value; lists and objects, which the request will refuse, have no hash.
     if any(value in found[:index] for index, value in enumerate(found)):
         raise UserError(f"{name}: has a value twice")

@@ -114,10 +114,12 @@ def recipe(model: Model, build_request: Build, runs: Runs, key: Any, size: Any, 
             whole = replace(whole, stages=(*whole.stages, *build_request(*controls).stages[1:]))
         if size not in DEFAULT_SIZES:
             raise UserError(f"size: must be one of {', '.join(map(str, DEFAULT_SIZES))}, got {size!r:.60}")
+        defaults = model.defaults
     except UserError as error:
         return str(error), "", ""
     request = replace(whole, stages=tuple(stage for stage in whole.stages if stage.size <= size))
-    return link.to_query(whole), reproduce.command_line(request, model.name), reproduce.snippet(request, model.name)
+    command = reproduce.command_line(request, model.name, defaults)
+    return link.to_query(whole), command, reproduce.snippet(request, model.name)
 
 
 def cost(model: Model, build_request: Build, runs: Runs, key: Any, *controls: Any) -> str:
@@ -149,7 +151,8 @@ def dropped(model: Model, path: Any) -> tuple[str, Any, Any]:
         warn(str(error), "Not this picture")
         return views.note(str(error), wrong=True), None, gr.Button(interactive=False)
     lines = views.few(warnings)
-    if model.ready and png.read_fact(data, "weights") != model.get().digest:
+    weights = png.read_fact(data, "weights")
+    if weights and model.ready and weights != model.get().digest:
         lines.append("made with other weights: the same settings draw another picture here")
     rows = [{"setting": name, "value": value} for name, value in link.flat(request).items()]
     notes = "".join(views.note(line, wrong=True) for line in lines)

@@ -16,7 +16,8 @@ from imagen_core import settings
 from imagen_core.settings import CHOICES, DEFAULTS, OWN_FIELD, RULES, Request, StageConfig
 from imagen_core.types import UserError
 
-# All settings of three stages take about 700 characters, and a prompt of 500 at most 6000 once it is quoted.
+# All settings of three stages take about 700 characters, and a prompt of 500 at most 6000 once it is quoted. Hundreds
+# of times given outright may be more: no server takes such a link, but a PNG carries them.
 MAX_QUERY = 8000
 RUN_FIELDS = ("prompt", "seed", "count")
 STAGE_FIELDS = tuple(f.name for f in fields(StageConfig) if f.name not in {"size", "options"})
@@ -141,11 +142,19 @@ def write(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
 
 
-def changed(request: Request) -> dict[str, Any]:
-    """The flat settings in which a run differs from the defaults, without prompt, seed, count and size."""
-    plain = flat(Request(request.prompt, stages=tuple(DEFAULTS[stage.size] for stage in request.stages)))
+def changed(request: Request, defaults: Mapping[int, StageConfig] = DEFAULTS) -> dict[str, Any]:
+    """The flat settings in which a run differs from a model's defaults, without prompt, seed, count and size."""
+    plain = [{**DEFAULTS, **defaults}[stage.size] for stage in request.stages]
+    before = flat(Request(request.prompt, stages=tuple(plain)))
+    # An option that a default has and the run has not, such as a cap, is at its rule's own value.
+    back = {
+        _prefix(stage) + name: value
+        for stage, start in zip(request.stages, plain)
+        for name, value in stage.allowed_options().items()
+        if name in start.options and name not in stage.options
+    }
     own = {*RUN_FIELDS, "size"}
-    return {key: value for key, value in flat(request).items() if key not in own and plain.get(key) != value}
+    return {k: value for k, value in {**flat(request), **back}.items() if k not in own and before.get(k) != value}
 
 
 def _prefix(stage: StageConfig) -> str:

@@ -6,14 +6,14 @@ import atexit
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
 from imagen_core.cascade import generate
-from imagen_core.checkpoints import load_cascade, locate
+from imagen_core.checkpoints import defaults_of, load_cascade, locate
 from imagen_core.models import Cascade, Loading
-from imagen_core.settings import Request, request
+from imagen_core.settings import Request, StageConfig, request
 from imagen_core.types import StepRecord, UserError
 
 from .pace import Pace
@@ -117,6 +117,11 @@ class Model:
     @property
     def ready(self) -> bool:
         return self._cascade is not None
+
+    @property
+    def defaults(self) -> Mapping[int, StageConfig]:
+        """The settings that suit the model, by size, known before it is loaded; UserError as for :meth:`get`."""
+        return self._cascade.defaults if self._cascade is not None else defaults_of(self.name)
 
     @property
     def own(self) -> bool:

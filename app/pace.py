@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from imagen_core.cascade import path_of, rows_of
 from imagen_core.settings import Request, StageConfig
 from imagen_core.types import StepRecord
 
 # How much a new step counts against what was known: a busy machine shows within a few steps.
 WEIGHT = 0.3
-# Network evaluations a step, where it is not one.
-EVALUATIONS = {"heun": 2}
 
 
 class Pace:
@@ -22,7 +21,7 @@ class Pace:
     def note(self, record: StepRecord, seconds: float, requests: Sequence[Request]) -> None:
         """Learn from one step that ``requests`` took together, in lockstep."""
         configs = [stage for request in requests for stage in request.stages if stage.name == record.stage]
-        rows = sum(_rows(stage) for stage in configs) * requests[0].count if configs else 0
+        rows = sum(_rows(stage)[record.index] for stage in configs) * requests[0].count if configs else 0
         known = self._row_seconds.get(record.stage)
         if rows and (known is None or record.index > 0):
             # A stage's first step also encodes text and warms up, so it only stands in until the second.
@@ -35,12 +34,12 @@ class Pace:
         stages = [(stage, request.count) for request in requests for stage in request.stages if stage.size > above]
         if any(stage.name not in self._row_seconds for stage, _ in stages):
             return None
-        return sum(self._row_seconds[stage.name] * _rows(stage) * stage.steps * count for stage, count in stages)
+        return sum(self._row_seconds[stage.name] * sum(_rows(stage)) * count for stage, count in stages)
 
 
-def _rows(stage: StageConfig) -> int:
-    """Rows through the network that one picture takes at each step: guidance needs two, unless it is off."""
-    return (1 if stage.guidance == 1 else 2) * EVALUATIONS.get(stage.sampler, 1)
+def _rows(stage: StageConfig) -> list[int]:
+    """Rows through the network at each step; an estimate need not know which schedule the network was trained with."""
+    return rows_of(stage, path_of("cosine", stage))
 
 
 def about(seconds: float | None) -> str:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import html
 import json
+from collections.abc import Mapping
+from pathlib import Path
 
 from imagen_core import recording
 from imagen_core.recording import Recording, to_json
+from imagen_core.settings import DEFAULTS, StageConfig
 
 from . import player, reproduce
 
@@ -56,11 +59,21 @@ ImagenPlayer.mount(document.getElementById("player"), () => text, () => {{}});
 """
 
 
-def page(run: Recording, model: str = "tabletop") -> str:
-    """A recording as one self-contained HTML document; everything a person typed is escaped."""
+def save(run: Recording, folder: Path, model: str = "tabletop", defaults: Mapping[int, StageConfig] = DEFAULTS) -> Path:
+    """:func:`page` as a file in ``folder``, under the name it is downloaded by."""
+    path = folder / "imagen-lab-report.html"
+    path.write_text(page(run, model, defaults), encoding="utf-8")
+    return path
+
+
+def page(run: Recording, model: str = "tabletop", defaults: Mapping[int, StageConfig] = DEFAULTS) -> str:
+    """A recording as one self-contained HTML document; everything a person typed is escaped.
+
+    ``defaults`` are the model's own, which its command line need not name.
+    """
     asked = recording.requests(run)
     request = next(iter(asked.values()))
-    commands = [reproduce.command_line(one, model, f"{label}.png") for label, one in asked.items()]
+    commands = [reproduce.command_line(one, model, defaults, f"{label}.png") for label, one in asked.items()]
     return PAGE.format(
         policy=POLICY,
         title=f"Imagen Lab: {html.escape(request.prompt)}",

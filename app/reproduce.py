@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any
 
-from imagen_core.settings import CHOICES, DEFAULT_SIZES, Request, StageConfig
+from imagen_core.settings import CHOICES, DEFAULT_SIZES, DEFAULTS, Request, StageConfig
 
 from . import link
 
@@ -15,12 +15,14 @@ BARE = {"guidance", "percentile", "steps", *CHOICES}
 BASE = f"base{DEFAULT_SIZES[0]}"
 
 
-def command_line(request: Request, model: str, out: str = "imagen.png") -> str:
-    """The command that makes the run's pictures; settings at their defaults are left out."""
+def command_line(
+    request: Request, model: str, defaults: Mapping[int, StageConfig] = DEFAULTS, out: str = "imagen.png"
+) -> str:
+    """The command that makes the run's pictures; settings at ``defaults``, the model's own, are left out."""
     options = ["--seed", str(request.seed), "--size", str(request.stages[-1].size)]
     if request.count > 1:
         options += ["--count", str(request.count)]
-    for key, value in link.changed(request).items():
+    for key, value in link.changed(request, defaults).items():
         text = link.write(value)
         if key in BARE:
             options += [f"--{key.replace('_', '-')}", text]
@@ -49,11 +51,6 @@ def snippet(request: Request, model: str, out: str = "imagen-{seed}.png") -> str
         "for seed, image in zip(request.seeds, results[-1].image):\n"
         f"    png.save(image, f{out!r}, request, weights=cascade.digest)\n"
     )
-
-
-def facts(request: Request) -> dict[str, Any]:
-    """The run's settings as plain JSON values, for an API's answer."""
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in link.flat(request).items()}
 
 
 def _code(stage: StageConfig) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import inspect
 import random
 import secrets
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -17,16 +19,28 @@ from imagen_core import recording, settings
 from imagen_core.cascade import StageResult, compare
 from imagen_core.cascade import generate as cascade_generate
 from imagen_core.recording import Frame
-from imagen_core.settings import CHOICES, CONVENTIONS, DEFAULT_SIZES, DEFAULTS, RANGES, RULES, SIDE_BY_SIDE, Request
+from imagen_core.settings import (
+    CHOICES,
+    CONVENTIONS,
+    DEFAULT_SIZES,
+    DEFAULTS,
+    RANGES,
+    RULES,
+    SIDE_BY_SIDE,
+    Request,
+    StageConfig,
+)
 from imagen_core.types import StepRecord, UserError
 
-from . import builder, link, player, report, views
+from . import builder, link, player, report, session, views
 from .handlers import FRAME_SECONDS, QUIET, engine, files, folder, refuse, slider, whole
 from .models import Model
 from .pace import about
 
 # The recorded runs, which are the examples as well: their prompts and settings are what the controls begin with.
 RECORDED = tuple(recording.SHIPPED)
+# Their reports, which stay as long as the server runs.
+REPORTS = tempfile.TemporaryDirectory(prefix="imagen-lab-reports-")
 OPENING = recording.SHIPPED[RECORDED[0]][1]
 EXAMPLES = tuple(dict.fromkeys(request.prompt for _, request in recording.SHIPPED.values()))
 LATER = DEFAULT_SIZES[1:]
@@ -46,16 +60,20 @@ class Run:
     request: Request
     weights: str
     model: str
+    defaults: Mapping[int, StageConfig]
     requests: dict[str, Request]
-    frames: dict[str, list[Frame]] = field(default_factory=dict)
+    frames: dict[str, list[Frame]] | None = field(default_factory=dict)
     images: dict[str, Any] = field(default_factory=dict)
     onward: dict[str, Any] = field(default_factory=dict)
     run_id: str = field(default_factory=lambda: secrets.token_hex(8))
     stopped: bool = False
+    delivered: bool = False
 
-    @property
-    def recording(self) -> recording.Recording:
-        return recording.make(self.requests, self.frames, weights=self.weights)
+    def results(self) -> tuple[str, gr.DownloadButton]:
+        """The steps so far: (player, the report's button)."""
+        made = recording.make(self.requests, self.frames or {}, weights=self.weights)
+        path = report.save(made, folder(), self.model, self.defaults)
+        return player.recorded(made, run_id=self.run_id), gr.DownloadButton(value=str(path), interactive=True)
 
 
 @dataclass(frozen=True)
@@ -136,11 +154,11 @@ def generate(model: Model, *controls: Any) -> Iterator[tuple[Any, ...]]:
     Yields (player, gallery, run, both upscale buttons, the report's button).
     """
 
-    def update(view: Any = None, gallery: Any = None, run: Run | None = None) -> tuple[Any, ...]:
-        done = run is not None and bool(run.images)
-        buttons = gr.Button(interactive=True) if done else gr.skip()
-        take = save(run.recording, run.model) if run is not None and done else gr.skip()
-        return (view or gr.skip(), gallery or gr.skip(), run or gr.skip(), buttons, buttons, take)
+    def update(
+        view: Any = None, gallery: Any = None, run: Run | None = None, up: bool | None = None, take: Any = None
+    ) -> tuple[Any, ...]:
+        buttons = None if up is None else gr.Button(interactive=up)
+        return tuple(gr.skip() if part is None else part for part in (view, gallery, run, buttons, buttons, take))
 
     try:
         request = build_request(*controls)
@@ -148,26 +166,30 @@ def generate(model: Model, *controls: Any) -> Iterator[tuple[Any, ...]]:
             yield update(player.waiting("Loading the model …"))
         cascade = model.get()
         requests = requests_of(request)
-        run = Run(request, cascade.digest, model.name, requests, {rule: [] for rule in requests})
+        frames: dict[str, list[Frame]] = {rule: [] for rule in requests}
+        run = Run(request, cascade.digest, model.name, cascade.defaults, requests, frames)
         # Handed over at once, and filled as the run goes on: this is what Stop finds.
-        yield update(run=run)
+        yield update(run=run, up=False)
         began, shown, steps = time.monotonic(), 0.0, request.stages[0].steps
         for row in model.in_turn(compare(list(requests.values()), cascade), *requests.values()):
             for rule, event in zip(requests, row):
                 if isinstance(event, StageResult):
                     run.images[rule], run.onward[rule] = event.image, event.unmarked
                 else:
-                    run.frames[rule].append(recording.frame(event))
+                    frames[rule].append(recording.frame(event))
             if run.stopped:
                 return
             now = time.monotonic()
             if isinstance(row[0], StepRecord) and now - shown > FRAME_SECONDS:
                 shown, done = now, row[0].index + 1
                 left = f"{about((now - began) / done * (steps - done))} left"
-                yield update(player.live(requests, run.frames, note=left, run_id=run.run_id))
+                yield update(player.live(requests, frames, note=left, run_id=run.run_id))
         kept = run.images[request.stages[0].threshold]
+        view, take = run.results()
         # Updates that come fast are merged by the browser, so the last one must be complete.
-        yield update(player.recorded(run.recording, run_id=run.run_id), files(kept, request, cascade.digest), run)
+        yield update(view, files(kept, request, cascade.digest), run, True, take)
+        # Said once the page has it: a Stop before that finds all steps.
+        run.delivered, run.frames = True, session.kept(frames)
     except UserError as error:
         raise refuse(error) from None
 
@@ -177,17 +199,10 @@ def stopped(run: Run | None) -> tuple[Any, Any]:
     if run is None:
         # Stopped before its first step: the recorded run is there again.
         return opening()
-    if run.images or not all(run.frames.values()):
+    if run.delivered or not run.frames or not all(run.frames.values()):
         return gr.skip(), gr.skip()
     run.stopped = True
-    return player.recorded(run.recording, run_id=run.run_id), save(run.recording, run.model)
-
-
-def save(run: recording.Recording, model: str) -> gr.DownloadButton:
-    """The report's button, with a report of this recording behind it."""
-    path = folder() / "imagen-lab-report.html"
-    path.write_text(report.page(run, model), encoding="utf-8")
-    return gr.DownloadButton(value=str(path), interactive=True)
+    return run.results()
 
 
 def upscale(
@@ -225,10 +240,17 @@ def upscale(
 def recorded(name: str) -> tuple[Any, Any]:
     """A recorded run: (player, the report's button)."""
     try:
-        run = recording.load(recording.FOLDER / f"{name}.npz")
+        view, path = _shipped(name)
     except UserError:
         return player.waiting("Press Generate: three runs from the same noise, under three rules."), gr.skip()
-    return player.recorded(run), save(run, "tabletop")
+    return view, gr.DownloadButton(value=str(path), interactive=True)
+
+
+@cache
+def _shipped(name: str) -> tuple[str, Path]:
+    """A recorded run for the player, and its report: made once, since every visitor is given them."""
+    run = recording.load(recording.FOLDER / f"{name}.npz")
+    return player.recorded(run), report.save(run, Path(tempfile.mkdtemp(dir=REPORTS.name)))
 
 
 def opening() -> tuple[Any, Any]:

@@ -14,6 +14,8 @@ from imagen_core.types import UserError
 MOST_RUNS = 12
 # The key of the settings that stand on See it now, beside those of the session's pictures.
 NOW = "now"
+# Of more than this (70 steps under three rules) no steps are kept; Inspect then draws them again.
+MOST_BYTES = 32_000_000
 # The steps of a run's first picture under each rule.
 Frames = Mapping[str, Sequence[Frame]]
 
@@ -28,7 +30,7 @@ class Finished(Protocol):
     @property
     def onward(self) -> dict[str, Any]: ...
     @property
-    def frames(self) -> Frames: ...
+    def frames(self) -> Frames | None: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +38,7 @@ class Run:
     """A finished base run under its number in the session.
 
     ``frames``, its first picture's steps, are kept while it is the newest: 25 steps under three rules are 11 MB.
+    Those of long runs are not (:func:`kept`).
     """
 
     number: int
@@ -66,6 +69,11 @@ class Picture:
 Runs = tuple[Run, ...]
 # How the controls of See it become a request.
 Build = Callable[..., Request]
+
+
+def kept(frames: dict[str, list[Frame]]) -> dict[str, list[Frame]] | None:
+    """The steps if they are few enough to be kept for an hour, as a visitor's state is."""
+    return frames if sum(frame.nbytes for track in frames.values() for frame in track) <= MOST_BYTES else None
 
 
 def remember(finished: Finished | None, runs: Runs) -> Runs:

@@ -65,16 +65,19 @@ def _compare(args: Any) -> dict[str, Any]:
     check(request, cascade)
     events = cli.with_progress(compare([cell.request for cell in cells], cascade), sum(s.steps for s in request.stages))
     images = [result.image[0] for result in [row for row in events if isinstance(row[0], StageResult)][-1]]
-    return _grid(args.out, request, cells, images)
+    return _grid(args.out, request, cells, images, cascade.digest)
 
 
-def _grid(out: Path, request: Request, cells: list[cli.Cell], images: list[Any], **more: list[Any]) -> dict[str, Any]:
+def _grid(
+    out: Path, request: Request, cells: list[cli.Cell], images: list[Any], weights: str, **more: list[Any]
+) -> dict[str, Any]:
     """Write cells of rule × weight as a grid, a row a weight; returns what is burnt in each, and ``more`` of each."""
     from . import png
     from .saturation import measure
 
     labels = [f"w = {cell.w:g}, {cell.rule}" for cell in cells]
-    png.save_grid(images, labels, len({cell.rule for cell in cells}), out, request, cells="; ".join(labels))
+    columns = len({cell.rule for cell in cells})
+    png.save_grid(images, labels, columns, out, request, weights=weights, cells="; ".join(labels))
     facts = [
         {"guidance": cell.w, "rule": cell.rule, "clipped": round(float(measure(image[None]).clipped), 4)}
         for cell, image in zip(cells, images)
@@ -108,7 +111,8 @@ def _sweep(args: Any) -> dict[str, Any]:
     images = [result.image for result in [row for row in events if isinstance(row[0], StageResult)][-1]]
     stage = cascade.stage(last.size)
     labels = [f"aug_level {level:g}, σ = {stage.aug_sigma(level):.3f}" for level in aug_levels]
-    png.save_grid([image[0] for image in images], labels, len(labels), args.out, request, cells="; ".join(labels))
+    facts = {"weights": cascade.digest, "cells": "; ".join(labels)}
+    png.save_grid([image[0] for image in images], labels, len(labels), args.out, request, **facts)
     cells = [
         {
             "aug_level": level,
@@ -134,7 +138,7 @@ def _reapply(args: Any) -> dict[str, Any]:
     found = [reapply(run, args.step, cell.request.stages[0]) for cell in cells]
     s = [round(float(out.s[0]), 4) for out in found]
     outside = [round(float((out.x0_raw[0].abs() > 1).float().mean()), 4) for out in found]
-    return _grid(args.out, request, cells, [out.x0_hat[0] for out in found], s=s, outside=outside)
+    return _grid(args.out, request, cells, [out.x0_hat[0] for out in found], run.weights, s=s, outside=outside)
 
 
 def _branch(args: Any) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from .cascade import StageResult, generate
 from .checkpoints import Cascade
-from .guidance import BY_CLASSIFIER, GUIDANCE
+from .guidance import BY_CLASSIFIER, GUIDANCE, RENOISE_UNCOND
+from .samplers import RENOISERS
 from .settings import Request
 from .types import Network, TextEmbedding
 from .unet import UNet, gflop
@@ -91,13 +92,15 @@ WAYS: dict[str, dict[str, Any]] = {
 def bench_guidance(request: Request, cascade: Cascade, repeats: int = 4) -> dict[str, Any]:
     """Seconds a step of the base stage under every way of guiding, and as a ratio to cfg's; the best of ``repeats``.
 
-    Ways take turns, so that a busy moment of the machine falls on all of them.
+    Ways take turns, so that a busy moment of the machine falls on all of them. One that the sampler or the cascade
+    cannot take is left out.
     """
     base = replace(request.stages[0], options={}, w_schedule="constant", guidance_rule="cfg")
     ways = {
         name: replace(request, stages=(replace(base, **changes),))
         for name, changes in WAYS.items()
-        if changes.get("guidance_rule") not in BY_CLASSIFIER or cascade.classifier is not None
+        if (changes.get("guidance_rule") not in BY_CLASSIFIER or cascade.classifier is not None)
+        and (changes.get("guidance_rule") not in RENOISE_UNCOND or base.sampler in RENOISERS)
     }
     best = dict.fromkeys(ways, math.inf)
     for _ in range(repeats):

@@ -58,7 +58,7 @@ def branch(run: Trace, step: int, request: Request, cascade: Cascade) -> Iterato
     if run.weights != cascade.digest:
         raise UserError(f"trace: was recorded with other weights than {cascade.name} has now")
     recorded = _recorded(run, step, request.stages[0])
-    if path_of(cascade.stages[0].spec.schedule, request.stages[0])[: len(recorded.levels)] != recorded.levels:
+    if path_of(cascade.stages[0].spec.schedule, request.stages[0]) != recorded.levels:
         raise UserError(f"trace: its levels are of another schedule than that of {cascade.name}")
     if request.seeds != run.request.seeds:
         raise UserError("seed: a branch keeps the seeds of its run")
@@ -137,7 +137,6 @@ def _recorded(run: Trace, step: int, config: StageConfig) -> StageTrace:
                 f"{name}: must stay {getattr(before, name)}, the levels of a recorded run are there already"
             )
     recorded = run.stages[config.name]
-    steps = len(recorded.levels) - 1
-    if not 0 <= step < steps:
-        raise UserError(f"step: must be between 0 and {steps - 1}, got {step}")
+    if not 0 <= step < recorded.steps:
+        raise UserError(f"step: must be between 0 and {recorded.steps - 1}, got {step}")
     return recorded

@@ -17,7 +17,7 @@ from .augmentation import augment, resize
 from .denoiser import Rules, build_denoiser
 from .guidance import BY_CLASSIFIER, RENOISE_UNCOND
 from .models import Cascade, Finished, Stage
-from .samplers import sample, unit_noise
+from .samplers import evaluations, sample, unit_noise
 from .schedules import levels, levels_at
 from .settings import TRAINED, Request, StageConfig, with_stage
 from .types import Conditioning, Denoise, Image, Level, StepRecord, TextEmbedding, UserError
@@ -45,12 +45,14 @@ Event = StepRecord | StageResult
 
 
 def check(request: Request, cascade: Cascade) -> None:
-    """Refuse, before any work, what this cascade cannot do: a size it lacks, or a classifier that is not there."""
+    """Refuse, before any work, what this cascade cannot do: a size or a classifier it lacks, times too near for it."""
     for config in request.stages:
         if config.size not in cascade.sizes:
             offered = ", ".join(map(str, cascade.sizes))
             raise UserError(f"size: {config.size} is not offered by {cascade.name}; it has {offered}")
-        if cascade.stage(config.size).spec.latent_factor > 1 and config.threshold != "none":
+        spec = cascade.stage(config.size).spec
+        path_of(spec.schedule, config)
+        if spec.latent_factor > 1 and config.threshold != "none":
             raise UserError(f"threshold: {config.name} of this model samples latents, which have no range; choose none")
         if config.guidance_rule in BY_CLASSIFIER:
             if cascade.classifier is None:
@@ -149,6 +151,13 @@ def weights_of(config: StageConfig, path: Sequence[Level]) -> dict[Level, float]
     """The guidance weight at each level where the network is asked, all but the clean one."""
     asked = path[:-1]
     return dict(zip(asked, config.rule("w_schedule")(config.guidance, asked)))
+
+
+def rows_of(config: StageConfig, path: Sequence[Level]) -> list[int]:
+    """How many rows one picture takes through a stage's network at each step: two an evaluation where it is guided."""
+    rules, weights = rules_of(config), weights_of(config, path).values()
+    both = [config.guidance_rule not in BY_CLASSIFIER and rules.needs_uncond(w) for w in weights]
+    return [often * (1 + guided) for often, guided in zip(evaluations(config.sampler, path), both)]
 
 
 def denoiser_of(

@@ -39,8 +39,8 @@ class ClassifierConfig:
         for value in (self.fold, self.embed):
             if type(value) is not int or not 0 < value <= 1024:
                 raise UserError("classifier: fold and embed must be between 1 and 1024")
-        words = [w for classes in self.attributes.values() for words in classes.values() for w in words]
-        if not words or not all(isinstance(word, str) for word in words):
+        named = [words for classes in self.attributes.values() for words in classes.values()]
+        if not named or not all(words and all(isinstance(word, str) for word in words) for words in named):
             raise UserError("classifier: attributes must be classes with the words that mean them")
 
 

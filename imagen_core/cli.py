@@ -245,7 +245,9 @@ def _set(request: Request, text: str) -> Request:
         change = {name: value if name in CHOICES else _number(name, value)}
     else:
         change = {"options": {**stage.options, name: _number(name, value)}}
-    return settings.with_stage(request, stage.size, **change)
+    # What is set outright must fit; a rule that replaces another takes of its options what it knows.
+    changed = (replace if "options" in change else settings.with_rule)(stage, **change)
+    return replace(request, stages=tuple(changed if own is stage else own for own in request.stages))
 
 
 def refuse_set(texts: Iterable[str], instead: dict[str, str]) -> None:

@@ -1,8 +1,8 @@
 """Guidance: how the conditional and the unconditional estimate of x are combined.
 
 Imagen guides eps: ``eps~ = w eps(z, c) + (1 - w) eps(z)`` (Saharia et al. 2022, eq. 2). At a given z and level,
-eps, v and x0 are affine in each other with coefficients that sum alike, so mixing with weights w and 1 - w
-commutes with the change of parameterization: guiding x0 is the same, before thresholding.
+eps, v and x0 are affine in each other. An affine map commutes with any mix whose weights sum to 1, as w and 1 - w do:
+guiding x0 is the same, before thresholding.
 
 A rule is ``(cond, uncond, *, memory, w, ...options) -> (guided, memory)``; memory is None to begin with.
 How w runs over a run is w_schedules.py's matter.

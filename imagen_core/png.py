@@ -17,8 +17,8 @@ from .settings import MAX_PROMPT, Request, from_json, to_json
 from .types import UserError
 
 CHUNK = "imagen_lab"
-# Far above what a run's settings need, far below what could hurt.
-MAX_CHUNK = 16 * MAX_PROMPT
+# Above what three stages with 250 times each and an escaped prompt need (21,000), far below what could hurt.
+MAX_CHUNK = 64 * MAX_PROMPT
 MAX_SIDE = 4096
 
 

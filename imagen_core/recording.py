@@ -33,7 +33,7 @@ from .cascade import compare
 from .checkpoints import Cascade
 from .saturation import measure
 from .settings import SIDE_BY_SIDE, Request, StageConfig, with_rule
-from .trace import BROKEN, StageTrace, Trace
+from .trace import BROKEN, StageTrace, Trace, levels_of
 from .types import Level, StepRecord, UserError
 from .writing import written_whole
 
@@ -77,6 +77,11 @@ class Frame:
     cond: np.ndarray
     uncond: np.ndarray | None
     numbers: dict[str, float]
+
+    @property
+    def nbytes(self) -> int:
+        """What its arrays take in memory."""
+        return sum(array.nbytes for array in (self.z, self.raw, self.kept, self.cond, self.uncond) if array is not None)
 
     @property
     def pixels(self) -> np.ndarray:
@@ -129,8 +134,9 @@ def to_trace(request: Request, weights: str, frames: Sequence[Frame]) -> Trace:
         columns["x0_uncond"] = [np.full_like(f.cond, np.nan) if f.uncond is None else f.uncond for f in frames]
     arrays = {name: torch.from_numpy(np.stack(column)[:, None]) for name, column in columns.items()}
     arrays["s"] = torch.tensor([[f.numbers["s"]] for f in frames])
-    levels = (*(f.level for f in frames), frames[-1].next)
-    return Trace(request, weights, {request.stages[0].name: StageTrace(levels, arrays)})
+    base = request.stages[0]
+    levels = levels_of(base, [*(f.level for f in frames), frames[-1].next])
+    return Trace(request, weights, {base.name: StageTrace(levels, arrays)})
 
 
 def make(
@@ -289,7 +295,9 @@ def load(path: Path) -> Recording:
 
 
 def _half(image: Tensor) -> np.ndarray:
-    return image[0].half().cpu().numpy()
+    # What lies beyond the type's range would be infinite.
+    largest = torch.finfo(torch.half).max
+    return image[0].clamp(-largest, largest).half().cpu().numpy()
 
 
 def _short(value: float) -> float | None:

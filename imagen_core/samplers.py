@@ -56,7 +56,7 @@ def ancestral(
     *,
     gamma: float = 0.3,
 ) -> tuple[Image, Denoised]:
-    """The stochastic sampler of DDPM in continuous time (Saharia et al. 2022, App. B, eq. 4-5; Ho et al. 2020).
+    """The stochastic sampler of DDPM in continuous time (Saharia et al. 2022, App. A; Ho et al. 2020).
 
     ``z_s = mu + sqrt(var_small^(1 - gamma) var_large^gamma) eps``: gamma in [0, 1] interpolates the log of DDPM's
     two variances. The default 0.3 is our choice; the paper tunes it per experiment. A network that learned gamma, such
@@ -130,10 +130,15 @@ def heun(
     y, r, r_next = z / now.alpha, now.sigma / now.alpha, next.sigma / next.alpha
     slope = (y - out.x0_hat) / r
     euler = y + (r_next - r) * slope
-    if r > HEUN_FROM:
+    if not averages(now, next):
         return next.alpha * euler, out
     slope_next = (euler - denoise(next.alpha * euler, next).x0_hat) / r_next
     return next.alpha * (y + (r_next - r) * (slope + slope_next) / 2), out
+
+
+def averages(now: Level, next: Level) -> bool:
+    """Whether Heun's method asks the network at both ends of a step."""
+    return next.sigma > 0 and now.sigma / now.alpha <= HEUN_FROM
 
 
 SAMPLERS: dict[str, Step] = {
@@ -145,6 +150,8 @@ SAMPLERS: dict[str, Step] = {
 }
 
 
+# How often a step asks the network, where that is not once.
+EVALUATIONS: dict[str, Callable[[Level, Level], int]] = {"heun": lambda now, next: 1 + averages(now, next)}
 # Samplers that honour Denoised.x0_renoise.
 RENOISERS = frozenset({"ddim", "dpmpp_2m"})
 
@@ -172,14 +179,20 @@ def sample(
         z = z_next
 
 
-def unit_noise(seeds: Sequence[int], stream: str, shape: tuple[int, ...], device: str | torch.device = "cpu") -> Image:
+def evaluations(sampler: str, levels: Sequence[Level]) -> list[int]:
+    """How often a sampler asks the network at each step along ``levels``."""
+    often = EVALUATIONS.get(sampler, lambda now, next: 1)
+    return [often(now, next) for now, next in pairwise(levels)]
+
+
+def unit_noise(seeds: Sequence[int], stream: str, shape: tuple[int, ...]) -> Image:
     """Unit noise [b, *shape], each image's from a generator of its own, seeded by (seed, stream) alone.
 
     A picture then depends neither on its batch nor on what was drawn before, so a run can be taken up at any step,
     and devices see the same noise.
     """
     generators = (torch.Generator().manual_seed(_seed(seed, stream)) for seed in seeds)
-    return torch.stack([torch.randn(shape, generator=generator) for generator in generators]).to(device)
+    return torch.stack([torch.randn(shape, generator=generator) for generator in generators])
 
 
 def _seed(seed: int, stream: str) -> int:

@@ -60,9 +60,3 @@ def sharpness(image: Float[Tensor, "b 3 h w"]) -> PerImage:
 def _luma(image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b h w"]:
     """Rec. 709 luma."""
     return (image * image.new_tensor([0.2126, 0.7152, 0.0722]).reshape(1, 3, 1, 1)).sum(1)
-
-
-def histogram(x0: Float[Tensor, "3 h w"], bins: int = 64) -> tuple[Tensor, float]:
-    """Counts of one image's values over [-m, m] in equal ``bins``, and m = max(1, max |x0|)."""
-    m = max(1.0, float(x0.abs().max()))
-    return torch.histc(x0.float().flatten(), bins=bins, min=-m, max=m), m

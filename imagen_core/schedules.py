@@ -1,14 +1,14 @@
 """Noise schedules: t in [0, 1] → log_snr, from (nearly) clean at 0 to (nearly) pure noise at 1.
 
 ``z_t = alpha x + sigma eps``, ``alpha^2 = sigmoid(log_snr)``, ``sigma^2 = sigmoid(-log_snr)`` (Kingma et al. 2021).
-Imagen uses cosine for the base and 64 → 256, linear for 256 → 1024 (Saharia et al. 2022, App. B).
+Imagen uses cosine for the base and 64 → 256, linear for 256 → 1024 (Saharia et al. 2022).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from itertools import pairwise
 
 import numpy as np
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from .types import Level, UserError
 
-# Our choice: beyond ±15 the picture, or the noise, is below float32's resolution.
+# Our choice: beyond ±15 the picture, or the noise, is less than a tenth of one of 256 grey values (2 / 255).
 LOG_SNR_MAX = 15.0
 
 
@@ -150,7 +150,7 @@ LATE = 0.0, 7.0
 
 
 def _late(schedule: str, steps: int) -> list[float]:
-    """From pure noise at once to log_snr 0, then equal steps in log_snr to 7: for super-resolution, our choice.
+    """Pure noise, then equal steps in log_snr above 0, to 7: for super-resolution, our choice.
 
     What the low-resolution image already tells is told at any level; levels where noise drowns all that it lacks
     bring nothing new (docs/LOG.md).
@@ -159,7 +159,7 @@ def _late(schedule: str, steps: int) -> list[float]:
 
 
 def _equal(schedule: str, steps: int, first: float, last: float) -> list[float]:
-    """t = 1 in place of ``first``, then equal steps in log_snr to ``last``."""
+    """t = 1 in place of ``first``, which is not visited, then what follows in equal steps of log_snr to ``last``."""
     return [1.0, *(time_of(schedule, first + (last - first) * i / max(1, steps - 1)) for i in range(1, steps))]
 
 
@@ -186,6 +186,7 @@ SPACINGS: dict[str, Callable[[str, int], list[float]]] = {
 }
 
 
+@lru_cache(maxsize=256)
 def levels(schedule: str, steps: int, spacing: str = "trailing") -> tuple[Level, ...]:
     """The ``steps + 1`` levels a sampler visits: from t = 1 down to exactly clean (sigma = 0).
 
@@ -211,4 +212,8 @@ def levels_at(schedule: str, times: Sequence[float]) -> tuple[Level, ...]:
     """
     if not times or not all(0 < t <= 1 for t in times) or any(a <= b for a, b in pairwise(times)):
         raise UserError("times: must fall from at most 1, and stay above 0")
-    return (*(level_at(schedule, t) for t in times), Level(0.0, math.inf))
+    found = [level_at(schedule, t) for t in times]
+    # Schedules are clipped, and float64 ends somewhere: no sampler can step between two like levels.
+    if any(a.log_snr >= b.log_snr for a, b in pairwise(found)):
+        raise UserError(f"times: are so near each other that {schedule} has the same noise at two of them")
+    return (*found, Level(0.0, math.inf))

@@ -92,8 +92,9 @@ def _check_number(name: str, value: Any, *, whole: bool = False, zero: float = 0
     """Refuse what is out of RANGES; a number that is counted from ``zero`` is named as it was given."""
     low, high = (end - zero for end in RANGES[name])
     kinds = int if whole else (int, float)
-    # bool is an int to Python, not to a user; nan fails both comparisons, and an int may be too large for a float.
-    if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= min(high, sys.float_info.max):
+    # bool is an int to Python, not to a user; nan fails every comparison, and an int may be too large for a float.
+    fits = isinstance(value, kinds) and (low <= value <= min(high, sys.float_info.max) or value == high)
+    if isinstance(value, bool) or not fits:
         what = "a whole number" if whole else "a number"
         raise UserError(f"{name}: must be {what} between {low} and {high}, got {value!r:.60}")
 
@@ -103,7 +104,8 @@ class StageConfig:
     """How one stage samples. ``guidance`` is the paper's w (1 is off); ``aug_level`` is None for the base.
 
     ``times`` gives the t of each step outright, falling within (0, 1]; empty, they follow from ``steps`` and
-    ``spacing``. ``options`` holds further hyper-parameters of the chosen rules, such as ``{"gamma": 0.5}``.
+    ``spacing``. ``options`` holds further hyper-parameters of the chosen rules, such as ``{"gamma": 0.5}``;
+    those at their rule's own value are left out.
     """
 
     size: int
@@ -141,6 +143,8 @@ class StageConfig:
                     f"{shown(name)}: not an option of {self._rules()}; it has {', '.join(allowed) or 'no options'}"
                 )
             _check_number(name, value)
+        # A rule's own value is the same as none; so JSON, which knows no infinity, never sees that of a cap.
+        object.__setattr__(self, "options", {name: v for name, v in self.options.items() if v != allowed[name]})
         chosen = {**allowed, **self.options}
         if chosen.get("low", 0) > chosen.get("high", 0):
             raise UserError(f"low: must not be above high, got {chosen['low']} and {chosen['high']}")
@@ -200,7 +204,7 @@ def hyper_parameters(rule: Callable[..., Any]) -> dict[str, float]:
     return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in _MACHINERY}
 
 
-# The defaults of every stage (the paper used w = 5 for its threshold figures, App. A.10).
+# The defaults of every stage (the paper used w = 5 for its threshold figure, Fig. A.10).
 DEFAULT_SIZES = (64, 256, 1024)
 DEFAULTS: dict[int, StageConfig] = {
     64: StageConfig(64, steps=25, guidance=5.0),

@@ -33,7 +33,7 @@ def static(x0: Image) -> Thresholded:
 def dynamic(x0: Image, *, percentile: float = 99.5, cap: float = math.inf) -> Thresholded:
     """Clip to [-s, s] and divide by s, with s the ``percentile`` of each image's |x0|, at least 1, at most ``cap``.
 
-    Saharia et al. 2022, sec. 2.3 and App. A.10; p = 99.5 there, and no cap. Where the percentile is at most 1 this
+    Saharia et al. 2022, sec. 2.3 and Fig. A.10; p = 99.5 there, and no cap. Where the percentile is at most 1 this
     *is* static. DeepFloyd IF caps s at 1.5; a cap of 1, the default of diffusers, turns dynamic into static.
     """
     s = _scale(x0.abs().flatten(1), percentile / 100).clamp(max=cap)
@@ -72,7 +72,7 @@ THRESHOLDS: dict[str, Callable[..., Thresholded]] = {
 
 # What others do, by name: the rule and its options.
 PRESETS: dict[str, tuple[str, dict[str, float]]] = {
-    # Saharia et al. 2022, App. A.10.
+    # Saharia et al. 2022, Fig. A.10.
     "paper": ("dynamic", {"percentile": 99.5}),
     # lucidrains' imagen-pytorch, dynamic_thresholding_percentile = 0.95.
     "imagen-pytorch": ("dynamic", {"percentile": 95.0}),

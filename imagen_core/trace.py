@@ -14,7 +14,7 @@ import json
 import math
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,10 +49,17 @@ ARRAYS: dict[str, type[np.floating[Any]]] = {
 
 @dataclass(frozen=True)
 class StageTrace:
-    """The steps of one stage; ``levels`` has one entry more than there are steps. ``x0_uncond`` may be missing."""
+    """The steps of one stage. ``levels`` are those of the whole run, also where it was stopped before the last: how w
+    runs over time depends on them all. ``x0_uncond`` may be missing.
+    """
 
     levels: tuple[Level, ...]
     arrays: dict[str, Tensor]
+
+    @property
+    def steps(self) -> int:
+        """How many steps were recorded."""
+        return len(self.arrays["z"])
 
 
 @dataclass(frozen=True)
@@ -81,10 +88,12 @@ class Recorder:
 
     def trace(self) -> Trace:
         """What was recorded so far: a stopped run is a shorter trace."""
-        return Trace(self.request, self.weights, {name: _stack(steps) for name, steps in self._records.items()})
+        configs = {config.name: config for config in self.request.stages}
+        stages = {name: _stack(configs[name], steps) for name, steps in self._records.items()}
+        return Trace(self.request, self.weights, stages)
 
 
-def _stack(steps: list[StepRecord]) -> StageTrace:
+def _stack(config: StageConfig, steps: list[StepRecord]) -> StageTrace:
     columns = {
         "z": [step.z for step in steps],
         "x0_raw": [step.out.x0_raw for step in steps],
@@ -96,7 +105,7 @@ def _stack(steps: list[StepRecord]) -> StageTrace:
         found = [(step.out.x0_uncond, step.z) for step in steps]
         columns["x0_uncond"] = [torch.full_like(z, math.nan) if x is None else x for x, z in found]
     arrays = {name: torch.stack(column) for name, column in columns.items()}
-    return StageTrace((*(step.now for step in steps), steps[-1].next), arrays)
+    return StageTrace(levels_of(config, [*(step.now for step in steps), steps[-1].next]), arrays)
 
 
 def save(trace: Trace, path: Path) -> None:
@@ -107,7 +116,10 @@ def save(trace: Trace, path: Path) -> None:
         "weights": trace.weights,
         "stages": {
             # JSON has no infinity; the clean level is written as null.
-            name: [[level.t, level.log_snr if math.isfinite(level.log_snr) else None] for level in stage.levels]
+            name: [
+                [level.t, level.log_snr if math.isfinite(level.log_snr) else None]
+                for level in stage.levels[: stage.steps + 1]
+            ]
             for name, stage in trace.stages.items()
         },
     }
@@ -160,15 +172,17 @@ def _check_sizes(path: Path) -> None:
             raise UserError(f"trace: {path} would unpack to more than {MAX_BYTES / 1e9} GB")
 
 
-def _levels(config: StageConfig, written: Any) -> tuple[Level, ...]:
-    """The levels of a run's settings, as far as the file's go, which also tell the schedule that was the trained one.
+def levels_of(config: StageConfig, visited: Sequence[Level]) -> tuple[Level, ...]:
+    """All levels of a run's settings, of which it visited the first, which also tell the schedule it was trained with.
 
-    Computed here, not read: between two machines the last digit may differ, and a level is a key.
+    Computed, not taken over: between two machines the last digit may differ, and a level is a key.
+
+    Raises:
+        UserError: no schedule has these levels.
     """
-    told = [Level(float(t), math.inf if log_snr is None else float(log_snr)) for t, log_snr in written]
     for trained in SCHEDULES:
-        path = path_of(trained, config)[: len(told)]
-        if 1 < len(path) == len(told) and all(map(_agree, path, told)):
+        path = path_of(trained, config)
+        if 1 < len(visited) <= len(path) and all(map(_agree, path, visited)):
             return path
     raise UserError(f"trace: the levels of {config.name} are not those of its settings")
 
@@ -178,10 +192,11 @@ def _agree(a: Level, b: Level) -> bool:
 
 
 def _stage(file: Any, config: StageConfig, count: int, written: Any) -> StageTrace:
-    name, levels = config.name, _levels(config, written)
+    told = [Level(float(t), math.inf if log_snr is None else float(log_snr)) for t, log_snr in written]
+    name, levels, steps = config.name, levels_of(config, told), len(told) - 1
     arrays = {key: file[f"{name}/{key}"] for key in ARRAYS if f"{name}/{key}" in file.files}
     for key, value in arrays.items():
-        shape = (len(levels) - 1, count) if key == "s" else (len(levels) - 1, count, 3, config.size, config.size)
+        shape = (steps, count) if key == "s" else (steps, count, 3, config.size, config.size)
         if value.dtype != ARRAYS[key] or value.shape != shape:
             raise UserError(f"trace: {name}/{key} is not of the kind and shape that its settings say")
     if not {"z", "x0_raw", "x0_cond", "s"} <= arrays.keys():

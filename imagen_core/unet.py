@@ -20,6 +20,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .augmentation import AUGMENTATIONS
 from .layers import Attention, Fourier, KeysValues, ResBlock, TextLayer, TextLayout, TextPool, zeroed
 from .schedules import alpha_sigma
 from .types import Image, TextEmbedding, UserError
@@ -61,9 +62,11 @@ class UNetConfig:
             raise UserError("unet: attention must be none, text or self at each level")
         if any(type(c) is not int or c % 32 or not 0 < c <= 4096 for c in self.channels):
             raise UserError("unet: channels must be multiples of 32 up to 4096")
-        for value in (*self.blocks, self.fold, self.detail, self.embed, self.text_width, self.text):
+        if len(self.channels) > 8 or any(type(n) is not int or not 0 < n <= 64 for n in self.blocks):
+            raise UserError("unet: must have at most 8 levels, and between 1 and 64 blocks at each")
+        for value in (self.fold, self.detail, self.embed, self.text_width, self.text):
             if type(value) is not int or not 0 < value <= 4096:
-                raise UserError("unet: blocks, fold, detail, embed, text_width and text must be between 1 and 4096")
+                raise UserError("unet: fold, detail, embed, text_width and text must be between 1 and 4096")
         if type(self.text_layers) is not int or not 0 <= self.text_layers <= 64:
             raise UserError("unet: text_layers must be between 0 and 64")
         if self.text % 32 and (self.text_layers or self.layout):
@@ -126,8 +129,7 @@ def from_low_res(
         The network's input (u, low_res and its mean, all of unit variance), the guess of v, and F's factor sqrt(V / D).
     """
     alpha, sigma = (a[:, None, None, None] for a in alpha_sigma(log_snr))
-    angle = aug_level[:, None, None, None] * (math.pi / 2)
-    c, s = angle.cos(), angle.sin()
+    c, s = AUGMENTATIONS["cosine"].scales(aug_level[:, None, None, None])
     mean = F.interpolate(F.avg_pool2d(low_res, FACTOR), scale_factor=FACTOR, mode="bilinear", align_corners=False)
     of_mean = (SPREAD * c).square() + (KEPT * s).square()
     mu = c * SPREAD**2 / of_mean * mean
@@ -145,7 +147,7 @@ def from_low_res(
     )
 
 
-class Level(nn.Module):
+class Resolution(nn.Module):
     """The blocks of one resolution on the way down or up, with attention after each."""
 
     def __init__(self, inner: int, width: int, blocks: int, attention: str, config: UNetConfig) -> None:
@@ -182,10 +184,12 @@ class UNet(nn.Module):
         self.aug = Fourier(1.0, 60.0, config.embed) if config.low_res else None
         self.stem = nn.Conv2d(seen * config.fold**2, c[0], 3, padding=1)
         self.shrink = nn.ModuleList(nn.Conv2d(c[i], c[i + 1], 3, stride=2, padding=1) for i in range(n - 1))
-        self.down = nn.ModuleList(Level(c[i], c[i], config.blocks[i], config.attention[i], config) for i in range(n))
+        self.down = nn.ModuleList(
+            Resolution(c[i], c[i], config.blocks[i], config.attention[i], config) for i in range(n)
+        )
         self.grow = nn.ModuleList(nn.Conv2d(c[i + 1], c[i], 1) for i in range(n - 1))
         self.up = nn.ModuleList(
-            Level(2 * c[i], c[i], config.blocks[i], config.attention[i], config) for i in range(n - 1)
+            Resolution(2 * c[i], c[i], config.blocks[i], config.attention[i], config) for i in range(n - 1)
         )
         self.unfold = nn.Conv2d(c[0], config.detail * config.fold**2, 3, padding=1)
         self.detail = nn.Conv2d(config.detail + seen, config.detail, 3, padding=1)
@@ -199,7 +203,7 @@ class UNet(nn.Module):
         return [layer for layer in self.modules() if isinstance(layer, Attention)]
 
     def read(self, text: TextEmbedding) -> tuple[Float[Tensor, "b n d"], Float[Tensor, "b n t"]]:
-        """The tokens normed (LayerNorm before attention and pooling, App. D.1), and as the text layers read them."""
+        """The tokens normed (LayerNorm before attention and pooling, sec. 2.4), and as the text layers read them."""
         tokens = self.text_norm(text.tokens.to(self.text_in.weight.dtype))
         narrow = self.text_in(tokens)
         for layer in self.text_layers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from dataclasses import replace
@@ -22,6 +23,7 @@ from imagen_core.schedules import SCHEDULES, SPACINGS
 from imagen_core.settings import Request, request, with_rule
 from imagen_core.trace import Trace
 from imagen_core.types import StepRecord, UserError
+from imagen_core.w_schedules import W_SCHEDULES
 
 
 def recorded(run: Request, cascade: Cascade, folder: Path) -> tuple[Trace, list[StepRecord], StageResult]:
@@ -229,3 +231,19 @@ def test_steps_outside_an_interval_are_kept_apart(tiny: Cascade, tmp_path: Path)
     assert nan.all(1).tolist() == unguided and nan.any(1).tolist() == unguided
     *_, end = branch(stored, 3, run, tiny)
     assert torch.equal(end.image, result.image)
+
+
+@pytest.mark.parametrize("w_schedule", W_SCHEDULES)
+def test_a_stopped_run_keeps_the_weights_of_the_whole(w_schedule: str, tiny: Cascade, tmp_path: Path) -> None:
+    """Oscillating weights depend on how many steps there were to be; what is reapplied is what was drawn."""
+    run = request("a red ball", steps=8, guidance=4.0, w_schedule=w_schedule)
+    recorder = trace.Recorder(run, tiny.digest)
+    steps = list(itertools.islice(recorder.watch(generate(run, tiny)), 3))
+    trace.save(recorder.trace(), tmp_path / "run.npz")
+    for stored in (recorder.trace(), trace.load(tmp_path / "run.npz")):
+        assert stored.stages["base64"].steps == 3
+        for index, step in enumerate(steps):
+            out = reapply(stored, index, run.stages[0])
+            assert_close(out.x0_raw, step.out.x0_raw, atol=1e-2, rtol=0)
+        with pytest.raises(UserError, match="^step: must be between 0 and 2, "):
+            reapply(stored, 3, run.stages[0])

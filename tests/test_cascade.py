@@ -92,6 +92,14 @@ def test_what_a_cascade_lacks_is_refused_before_any_work(tmp_path: Path) -> None
         generate(BASE, small, image=torch.zeros(1, 3, 48, 48))
 
 
+def test_times_too_near_for_a_stages_own_schedule_are_refused_before_any_work(tiny: Cascade) -> None:
+    """Settings know no cascade: that the trained schedule has one level for two times shows only here."""
+    stage = tiny.stages[0]
+    linear = replace(tiny, stages=(replace(stage, spec=replace(stage.spec, schedule="linear")),))
+    with pytest.raises(UserError, match="^times: "):
+        generate(request("a ball", times=(1.0, 0.5, 2e-6, 1e-6)), linear)
+
+
 def test_closing_the_generator_stops_the_run(tiny: Cascade) -> None:
     run = generate(BASE, tiny)
     next(run)

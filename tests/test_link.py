@@ -14,7 +14,7 @@ from PIL import Image
 from app import link, reproduce
 from imagen_core import cli, png
 from imagen_core.cascade import StageResult, generate
-from imagen_core.settings import CHOICES, DEFAULT_SIZES, RANGES, Request, request, with_stage
+from imagen_core.settings import CHOICES, DEFAULT_SIZES, RANGES, Request, StageConfig, request, with_stage
 from imagen_core.types import UserError
 
 DEFAULTS = {"prompt": "a red ball"}
@@ -112,6 +112,33 @@ def parsed(line: str) -> Request:
 )
 def test_the_command_line_asks_for_the_same_run(asked: Request) -> None:
     assert parsed(reproduce.command_line(asked, "tabletop")) == asked
+
+
+# As a model such as DeepFloyd IF brings them: other samplers and steps, and a cap.
+OTHERS = {
+    64: StageConfig(64, 50, 7.0, "ancestral", "leading", percentile=95.0, options={"cap": 1.5, "gamma": 0.5}),
+    256: StageConfig(256, 50, 4.0, "ancestral", "leading", aug_level=0.25, options={"cap": 2.0}),
+}
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        request("a red ball", size=256, defaults=OTHERS),
+        request("a red ball", size=256),
+        request("a red ball", size=256, defaults=OTHERS, options={}),
+        request("a red ball", size=256, defaults=OTHERS, threshold="channelwise", options={}),
+        request("a red ball", size=256, defaults=OTHERS, threshold="static", sampler="heun", steps=25),
+        with_stage(request("a red ball", size=256), 256, threshold="static"),
+        UNUSUAL,
+    ],
+)
+def test_the_command_line_counts_from_the_models_own_defaults(asked: Request, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left out is filled in by the command from that model's defaults, not the shipped one's."""
+    monkeypatch.setattr(cli, "defaults_of", {"other": OTHERS}.__getitem__)
+    assert parsed(reproduce.command_line(asked, "other", OTHERS)) == asked
+    plain = request("a red ball", size=256, defaults=OTHERS)
+    assert "--set" not in reproduce.command_line(plain, "other", OTHERS)
 
 
 def test_every_number_and_choice_survives_link_and_command_line() -> None:

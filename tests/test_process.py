@@ -91,6 +91,10 @@ def test_levels_may_be_given_outright() -> None:
     for wrong in ((), (0.5, 0.6), (0.5, 0.5), (1.1, 0.5), (0.5, 0.0), (math.nan,)):
         with pytest.raises(UserError, match="^times: "):
             levels_at("cosine", wrong)
+    # Times that fall, but where the schedule is clipped, or ends in float64: a sampler would divide by nothing.
+    for schedule, near in (("linear", (1.0, 0.5, 2e-6, 1e-6)), ("cosine", (1.0, 0.5, 1e-21, 1e-22))):
+        with pytest.raises(UserError, match=f"^times: .* {schedule} has the same noise"):
+            levels_at(schedule, near)
 
 
 def test_log_snr_spacing_is_uniform_in_log_snr() -> None:

@@ -11,7 +11,7 @@ from torch.testing import assert_close
 
 from imagen_core.denoiser import Rules, build_denoiser
 from imagen_core.guidance import GUIDANCE, RENOISE_UNCOND
-from imagen_core.samplers import SAMPLERS, sample, unit_noise
+from imagen_core.samplers import SAMPLERS, evaluations, sample, unit_noise
 from imagen_core.schedules import levels
 from imagen_core.thresholding import THRESHOLDS
 from imagen_core.types import Conditioning, Denoised, Level, StageSpec, StepRecord, TextEmbedding
@@ -40,6 +40,24 @@ def run(
         return unit_noise(seeds, f"test/{index}", tuple(z.shape[1:]))
 
     return list(sample(SAMPLERS[name], gaussian, z, path, noise, stage="test", past=past))
+
+
+@pytest.mark.parametrize("spacing", ["trailing", "late"])
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_evaluations_are_those_that_are_made(name: str, spacing: str) -> None:
+    """Heun's first steps, from above its limit, and its last ask once: fewer than two a step."""
+    path, asked = levels("cosine", 6, spacing), []
+
+    def counted(z: torch.Tensor, level: Level) -> Denoised:
+        asked[-1] += 1
+        return gaussian(z, level)
+
+    z = torch.zeros(1, 3, 4, 4)
+    for now, next in itertools.pairwise(path):
+        asked.append(0)
+        SAMPLERS[name](counted, z, now, next, lambda: z, None)
+    assert asked == evaluations(name, path)
+    assert sum(asked) == (10 if name == "heun" else 6)
 
 
 @pytest.mark.parametrize("name", SAMPLERS)

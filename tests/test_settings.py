@@ -159,6 +159,16 @@ def test_a_cap_of_1_is_pointed_out() -> None:
     assert not with_preset(DEFAULTS[64], "if-1").warnings
 
 
+def test_an_option_at_its_rules_own_value_is_none() -> None:
+    """So that a model's own cap can be taken off by name; JSON never sees the infinity."""
+    capped = request("x", options={"cap": 1.5}).stages[0]
+    assert replace(capped, options={"cap": math.inf}) == replace(capped, options={})
+    assert request("x", sampler="ancestral", options={"gamma": 0.3}) == request("x", sampler="ancestral")
+    for name, options in (("cap", {"cap": math.nan}), ("gamma", {"gamma": math.inf})):
+        with pytest.raises(UserError, match=f"^{name}: must be a number between"):
+            replace(capped, sampler="ancestral", options=options)
+
+
 def test_times_given_outright() -> None:
     config = request("x", times=[1.0, 0.6, 0.2]).stages[0]
     assert config.times == (1.0, 0.6, 0.2) and config.steps == 3
@@ -259,6 +269,14 @@ def test_a_png_carries_its_settings_without_loss() -> None:
     assert_close(pixels.permute(2, 0, 1) / 127.5 - 1, image, atol=1 / 255, rtol=0)
 
 
+def test_the_longest_settings_come_back_too() -> None:
+    times = tuple(1 - i / 1009 - 1e-7 for i in range(250))
+    stages = tuple(replace(stage, times=times, steps=250) for stage in DEFAULTS.values())
+    asked, file = Request("\N{GRINNING FACE}" * 500, stages=stages), io.BytesIO()
+    png.save(torch.zeros(3, 8, 8), file, asked, weights="abc")
+    assert png.read_settings(file.getvalue()) == (asked, ())
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -267,7 +285,7 @@ def test_a_png_carries_its_settings_without_loss() -> None:
         b"\x89PNG\r\n\x1a\n",
         png_with(),
         png_with(imagen_lab="<script>"),
-        png_with(imagen_lab="x" * 10_000),
+        png_with(imagen_lab="x" * 40_000),
         png_with(imagen_lab=to_json(FULL))[:60],
     ],
 )

@@ -81,11 +81,12 @@ def _room(loading: Loading) -> dict[str, int]:
     """Free bytes of each place that may be used, in the order in which they are."""
     from accelerate.utils import get_max_memory
 
-    found = {place if place == "cpu" else f"cuda:{place}": size for place, size in get_max_memory().items()}
+    # Cards have numbers; a Mac has "mps", and then no "cpu", since they share the memory.
+    found = {f"cuda:{place}" if isinstance(place, int) else place: size for place, size in get_max_memory().items()}
     if loading.device == "auto":
         return found
     device = "cuda:0" if loading.device == "cuda" else loading.device
-    return {device: found.get(device, found["cpu"])}
+    return {device: found.get(device, next(reversed(found.values())))}
 
 
 def _place(size: int, left: Mapping[str, int]) -> tuple[str, dict[str, int]]:

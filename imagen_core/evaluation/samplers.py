@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
+from ..cascade import path_of
 from ..checkpoints import Cascade
-from ..samplers import SAMPLERS
-from ..settings import with_rule
+from ..samplers import SAMPLERS, evaluations
+from ..settings import StageConfig, with_rule
 from .detector import load_detector, look
 from .figures import write_table
 from .frechet import frechet
@@ -55,21 +54,22 @@ def measure_samplers(cascade: Cascade, extent: Extent, cache: Path, out: Path) -
     asked = orders(asked_prompts, 1, 0)
     _, true_features = look(detector, true_renders(asked_prompts, cache))
 
-    def drawn(sampler: str, steps: int) -> Tensor:
-        return kept(cache, cascade, with_rule(cascade.defaults[64], sampler=sampler, steps=steps), asked)
+    def asked_for(sampler: str, steps: int) -> StageConfig:
+        return with_rule(cascade.defaults[64], sampler=sampler, steps=steps)
 
-    solution = drawn("dpmpp_2m", extent.solution)
+    solution = kept(cache, cascade, asked_for("dpmpp_2m", extent.solution), asked)
     cells = [(sampler, steps) for sampler in SAMPLERS for steps in extent.steps]
     rows = []
     for sampler, steps in dict.fromkeys([*cells, SLOW]):
-        images = drawn(sampler, steps)
+        config = asked_for(sampler, steps)
+        images = kept(cache, cascade, config, asked)
         readings, features = look(detector, images)
         distance = float((images - solution).square().mean().sqrt()) if sampler in DETERMINISTIC else None
         rows.append(
             {
                 "sampler": sampler,
                 "steps": steps,
-                "evaluations": steps * (2 if sampler == "heun" else 1),
+                "evaluations": sum(evaluations(sampler, path_of(cascade.stages[0].spec.schedule, config))),
                 "frechet": round(frechet(features, true_features), 4),
                 "objects": round(shares(asked_prompts, readings)["objects"].value, 4),
                 "distance": None if distance is None else round(distance, 4),

@@ -56,6 +56,7 @@ def make_example(batch: Batch, spec: StageSpec, size: int, random: torch.Generat
         factor = spec.size // spec.low_res_size
         top, left = (int(torch.randint((CROP - size) // factor + 1, (), generator=random)) * factor for _ in "yx")
         x = x[..., top : top + size, left : left + size]
+        # The paper draws U(0, 1) evenly; squared, our choice, 45 in 100 are below 0.2, where stages are sampled.
         aug_level = torch.rand(b, generator=random).square().to(device)
         noise = torch.randn(x.shape, generator=random).to(device)
         low_res = augment(resize(resize(x, size // factor), size), aug_level, noise)
