@@ -120,6 +120,7 @@ def defaults(source: str) -> StageConfig:
     """How a pipeline samples in diffusers, in this engine's words, but in STEPS steps; reads two small files.
 
     Weights and aug_levels are those that diffusers' pipelines call with: w of 7, 4 and 9, noise_level of 250 and 20.
+    A scheduler's ``steps_offset``, one of 1000 timesteps at most, is not followed.
 
     Raises:
         UserError: not a pipeline this engine knows, or out of reach.
