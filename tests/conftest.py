@@ -1,4 +1,4 @@
-"""What the tests share: a cascade small enough to build in a second, with every part of a real one; and a browser."""
+"""What the tests share: small cascades, built in a second, with every part of a real one; the page; and a browser."""
 
 from __future__ import annotations
 
@@ -7,17 +7,26 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
 import torch
+from tiny_deepfloyd import write_if, write_upscaler
 from torch import nn
 
+from imagen_core import recording
+from imagen_core.cascade import generate
 from imagen_core.checkpoints import Cascade, load_cascade, save_stage, write_cascade
+from imagen_core.settings import SIDE_BY_SIDE, with_stage
 from imagen_core.text import minilm
 from imagen_core.training.loop import STAGES
 from imagen_core.unet import UNet, UNetConfig
+
+if TYPE_CHECKING:
+    from app.models import Model
+    from app.session import Runs
 
 # The first call of a torch function may take a second; that says nothing about the rule under test.
 hypothesis.settings.register_profile("lab", deadline=None)
@@ -52,6 +61,43 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny(tiny_folder: Path) -> Cascade:
     return load_cascade(tiny_folder)
+
+
+@pytest.fixture(scope="session")
+def stage_1(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """DeepFloyd IF's stage I, tiny, without its safety checker: read only."""
+    return write_if(tmp_path_factory.mktemp("if") / "IF-I")
+
+
+@pytest.fixture(scope="session")
+def stage_2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_if(tmp_path_factory.mktemp("if") / "IF-II", 2)
+
+
+@pytest.fixture(scope="session")
+def stage_3(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_upscaler(tmp_path_factory.mktemp("if") / "x4")
+
+
+@pytest.fixture(scope="session")
+def tiny_if(stage_1: Path, stage_2: Path) -> Cascade:
+    return load_cascade(f"{stage_1}, {stage_2}")
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with stages I and II as IF's authors ship them, each with safety checker and watermark: read only."""
+    folder = tmp_path_factory.mktemp("published")
+    for number, name in ((1, "I"), (2, "II")):
+        write_if(folder / name, number, safety=True)
+    return folder
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of this test's own for what is kept of texts."""
+    monkeypatch.setenv("IMAGEN_LAB_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
 
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -100,15 +146,42 @@ def visit(chromium) -> Iterator[Callable[..., Any]]:
 
 
 @pytest.fixture(scope="module")
-def url(tiny_folder: Path) -> Iterator[str]:
-    """The address of the page over the tiny cascade, the same server for all tests of a file."""
-    from app.layout import LAUNCH, build
+def model(tiny_folder: Path) -> Model:
+    """The model behind the page, over the tiny cascade; each file begins with one that is not loaded yet."""
     from app.models import Model
 
-    demo = build(Model(str(tiny_folder)))
+    return Model(str(tiny_folder))
+
+
+@pytest.fixture(scope="module")
+def url(model: Model) -> Iterator[str]:
+    """The address of the page over the tiny cascade, the same server for all tests of a file."""
+    from app.layout import LAUNCH, build
+
+    demo = build(model)
     _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **LAUNCH)
     yield url
     demo.close()
+
+
+@pytest.fixture(scope="session")
+def runs(tiny: Cascade) -> Runs:
+    """A session of two runs: the first under dynamic, the second with two pictures under static at w = 9."""
+    from app_page import SHORT
+
+    from app import session
+
+    second = replace(with_stage(SHORT, 64, threshold="static", guidance=9.0), count=2)
+    found: Runs = ()
+    for asked in (SHORT, second):
+        images, frames = {}, {}
+        for rule in SIDE_BY_SIDE:
+            base = replace(asked, stages=with_stage(asked, 64, threshold=rule).stages[:1])
+            *steps, result = generate(base, tiny)
+            images[rule], frames[rule] = result.image, [recording.frame(step) for step in steps]
+        base = replace(asked, stages=asked.stages[:1])
+        found = session.remember(SimpleNamespace(request=base, images=images, onward=images, frames=frames), found)
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -4,37 +4,24 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from app_page import PATIENCE, Watched
 from gradio_client import Client
 from PIL import Image
 
 from app import api
-from app.layout import LAUNCH, build
-from app.models import Model
 from imagen_core import png
 from imagen_core.settings import CHOICES
 
 
 @pytest.fixture(scope="module")
-def model(tiny_folder: Path) -> Model:
-    return Model(str(tiny_folder))
-
-
-@pytest.fixture(scope="module")
-def server(model: Model):
-    demo = build(model)
-    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, server_port=None, **LAUNCH)
-    yield url
-    demo.close()
-
-
-@pytest.fixture(scope="module")
-def client(server: str) -> Client:
-    return Client(server, verbose=False)
+def client(url: str) -> Client:
+    return Client(url, verbose=False)
 
 
 def test_only_these_functions_are_public_and_all_explain_their_arguments(client: Client) -> None:
@@ -110,9 +97,9 @@ def test_mistakes_are_one_line_that_names_the_field(client: Client, name: str, a
     assert "Traceback" not in str(caught.value) and "\n" not in str(caught.value)
 
 
-def predict(server: str, output: str, values: dict[str, Any] | list[Any]) -> httpx.Response:
+def predict(url: str, output: str, values: dict[str, Any] | list[Any]) -> httpx.Response:
     """What the page's cheap event over ``output`` answers, its inputs as on the page but for ``values`` by elem_id."""
-    config = httpx.get(f"{server}config", timeout=60).json()
+    config = httpx.get(f"{url}config", timeout=60).json()
     parts = {part["id"]: part["props"] for part in config["components"]}
     event = next(
         event for event in config["dependencies"]
@@ -124,7 +111,7 @@ def predict(server: str, output: str, values: dict[str, Any] | list[Any]) -> htt
         values = [values.get(part.get("elem_id"), part.get("value")) for part in inputs]
     body = json.dumps({"fn_index": event["id"], "data": values, "session_hash": "x"})
     headers = {"content-type": "application/json"}
-    return httpx.post(f"{server}gradio_api/run/predict", content=body, headers=headers, timeout=60)
+    return httpx.post(f"{url}gradio_api/run/predict", content=body, headers=headers, timeout=60)
 
 
 @pytest.mark.parametrize(
@@ -144,9 +131,9 @@ def predict(server: str, output: str, values: dict[str, Any] | list[Any]) -> htt
     ],
 )  # fmt: skip
 def test_numbers_that_a_control_cannot_have_are_judged_by_the_engine(
-    server: str, capfd: pytest.CaptureFixture[str], field: str, value: object, says: str
+    url: str, capfd: pytest.CaptureFixture[str], field: str, value: object, says: str
 ) -> None:
-    answer = predict(server, "price", {field: value})
+    answer = predict(url, "price", {field: value})
     assert answer.status_code == 200 and says in answer.json()["data"][0]
     assert "Traceback" not in capfd.readouterr().err
 
@@ -166,25 +153,33 @@ PASSWD = {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}
     ],
 )  # fmt: skip
 def test_what_no_page_sends_is_refused_in_one_line(
-    server: str, capfd: pytest.CaptureFixture[str], output: str, values: Any, says: str
+    url: str, capfd: pytest.CaptureFixture[str], output: str, values: Any, says: str
 ) -> None:
-    answer = predict(server, output, values)
+    answer = predict(url, output, values)
     assert answer.json()["error"].startswith(says) and "\n" not in answer.text
     assert "passwd" not in answer.text and "Traceback" not in capfd.readouterr().err
 
 
-def test_a_cancelled_call_leaves_the_engine_free(client: Client) -> None:
+def test_a_cancelled_call_leaves_the_engine_free(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted where the engine works: the client would hear no more of a run that goes on."""
+    engine = Watched(api.generate)
+    monkeypatch.setattr(api, "generate", engine)
     job = client.submit("a red ball", 3, 1024, more="steps=250", api_name="/sample")
+    deadline = time.monotonic() + PATIENCE
     while not job.outputs():
-        pass
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
     job.cancel()
     second = client.submit("a red ball", 4, 64, more="steps=2", api_name="/sample")
-    assert Path(second.result(timeout=60)[0]).is_file()
-    assert len(job.outputs()) < 250
+    assert Path(second.result(timeout=PATIENCE)[0]).is_file()
+    cancelled, _ = engine.runs
+    assert cancelled.ended.wait(PATIENCE)
+    taken = len(cancelled.events)
+    assert 0 < taken < 250
 
 
-def test_two_programs_get_their_own_pictures(server: str, client: Client) -> None:
-    other = Client(server, verbose=False)
+def test_two_programs_get_their_own_pictures(url: str, client: Client) -> None:
+    other = Client(url, verbose=False)
     calls = ((client, 5), (other, 6))
     jobs = [c.submit("a red ball", seed, 64, more="steps=2", api_name="/sample") for c, seed in calls]
     for job, seed in zip(jobs, (5, 6)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import runpy
 import signal
@@ -12,22 +11,18 @@ from pathlib import Path
 
 import gradio as gr
 import pytest
+import torch
+from app_page import MARKUP, NAMES
 from PIL import Image
 
-from app import builder, see, views
+from app import builder, see, tiles, views
 from app.layout import build
 from app.models import Model
 from imagen_core import png
 from imagen_core.settings import SIDE_BY_SIDE, request
 from imagen_core.types import UserError
 
-NAMES = list(inspect.signature(see.build_whole).parameters)
 CONTROLS = dict(zip(NAMES, see.controls_of(request("a red ball", seed=7, steps=3), NAMES)))
-
-
-@pytest.fixture(scope="module")
-def model(tiny_folder: Path) -> Model:
-    return Model(str(tiny_folder))
 
 
 def controls(**changes: object) -> list[object]:
@@ -175,3 +170,15 @@ def test_a_preset_sets_rule_percentile_and_cap() -> None:
 def test_a_cap_of_1_is_pointed_out_before_the_run(model: Model) -> None:
     assert "same as static" in see.cost(model, *controls(cap="1"))
     assert "same as static" not in see.cost(model, *controls(cap="2"))
+
+
+def test_tables_and_tiles_escape_everything() -> None:
+    html = tiles.table([{MARKUP: MARKUP}], MARKUP) + tiles.tile(
+        torch.zeros(3, 4, 4), MARKUP, MARKUP, badges=[MARKUP], key=MARKUP
+    )
+    assert html.count("<img") == 1 and "onerror=alert(1)>" not in html
+    assert tiles.table([], "nothing") == ""
+
+
+def test_a_stopped_run_says_that_what_it_drew_is_kept() -> None:
+    assert "kept" in views.stopped("x") and views.stopped("") == ""

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
 from pathlib import Path
 
 import pytest
 import torch
-from tiny_deepfloyd import write_if
+from app_page import NAMES
 
 from app import cascade_tab, layout, see, session, views
 from app.models import Model
 from imagen_core import png
 from imagen_core.settings import with_stage
 
-NAMES = list(inspect.signature(see.build_whole).parameters)
-
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
-    folder = tmp_path_factory.mktemp("if")
-    stages = [write_if(folder / name, number, safety=True) for number, name in ((1, "I"), (2, "II"))]
-    model = Model(",".join(map(str, stages)))
+def model(published: Path) -> Model:
+    model = Model(f"{published / 'I'},{published / 'II'}")
     model.get()
     return model
 

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image, ImageChops
-from tiny_deepfloyd import write_if
 from torch import nn
 from torch.testing import assert_close
 
@@ -26,25 +25,13 @@ from imagen_core.models import Cascade, Loading
 from imagen_core.settings import DEFAULTS, Request, StageConfig, request
 from imagen_core.types import UserError
 
+pytestmark = pytest.mark.usefixtures("cache")
 BASE = StageConfig(64, 2, 3.0, "ancestral", "leading")
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("made")
-    write_if(folder / "I", safety=True)
-    write_if(folder / "II", 2)
-    return folder
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("IMAGEN_LAB_CACHE", str(tmp_path_factory.getbasetemp() / "embeddings"))
-
-
 @pytest.fixture
-def folder(made: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(made / "I", tmp_path / "I"))
+def folder(published: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(published / "I", tmp_path / "I"))
 
 
 def edit(path: Path, **changes: Any) -> None:
@@ -178,15 +165,15 @@ def test_weights_that_do_not_fit_are_refused(folder: Path, change: str) -> None:
         ("{0}", "holds no cascade.json and no model_index.json"),
     ],
 )
-def test_stages_out_of_order_are_refused(made: Path, names: str, says: str) -> None:
-    name = names.format(made)
+def test_stages_out_of_order_are_refused(published: Path, names: str, says: str) -> None:
+    name = names.format(published)
     for ask in (load_cascade, defaults_of):
         with pytest.raises(UserError, match=says):
             ask(name)
 
 
-def test_the_digest_is_the_weights_not_the_place(made: Path, folder: Path) -> None:
-    before = load_cascade(made / "I").digest
+def test_the_digest_is_the_weights_not_the_place(published: Path, folder: Path) -> None:
+    before = load_cascade(published / "I").digest
     assert load_cascade(folder).digest == before
     edit(folder / "scheduler/scheduler_config.json", beta_start=0.5)
     assert load_cascade(folder).digest != before
@@ -226,21 +213,21 @@ def test_a_wrong_way_to_load_is_refused(changes: dict[str, Any]) -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card")
 @pytest.mark.parametrize("changes", [{"eight_bit": True}, {"device": "cuda"}])
-def test_what_needs_a_card_is_refused_without_one(made: Path, changes: dict[str, Any]) -> None:
+def test_what_needs_a_card_is_refused_without_one(published: Path, changes: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=r"^--(eight-bit: needs an NVIDIA card|device: cuda is not there)"):
-        load_cascade(made / "I", Loading(**changes))
+        load_cascade(published / "I", Loading(**changes))
 
 
-def test_a_missing_package_is_named(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_named(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from imagen_core.deepfloyd import load
 
     monkeypatch.setattr(load, "NEEDED", ("no_such_package",))
     with pytest.raises(UserError, match="no_such_package is missing; pip install -r requirements-deepfloyd.txt"):
-        load_cascade(made / "I")
+        load_cascade(published / "I")
 
 
-def test_running_out_of_memory_names_the_knobs(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cascade = load_cascade(made / "I")
+def test_running_out_of_memory_names_the_knobs(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cascade = load_cascade(published / "I")
 
     def full(*args: Any, **options: Any) -> Any:
         raise torch.OutOfMemoryError("CUDA out of memory.\nmany lines")
@@ -257,15 +244,15 @@ def finished(cascade: Cascade) -> StageResult:
     return [e for e in generate(Request("a ball", 0, 2, (BASE,)), cascade) if isinstance(e, StageResult)][-1]
 
 
-def test_finished_pictures_are_checked_and_marked(made: Path) -> None:
-    cascade = load_cascade(made / "I")
+def test_finished_pictures_are_checked_and_marked(published: Path) -> None:
+    cascade = load_cascade(published / "I")
     assert cascade.guard.startswith("Finished pictures are checked for unsafe content and watermarked")
     result = finished(cascade)
     assert result.withheld == (False, False)
     changed = (result.image - result.unmarked).abs().amax((0, 1)) > 2 / 255
     # IF's mark is a few pixels near the lower right corner.
     assert changed.any() and not changed[:48].any() and not changed[:, :48].any()
-    plain = finished(load_cascade(made / "I", Loading(safety=False)))
+    plain = finished(load_cascade(published / "I", Loading(safety=False)))
     assert_close(result.unmarked, plain.image)
 
 
@@ -281,9 +268,9 @@ def test_unsafe_pictures_are_withheld(folder: Path) -> None:
     assert result.withheld == (True, True) and (result.unmarked == -1).all()
 
 
-def test_guard_says_what_is_so(made: Path) -> None:
-    assert "switched off" in load_cascade(made / "I", Loading(safety=False)).guard
-    assert plan((str(made / "I"),), Loading())["guard"] == load_cascade(made / "I").guard
+def test_guard_says_what_is_so(published: Path) -> None:
+    assert "switched off" in load_cascade(published / "I", Loading(safety=False)).guard
+    assert plan((str(published / "I"),), Loading())["guard"] == load_cascade(published / "I").guard
     assert load_cascade("tabletop").guard == ""
 
 
@@ -301,8 +288,8 @@ def test_a_checker_without_its_weights_is_refused(folder: Path) -> None:
 # The same commands and the same page.
 
 
-def test_defaults_are_the_schedulers(made: Path) -> None:
-    defaults = defaults_of(f"{made / 'I'},{made / 'II'}")
+def test_defaults_are_the_schedulers(published: Path) -> None:
+    defaults = defaults_of(f"{published / 'I'},{published / 'II'}")
     base = defaults[64]
     assert (base.sampler, base.spacing, base.threshold, base.percentile) == ("ancestral", "leading", "dynamic", 95.0)
     assert base.options == {"cap": 1.5} and defaults[256].threshold == "static" and defaults[256].aug_level == 0.25
@@ -312,11 +299,11 @@ def test_defaults_are_the_schedulers(made: Path) -> None:
     assert defaults_of("tabletop") == DEFAULTS
 
 
-def test_the_command_line_runs_it(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_line_runs_it(published: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from imagen_core import trace
 
     out, steps = tmp_path / "a.png", tmp_path / "a.npz"
-    model = f"{made / 'I'},{made / 'II'}"
+    model = f"{published / 'I'},{published / 'II'}"
     line = ["sample", "a red ball", "--model", model, "--size", "256", "--steps", "3", "--set", "sr256.steps=2"]
     assert main([*line, "--out", str(out), "--trace", str(steps)]) == 0
     recorded = trace.load(steps)
@@ -330,16 +317,16 @@ def test_the_command_line_runs_it(made: Path, tmp_path: Path, capsys: pytest.Cap
 
 
 def test_info_plans_before_anything_is_loaded(
-    made: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    published: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from imagen_core.deepfloyd import network
 
     monkeypatch.setattr(network, "from_folder", lambda *_, **__: pytest.fail("nothing may be loaded"))
-    assert main(["info", "--model", f"{made / 'I'},{made / 'II'}", "--dtype", "bfloat16", "--json"]) == 0
+    assert main(["info", "--model", f"{published / 'I'},{published / 'II'}", "--dtype", "bfloat16", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     parts = {name.rsplit("/")[-1]: facts for name, facts in told["parts"].items()}
     assert list(parts) == ["I: text_encoder", "I: unet", "I: safety_checker", "II: unet"]
-    unet = load_cascade(made / "I").stages[0].network.unet
+    unet = load_cascade(published / "I").stages[0].network.unet
     assert parts["I: unet"]["parameters"] == sum(p.numel() for p in unet.parameters())
     assert told["dtype"] == "bfloat16" and all(facts["where"] == "cpu" for facts in parts.values())
 
@@ -352,11 +339,11 @@ def test_a_plan_spills_what_has_no_room() -> None:
     assert _place(5_000_000_000, {"cuda:0": 16_000_000_000, "cpu": 0})[0] == "cuda:0"
 
 
-def test_what_an_earlier_stage_brings_is_not_asked_for_again(made: Path) -> None:
+def test_what_an_earlier_stage_brings_is_not_asked_for_again(published: Path) -> None:
     """Stage II's copies of the encoder, the checker and the mark would be gigabytes fetched for nothing."""
     from imagen_core.deepfloyd.load import find
 
-    sources = (str(made / "I"), str(made / "II"))
+    sources = (str(published / "I"), str(published / "II"))
     first, second = find(sources, Loading())
     assert set(first.weights) == {"unet", "text_encoder", "safety_checker", "watermarker"}
     assert "text_encoder" in second.parts and set(second.weights) == {"unet"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -14,7 +15,6 @@ from typing import Any, ClassVar
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from tiny_deepfloyd import write_if
 
 from imagen_core import hub
 from imagen_core.checkpoints import load_cascade, locate
@@ -85,9 +85,9 @@ class Hub(BaseHTTPRequestHandler):
             self.wfile.write(data)
 
 
-def test_a_hub_is_fetched_from_once_and_its_refusals_are_one_line(tmp_path: Path) -> None:
+def test_a_hub_is_fetched_from_once_and_its_refusals_are_one_line(published: Path, tmp_path: Path) -> None:
     """One client process: a plan without weights, a run, the same offline, and refusals."""
-    folder = write_if(tmp_path / "I", safety=True)
+    folder = Path(shutil.copytree(published / "I", tmp_path / "I"))
     unwanted = folder / "unet/diffusion_pytorch_model.bin"
     unwanted.write_bytes(b"a pickle")
     hub_folder = type("Here", (Hub,), {"folder": folder, "asked": []})

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from urllib.parse import parse_qsl
 
+import gradio as gr
 import numpy as np
 import pytest
+from app_page import CONTROLS, MARKUP, NAMES
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from app import link, reproduce
+from app import layout, link, reproduce, see
 from imagen_core import cli, png
 from imagen_core.cascade import StageResult, generate
 from imagen_core.settings import CHOICES, DEFAULT_SIZES, RANGES, Request, StageConfig, request, with_stage
@@ -166,3 +169,51 @@ def test_the_snippet_draws_the_same_picture(tiny_folder, tiny, tmp_path) -> None
     image = [e.image for e in generate(asked, tiny) if isinstance(e, StageResult)][-1][0]
     with Image.open(tmp_path / "imagen-3.png") as picture:
         assert (np.asarray(picture).transpose(2, 0, 1) == png.to_bytes(image)).all()
+
+
+# The page's controls, and a link that sets them.
+
+
+def test_controls_restore_every_setting() -> None:
+    asked = with_stage(
+        with_stage(
+            request("a 'ball'", seed=4, count=2, size=1024, guidance=7.5, threshold="squash", steps=9, sampler="ddim",
+                    options={"knee": 0.5, "eta": 0.3}),
+            256, steps=3, aug_level=0.4,
+        ),
+        1024, threshold="none", aug_level=0.2,
+    )  # fmt: skip
+    back = see.build_whole(*see.controls_of(asked, NAMES))
+    levels = (0.4, 0.2)
+    stages = (back.stages[0], *(replace(s, aug_level=a) for s, a in zip(back.stages[1:], levels)))
+    assert replace(back, stages=stages) == asked
+    assert layout._values(NAMES, asked)[-4:] == [0.4, 0.2, 0.4, 0.2]
+
+
+# Outside a page gradio's toasts are Python warnings.
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_link_sets_the_controls_and_a_bad_one_changes_nothing() -> None:
+    query = {"guidance": "12", "sampler": "ddim", "eta": "0.5", "sr256.aug_level": "0.3"}
+    found = layout._from_link(NAMES, [*query.items(), ("size", "256")])
+    values = dict(zip(NAMES, found))
+    assert values["w"] == 12 and values["sampler"] == "ddim" and values["more"] == "eta=0.5" and found[-2] == 0.3
+    for bad in ({"guidance": "1e9"}, {"seed": MARKUP}, {"prompt": ""}, {"size": "0"}):
+        assert all(value == gr.skip() for value in layout._from_link(NAMES, bad.items()))
+    assert all(value == gr.skip() for value in layout._from_link(NAMES, [("__theme", "dark")]))
+
+
+def test_a_thousand_unknown_settings_are_told_in_a_few_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr("app.handlers.warn", lambda text, title: told.append(text))
+    many = {f"k{i}": "1" for i in range(1000)}
+    assert layout._from_link(NAMES, [("seed", "4"), *many.items()])[NAMES.index("seed")] == 4
+    assert told[-1] == "and 997 more like these" and len(told) == 4
+
+
+@pytest.mark.parametrize(
+    "more",
+    ["steps", "stepz=1", "steps=0", "sr512.steps=3", "seed=3", "size=64", MARKUP, "gamma=0.1", "=", None, 3],
+)
+def test_more_settings_are_checked(more: object) -> None:
+    with pytest.raises(UserError):
+        see.build_whole(*[more if name == "more" else value for name, value in zip(NAMES, CONTROLS)])

@@ -8,12 +8,21 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from imagen_core.cascade import StageResult
+from imagen_core.settings import StageConfig
+from imagen_core.types import StepRecord
+
+# A short run of its first two stages.
+PROMPT, SEED = "a red ball on grass", 5
+IF_1 = StageConfig(64, 3, 7.0, "ancestral", "leading", percentile=95.0, options={"cap": 1.5})
+IF_2 = StageConfig(256, 2, 4.0, "ancestral", "leading", percentile=95.0, options={"cap": 1.0}, aug_level=0.25)
 WIDTH = 48
 WORDS = ("a red blue green ball cube dog cat on grass sand at night " + "photo of the and with large small").split(" ")
 
@@ -166,3 +175,8 @@ def write_upscaler(folder: Path) -> Path:
     }  # fmt: skip
     (folder / "model_index.json").write_text(json.dumps(index, indent=1))
     return folder
+
+
+def drained(events: Iterator[Any]) -> tuple[list[StepRecord], StageResult]:
+    *steps, result = events
+    return steps, result

@@ -1,0 +1,81 @@
+"""What the page's tests share: a short run as controls, how to read what a handler sends, an engine under watch."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from app import see
+from app.models import Model
+from imagen_core.settings import request, with_stage
+
+NAMES = list(inspect.signature(see.build_whole).parameters)
+SHORT = with_stage(with_stage(request("a red ball", seed=7, size=1024, steps=3), 256, steps=2), 1024, steps=1)
+CONTROLS = see.controls_of(SHORT, NAMES)
+# As SHORT, with time to stop it.
+LONG = see.controls_of(with_stage(SHORT, 64, steps=250), NAMES)
+MARKUP = "<img src=x onerror=alert(1)>"
+# Seconds until a test gives up on something that should end.
+PATIENCE = 60.0
+
+
+def last(updates) -> tuple:
+    return list(updates)[-1]
+
+
+def sent(update: gr.components.Component, name: str) -> object:
+    """A property that an update sets."""
+    return update.constructor_args[name]
+
+
+def files_of(update: gr.File) -> list[Path]:
+    return [Path(path) for path in sent(update, "value")]
+
+
+class Run:
+    """What the engine computed of one run so far, and whether the run has ended: by itself, or stopped."""
+
+    def __init__(self) -> None:
+        self.events: list[Any] = []
+        self.ended = threading.Event()
+
+
+class Watched:
+    """A generator function of the engine, such as ``generate``, each of whose runs is kept in ``runs`` as it goes."""
+
+    def __init__(self, function: Callable[..., Iterator[Any]]) -> None:
+        self.function = function
+        self.runs: list[Run] = []
+
+    def __call__(self, *args: Any, **options: Any) -> Iterator[Any]:
+        run = Run()
+        self.runs.append(run)
+        try:
+            for event in self.function(*args, **options):
+                run.events.append(event)
+                yield event
+        finally:
+            run.ended.set()
+
+
+def stop_and_go_on(model: Model, engine: Watched, first: Iterator[tuple], second: Iterator[tuple]) -> None:
+    """Stop closes a handler's generator where it yields: its run ends there, and the next need not wait for it."""
+    model.get()
+    next(first)
+    (stopped,) = engine.runs
+    taken = len(stopped.events)
+    assert 0 < taken < 250
+    first.close()
+    assert stopped.ended.is_set()
+    # In a thread: an engine that is never given back fails this test instead of hanging it.
+    drained: list[tuple] = []
+    thread = threading.Thread(target=lambda: drained.extend(second), daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    assert not thread.is_alive() and drained and len(engine.runs) > 1
+    assert engine.runs[1].events and len(stopped.events) == taken

@@ -1,0 +1,25 @@
+"""How long a run will take, learnt from the steps before it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+from app_page import SHORT
+
+from app import grid, pace
+
+
+def test_the_pace_is_learnt_from_rows_and_steps() -> None:
+    """Guidance takes two rows of each picture, Heun's method two evaluations of each; the first step is warming up."""
+    learnt = pace.Pace()
+    assert learnt.seconds([SHORT]) is None and pace.about(None) == "time not known yet"
+    guided = replace(SHORT, stages=SHORT.stages[:1])
+    for index, seconds in enumerate((9.0, 0.2, 0.2)):
+        learnt.note(SimpleNamespace(stage="base64", index=index), seconds, [guided])
+    assert learnt.seconds([guided]) == pytest.approx(3 * 0.2)
+    assert learnt.seconds([grid.vary(guided, {"guidance": 1.0})]) == pytest.approx(3 * 0.1)
+    assert learnt.seconds([grid.vary(guided, {"sampler": "heun"})] * 2) == pytest.approx(2 * 3 * 0.4)
+    assert learnt.seconds([replace(guided, count=4)]) == pytest.approx(4 * 3 * 0.2)
+    assert learnt.seconds([SHORT]) is None and learnt.seconds([SHORT], above=1024) == 0
