@@ -42,6 +42,30 @@ def test_generate_streams_all_rules_and_ends_with_a_picture(model: Model) -> Non
     assert set(finished.images) == set(SIDE_BY_SIDE)
 
 
+def test_a_stop_finds_every_step_until_the_page_has_the_pictures(model: Model) -> None:
+    """A Stop while the last update is made or under way shows the whole run; one after it changes nothing."""
+    updates = see.generate(model, *controls())
+    seen = [next(updates)]
+    while not isinstance(seen[-1][1], list):
+        seen.append(next(updates))
+    run = seen[-1][2]
+    # Before a run has pictures there is nothing to upscale, though the one before it had.
+    first = next(update for update in seen if isinstance(update[2], see.Run))
+    assert [button.interactive for button in first[3:5]] == [False, False]
+    assert [button.interactive for button in seen[-1][3:5]] == [True, True]
+    shown, button = see.stopped(run)
+    assert len(json.loads(shown)["steps"]) == 3 and button.interactive
+    assert next(updates, None) is None and run.delivered
+    assert all(part == gr.skip() for part in see.stopped(run))
+
+
+def test_a_shipped_run_is_made_ready_once() -> None:
+    """Every visitor is given it: a report of two megabytes each would fill the disk."""
+    (view, button), (again, other) = see.opening(), see.opening()
+    assert view is again and button.value == other.value
+    assert json.loads(view)["kind"] == "recording"
+
+
 def test_page_and_engine_agree(model: Model) -> None:
     """The picture on the page is the picture that the command line makes."""
     from imagen_core.cascade import StageResult, generate

@@ -13,6 +13,7 @@ from app import compare_tab, grid, link, see
 from app.models import Model
 from imagen_core import png
 from imagen_core.cascade import StageResult, generate
+from imagen_core.settings import RULES, hyper_parameters
 from imagen_core.types import UserError
 
 
@@ -22,7 +23,8 @@ def test_the_grid_draws_what_the_engine_draws(model: Model) -> None:
     _, shown, plan, kept = updates[-1]
     assert shown.count("<img") == 4 and shown.count("data-key") == 4 and "w = 6, dynamic" in shown
     sheet, numbers = files_of(kept)
-    assert png.read_settings(sheet.read_bytes())[0].prompt == "a red ball"
+    # The run that the cells vary, not the first of the cells.
+    assert png.read_settings(sheet.read_bytes())[0] == plan.start == see.build_request(*CONTROLS)
     rows = list(csv.DictReader(numbers.open()))
     assert [row["cell"] for row in rows] == [cell.label for cell in plan.cells]
     for key, cell in enumerate(plan.cells):
@@ -56,16 +58,25 @@ def test_values_of_a_side_are_numbers(text: str) -> None:
 def test_every_setting_can_be_a_side_of_the_grid() -> None:
     """What is suggested for a setting is accepted for it, on a run whose rules take it."""
     homes = {
-        "gamma": {"sampler": "ancestral"}, "eta": {"sampler": "ddim"}, "knee": {"threshold": "squash"},
-        "phi": {"guidance_rule": "rescale"}, "momentum": {"guidance_rule": "apg"}, "radius": {"guidance_rule": "apg"},
-        "parallel": {"guidance_rule": "apg"}, "low": {"w_schedule": "interval"}, "high": {"w_schedule": "interval"},
-        "hold": {"w_schedule": "oscillating"}, "rest": {"w_schedule": "oscillating"},
-    }  # fmt: skip
+        option: {kind: rule}
+        for kind, functions in RULES.items()
+        for rule, function in functions.items()
+        for option in hyper_parameters(function)
+        if option in link.OPTIONS
+    }
     for name in grid.SETTINGS:
         start = grid.vary(SHORT, homes.get(name, {}))
         for value in grid.values(name, grid.suggestion(name)):
             if value not in {"cfgpp", "classifier"} and (name, value) not in {("low", 20), ("high", -20)}:
-                assert link.flat(grid.vary(start, {name: value}))[name] == value
+                made = grid.vary(start, {name: value}).stages[0]
+                own = made.options.get(name, made.allowed_options()[name]) if name in homes else getattr(made, name)
+                assert own == value
+
+
+def test_no_list_of_values_is_too_long_to_refuse_at_once() -> None:
+    """Each value would be compared with all before it: a few hundred kilobytes held the server for minutes."""
+    with pytest.raises(UserError, match=r"^cells: at most 16, got 200000 values of guidance$"):
+        grid.make(SHORT, "guidance", "[1]," * 199_999 + "1", "steps", "3")
 
 
 def test_the_price_is_told_before(model: Model) -> None:

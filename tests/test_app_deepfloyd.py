@@ -8,7 +8,7 @@ import pytest
 import torch
 from app_page import NAMES
 
-from app import cascade_tab, layout, see, session, views
+from app import api, cascade_tab, inspect_tab, layout, see, session, views
 from app.models import Model
 from imagen_core import png
 from imagen_core.settings import with_stage
@@ -48,3 +48,15 @@ def test_people_see_the_mark_and_the_next_stage_does_not(model: Model) -> None:
 
 def test_it_is_not_told_what_the_table_top_knows(model: Model) -> None:
     assert views.words_note(model, "a dog on a skateboard") == ""
+
+
+def test_programs_get_the_models_own_defaults(model: Model) -> None:
+    """What a call leaves out is as diffusers runs IF, not as the table top is drawn; so is the command line."""
+    asked = api._request(model, "a red ball", "", size=256, seed=3, aug_level=None, guidance=None)
+    assert asked.stages == tuple(model.defaults.values()) and model.defaults[64].sampler == "ancestral"
+    changed = api._request(model, "a red ball", "sr256.steps=2", size=256, guidance=3.0, threshold="none")
+    assert (changed.stages[0].guidance, changed.stages[0].threshold, changed.stages[1].steps) == (3.0, "none", 2)
+    assert api.describe(model)["defaults"]["sampler"] == "ancestral"
+    controls = layout._suited(model, NAMES, {})[: len(NAMES)]
+    _, command, _ = inspect_tab.recipe(model, see.build_whole, (), session.NOW, 64, *controls)
+    assert "--guidance" not in command and "--steps" not in command and "--set" not in command

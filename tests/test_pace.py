@@ -12,7 +12,10 @@ from app import grid, pace
 
 
 def test_the_pace_is_learnt_from_rows_and_steps() -> None:
-    """Guidance takes two rows of each picture, Heun's method two evaluations of each; the first step is warming up."""
+    """Guidance takes two rows of each picture at an evaluation; the first step is warming up.
+
+    Of Heun's three steps only the middle one makes two evaluations. Weights that are off take one row.
+    """
     learnt = pace.Pace()
     assert learnt.seconds([SHORT]) is None and pace.about(None) == "time not known yet"
     guided = replace(SHORT, stages=SHORT.stages[:1])
@@ -20,6 +23,9 @@ def test_the_pace_is_learnt_from_rows_and_steps() -> None:
         learnt.note(SimpleNamespace(stage="base64", index=index), seconds, [guided])
     assert learnt.seconds([guided]) == pytest.approx(3 * 0.2)
     assert learnt.seconds([grid.vary(guided, {"guidance": 1.0})]) == pytest.approx(3 * 0.1)
-    assert learnt.seconds([grid.vary(guided, {"sampler": "heun"})] * 2) == pytest.approx(2 * 3 * 0.4)
+    assert learnt.seconds([grid.vary(guided, {"sampler": "heun"})] * 2) == pytest.approx(2 * 4 * 0.2)
+    assert learnt.seconds([grid.vary(guided, {"w_schedule": "interval"})]) == pytest.approx(0.1 + 0.2 + 0.2)
+    assert learnt.seconds([grid.vary(guided, {"guidance_rule": "classifier"})]) == pytest.approx(3 * 0.1)
+    assert learnt.seconds([grid.vary(guided, {"guidance_rule": "cfgpp", "guidance": 1.0})]) == pytest.approx(3 * 0.2)
     assert learnt.seconds([replace(guided, count=4)]) == pytest.approx(4 * 3 * 0.2)
     assert learnt.seconds([SHORT]) is None and learnt.seconds([SHORT], above=1024) == 0
