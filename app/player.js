@@ -104,6 +104,15 @@
     if (s <= 1) return track.rule === "dynamic" ? "s = 1: nothing to divide by" : `${outside} were outside ±1`;
     return `divides by s = ${number(s)}` + (cut === undefined ? "" : `, cuts ${percent(cut)}`);
   };
+  // The weight at a step, where the recording says it.
+  const weightAt = (track, at) => track.weights?.[at] ?? (track.w_schedule === "constant" ? track.w : null);
+  const weight = (w) => `w = ${+w.toFixed(2)}`;
+  // What mixed the two estimates. Only the paper's rule is so short that the line can give it.
+  const mix = (track, at) => {
+    const rule = track.guidance_rule === "cfg" ? "cfg, guided = uncond + w (cond − uncond)" : track.guidance_rule, w = weightAt(track, at);
+    if (track.w_schedule === "constant") return `rule ${rule}, ${weight(track.w)} at every step`;
+    return `rule ${rule}, schedule ${track.w_schedule}` + (w === null ? "" : `, ${weight(w)} at this step`);
+  };
   // Burnt out is |x̂₀| > 0.99. The last step says what became of it all, since by then there is often nothing left to threshold.
   const verdict = (data, step) => {
     const last = (track) => track.numbers.clipped.at(-1), name = (track) => (track.rule === "none" ? "without a rule" : `under ${track.label}`);
@@ -673,7 +682,7 @@
       if (view === "mask") return [swatch("high"), "above the limit", swatch("low"), "below it. The limit is ±1 for none and static, ±s for dynamic."];
       if (view === "difference") return ["Grey is equal; what differs shows as lighter, darker or coloured. Click a picture to compare with it."];
       if (view === "wipe") return ["Drag across the picture, or use the slider: the same step and the same noise, under two rules."];
-      if (view === "parts") return [`Guidance at this step under ${this.track.label}: guided = uncond + w (cond − uncond), before the rule. All histograms on one scale.`];
+      if (view === "parts") return [`Guidance under ${this.track.label}, before thresholding: ${mix(this.track, this.at)}. All histograms on one scale.`];
       return ["Under each picture: the guided x̂₀ before the rule (√ of counts); solid lines ±1, dashed ±s, in colour what is cut."];
     }
 
@@ -692,18 +701,19 @@
     drawParts() {
       const { data, at, track } = this, n = data.size ** 2, begin = at * data.length, m = Math.max(1, track.numbers.largest[at]);
       const raw = this.raw(track), cond = track.cond.subarray(begin, begin + data.length);
-      const delta = track.delta?.subarray(begin, begin + data.length);
+      const delta = track.unguided?.includes(at) ? null : track.delta?.subarray(begin, begin + data.length);
+      const w = weightAt(track, at), by = track.guidance_rule === "cfg" ? "" : ` by ${track.guidance_rule}`;
       // Late in a run the difference is faint, so it is enlarged by what makes it fill half the range.
       const gain = delta ? 2 ** Math.max(0, Math.floor(-1 - Math.log2(Math.max(1e-3, share(delta, Math.abs) * 4)))) : 1;
       const of = {
         cond: ["cond", (i) => cond[i]],
         uncond: ["uncond", (i) => cond[i] - (delta?.[i] ?? 0)],
         difference: [gain > 1 ? `cond − uncond, × ${gain}` : "cond − uncond", (i) => gain * (delta?.[i] ?? 0)],
-        guided: [`guided, w = ${track.w}`, (i) => raw[i]],
+        guided: [`guided${by}${w === null ? "" : `, ${weight(w)}`}`, (i) => raw[i]],
       };
       for (const part of this.parts) {
         const [text, value] = of[part.name], missing = !delta && (part.name === "uncond" || part.name === "difference");
-        part.note.textContent = missing ? `${part.name}: not evaluated at w = 1` : text;
+        part.note.textContent = missing ? `${part.name}: ${w === 1 ? "not evaluated at w = 1" : "not in this recording"}` : text;
         part.box.classList.toggle("pl-missing", missing);
         paint(part.canvas, data.size, (i, c) => (missing ? 0 : value(c * n + i)));
         // On one scale, so that it shows how far guidance stretches what lay within ±1.
