@@ -75,6 +75,8 @@
     return (x >= 0.0995 || x === 0 ? Math.round(100 * x) : (100 * x).toFixed(1)) + " %";
   };
   const number = (x, digits = 2) => x.toFixed(digits).replace("-", "−");
+  // A knob turns by tenths, but a run may have been asked for less.
+  const turned = (x) => (+x.toFixed(1) === x ? x.toFixed(1) : String(+x.toFixed(3)));
   // Each rule has a colour (Okabe & Ito), a dash and a marker, so that none is told apart by hue alone.
   const STYLES = {
     none: ["var(--lab-none)", "1.5 3.5", "M0-4A4 4 0 1 0 0 4A4 4 0 1 0 0-4Z"],
@@ -361,9 +363,8 @@
     arrive(before) {
       const data = this.data;
       this.scrubber.max = data.steps.length - 1;
-      this.micro.percentile = data.tracks.find((track) => track.rule === "dynamic")?.percentile ?? 99.5;
-      this.micro.rule = "dynamic";
-      this.micro.cap = null;
+      const { percentile = 99.5, cap = null } = data.tracks.find((track) => track.rule === "dynamic") ?? {};
+      Object.assign(this.micro, { rule: "dynamic", percentile, cap });
       this.syncMicro();
       if (!this.pixel || Math.max(...this.pixel) >= data.size) this.pixel = this.worstPixel();
       // A recorded run plays by itself once; a run that was just watched stays where it ended.
@@ -549,9 +550,9 @@
       const { micro } = this;
       for (const input of this.microRule.querySelectorAll("input")) input.checked = input.value === micro.rule;
       this.microPercentile.input.value = micro.percentile;
-      this.microPercentile.output.textContent = micro.percentile.toFixed(1);
+      this.microPercentile.output.textContent = turned(micro.percentile);
       this.microCap.input.value = micro.cap ?? 10;
-      this.microCap.output.textContent = micro.cap === null ? "none" : micro.cap.toFixed(1);
+      this.microCap.output.textContent = micro.cap === null ? "none" : turned(micro.cap);
     }
 
     // -- moving --
