@@ -565,6 +565,8 @@
     play() {
       if (this.data.kind !== "recording") return;
       if (this.at >= this.data.steps.length - 1) this.at = 0;
+      // Play may have been pressed while this run was still being unpacked.
+      clearInterval(this.timer);
       this.timer = setInterval(() => {
         // A place that is gone or out of sight does not tick.
         if (!this.root.isConnected || this.at >= this.data.steps.length - 1) this.pause();
