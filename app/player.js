@@ -43,6 +43,14 @@
     return values;
   };
 
+  // What is shown instead of a recording that cannot be unpacked.
+  const unreadable = (error) => {
+    console.warn("player:", error);
+    return { kind: "waiting", note: window.DecompressionStream
+      ? "This run cannot be played: its recording is damaged."
+      : "This browser cannot unpack recorded runs; a newer one can." };
+  };
+
   // ---- the rules: a second copy of imagen_core/thresholding.py, held to it by tests/test_player.py -----------------
 
   const sorted = (raw) => raw.map(Math.abs).sort();
@@ -313,14 +321,15 @@
     // -- values --
 
     async show(text) {
-      const data = JSON.parse(text), before = this.data;
+      const before = this.data;
+      let data = JSON.parse(text);
       // A frame that comes after its run was stopped is late.
       if (data.kind === "live" && data.run && data.run === this.ended) return;
       const turn = ++this.turn;
       this.pause();
       if (data.kind === "recording") {
         this.ended = data.run;
-        await this.decode(data);
+        data = await this.decode(data).then(() => data, unreadable);
       }
       if (turn !== this.turn) return;
       this.data = data;
@@ -356,6 +365,9 @@
         track.kept = blob("kept") ? await decodeHalf(blob("kept"), data.length) : null;
         track.cond = await decodeEighth(blob("cond"), data.length, track.scales.cond);
         track.delta = blob("delta") ? await decodeEighth(blob("delta"), data.length, track.scales.delta) : null;
+        for (const values of [track.raw, track.kept, track.cond, track.delta]) {
+          if (values && values.length !== data.steps.length * data.length) throw new Error(`${track.label}: not whole`);
+        }
       }));
       delete data.blobs;
     }
@@ -405,6 +417,7 @@
     // -- layout --
 
     layWaiting() {
+      this.pause();
       this.laid = null;
       this.root.dataset.kind = "waiting";
       this.root.replaceChildren(h("p", { class: "pl-waiting", role: "status" }, this.data.note));
