@@ -127,11 +127,13 @@
   const verdict = (data, step) => {
     const last = (track) => track.numbers.clipped.at(-1), name = (track) => (track.rule === "none" ? "without a rule" : `under ${track.label}`);
     const text = `Step ${step} of ${data.planned}, the end: `;
-    if (data.tracks.every((track) => last(track) < 0.0005)) return `${text}no value is burnt out, whatever the rule.`;
+    const most = Math.max(...data.tracks.map(last)), whatever = data.tracks.length > 1 ? ", whatever the rule" : "";
+    if (most === 0) return `${text}no value is burnt out${whatever}.`;
+    if (most < 0.0005) return `${text}fewer than 0.1 % of values are burnt out${whatever}.`;
     const burnt = data.tracks.map((track) => `${percent(last(track))} ${name(track)}`);
-    const dynamic = data.tracks.find((track) => track.rule === "dynamic"), most = Math.max(...(dynamic?.numbers.s ?? [1]));
+    const dynamic = data.tracks.find((track) => track.rule === "dynamic"), divisor = Math.max(...(dynamic?.numbers.s ?? [1]));
     burnt[0] = burnt[0].replace(" %", " % of values are burnt out");
-    const divided = most > 1 ? `${dynamic === data.tracks.at(-1) ? ", which" : "; dynamic"} divided by up to s = ${number(most)}` : "";
+    const divided = divisor > 1 ? `${dynamic === data.tracks.at(-1) ? ", which" : "; dynamic"} divided by up to s = ${number(divisor)}` : "";
     return `${text}${burnt.join(", ")}${divided}.`;
   };
   const sentence = (data, at, step) => {
