@@ -797,5 +797,5 @@
     changed();
     return player;
   };
-  window.ImagenPlayer = { mount, RULES, keep, sorted, quantile, histogram, decodeHalf };
+  window.ImagenPlayer = { mount, RULES, keep, sorted, histogram };
 })();
