@@ -279,7 +279,10 @@ def test_one_timer_whenever_play_is_pressed(visit: Callable[..., Any], file: Pat
     assert found == [1, 0]
 
 
-def test_nothing_jumps_between_views_and_steps(page: Any) -> None:
+@pytest.mark.parametrize("width", [390, 1366])
+def test_nothing_jumps_between_views_and_steps(visit: Callable[..., Any], file: Path, width: int) -> None:
+    page = visit(file.as_uri(), viewport={"width": width, "height": 800}, reduced_motion="reduce")
+    page.locator(".pl-card").first.wait_for()
     places = set()
     for view in ("Wipe", "Difference", "Clip mask", "CFG parts", "Side by side"):
         page.get_by_role("radio", name=view).check()
