@@ -1,4 +1,4 @@
-"""The player as a component: what Python hands to ``player.js``, and nothing else knows how they meet."""
+"""The player as a component: its script, and what Python hands to it; nothing else knows how they meet."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from imagen_core import recording
 from imagen_core.recording import Frame
 from imagen_core.settings import Request
 
-SCRIPT = Path(__file__).with_name("player.js").read_text(encoding="utf-8")
+# The script's parts, from values to pictures; each uses those before it, and all of them share one scope of their own.
+PARTS = ("player_values", "player_words", "player_draw", "player_views", "player_tools", "player")
+_CODE = "\n".join(Path(__file__).with_name(f"{part}.js").read_text(encoding="utf-8") for part in PARTS)
+SCRIPT = f'(() => {{\n"use strict";\n{_CODE}}})();\n'
 STYLE = Path(__file__).with_name("player.css")
 # What a newcomer must know before the pictures say anything.
 WHY = (

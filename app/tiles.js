@@ -59,7 +59,8 @@
     });
     grid.addEventListener("keydown", (event) => {
       const port = event.target.closest(".tile-port");
-      if (!port) return;
+      // With a modifier, + and − are the browser's own zoom.
+      if (!port || event.altKey || event.ctrlKey || event.metaKey) return;
       const d = STEP * port.clientWidth;
       const moves = { ArrowLeft: [-d, 0], ArrowRight: [d, 0], ArrowUp: [0, -d], ArrowDown: [0, d] };
       const zooms = ZOOMS.map(([zoom]) => zoom), here = zooms.indexOf(view.zoom);
@@ -72,11 +73,17 @@
     });
     grid.addEventListener("pointerdown", (event) => {
       const port = event.target.closest(".tile-movable");
-      if (!port || event.button !== 0) return;
+      if (!port || event.button !== 0 || !event.isPrimary) return;
       let [x, y] = [event.clientX, event.clientY];
       port.setPointerCapture(event.pointerId);
-      const drag = (e) => { move(port, x - e.clientX, y - e.clientY); [x, y] = [e.clientX, e.clientY]; };
-      const drop = () => {
+      // Another finger on the same picture has its own place.
+      const drag = (e) => {
+        if (e.pointerId !== event.pointerId) return;
+        move(port, x - e.clientX, y - e.clientY);
+        [x, y] = [e.clientX, e.clientY];
+      };
+      const drop = (e) => {
+        if (e.pointerId !== event.pointerId) return;
         port.removeEventListener("pointermove", drag);
         for (const name of ["pointerup", "pointercancel"]) port.removeEventListener(name, drop);
       };
@@ -88,11 +95,13 @@
     new ResizeObserver(lay).observe(grid);
 
     const show = () => {
-      const focused = ports().indexOf(document.activeElement);
+      // A grid at work is drawn anew all the time, and must not take the focus from who is in it.
+      const active = document.activeElement, nth = ports().indexOf(active), key = grid.contains(active) && active.dataset.key;
       grid.innerHTML = read() ?? "";
       root.hidden = !grid.firstElementChild;
       bar.hidden = !grid.querySelector(".tile-port") || grid.querySelector("[data-plain]") !== null;
-      if (focused >= 0) ports()[focused]?.focus({ preventScroll: true });
+      const focused = key ? grid.querySelector(`[data-key="${CSS.escape(key)}"]`) : ports()[nth];
+      focused?.focus({ preventScroll: true });
       lay();
     };
     watch(show);

@@ -6,7 +6,8 @@ compressed arrays [steps, 3, h, w] of the first picture:
 ``<track>/raw``    the guided x0_hat before thresholding, float16 bit patterns.
 ``<track>/kept``   the same after thresholding, only for rules that the player cannot apply itself.
 ``<track>/cond``   the conditional estimate, and ``<track>/delta`` conditional minus unconditional, to be looked at:
-                   int8 in units of ``scales[name] / 127``. No delta at w = 1.
+                   int8 in units of ``scales[name] / 127``. At w = 1 the unconditional estimate is not made: no delta
+                   where no step has one; else 0 at the steps that the track lists as ``unguided``.
 
 Each array is stored as differences from step to step modulo its word, float16 as a plane of low and a plane of high
 bytes, then zlib: an estimate hardly moves near the end, so this is a fifth smaller than the values themselves.
@@ -29,7 +30,7 @@ import torch
 from torch import Tensor
 
 from . import settings
-from .cascade import compare
+from .cascade import compare, weights_of
 from .checkpoints import Cascade
 from .saturation import measure
 from .settings import SIDE_BY_SIDE, Request, StageConfig, with_rule
@@ -163,6 +164,9 @@ def make(
     for label, request in requests.items():
         config = next(stage for stage in request.stages if stage.size == size)
         track, arrays = _track(label, config, [frames[label][i] for i in kept], effort)
+        if config.w_schedule != "constant":
+            weights_at = _weights(config, frames[label])
+            track["weights"] = [_short(weights_at[frames[label][i].level]) for i in kept]
         tracks.append(track)
         blobs |= {f"{label}/{name}": data for name, data in arrays.items()}
     levels = [next(iter(frames.values()))[i].level for i in kept]
@@ -187,9 +191,9 @@ def _track(
         arrays["kept"] = _pack_half([f.kept for f in frames], effort)
     cond = np.stack([f.cond for f in frames]).astype(np.float32)
     parts = {"cond": cond}
-    uncond = [f.uncond for f in frames if f.uncond is not None]
-    if len(uncond) == len(frames):
-        parts["delta"] = cond - np.stack(uncond).astype(np.float32)
+    unguided = [i for i, f in enumerate(frames) if f.uncond is None]
+    if len(unguided) < len(frames):
+        parts["delta"] = cond - np.stack([f.cond if f.uncond is None else f.uncond for f in frames]).astype(np.float32)
     scales = {}
     for name, values in parts.items():
         scales[name] = max(float(np.abs(values).max()), 1e-3)
@@ -208,7 +212,15 @@ def _track(
         "scales": {name: _short(scale) for name, scale in scales.items()},
         "numbers": {name: [_short(f.numbers[name]) for f in frames] for name in frames[0].numbers},
     }
+    if "delta" in parts and unguided:
+        track["unguided"] = unguided
     return track, arrays
+
+
+def _weights(config: StageConfig, frames: Sequence[Frame]) -> dict[Level, float]:
+    """w at each recorded level. Of a stopped run's later levels, a schedule asks only how many there are."""
+    path = [f.level for f in frames] + [frames[-1].next] * (config.steps + 1 - len(frames))
+    return weights_of(config, path)
 
 
 def under(request: Request, rules: Sequence[str]) -> dict[str, Request]:

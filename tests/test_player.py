@@ -165,7 +165,124 @@ def test_parts_of_guidance_are_shown(page: Any, truth: dict[str, list[Denoised]]
     assert float((shown - cond).abs().max()) <= scale / 254 + 1 / 127
 
 
-def test_nothing_jumps_between_views_and_steps(page: Any) -> None:
+def shown_parts(page: Any) -> tuple[list[str], str]:
+    """The captions of the parts of guidance, and what the line under them says of the mix."""
+    page.get_by_role("radio", name="CFG parts").check()
+    legend = page.locator(".pl-legend").inner_text().replace("\u00a0", " ")
+    return page.locator(".pl-parts figcaption").all_inner_texts(), legend
+
+
+def test_the_rule_of_guidance_is_named_and_the_formula_is_cfgs_alone(
+    visit: Callable[..., Any], tiny: Cascade, page: Any, tmp_path: Path
+) -> None:
+    _, legend = shown_parts(page)
+    assert "rule cfg, guided = uncond + w (cond − uncond), w = 9 at every step" in legend
+    made = recording.record(request("a red ball", steps=2, guidance=9.0, guidance_rule="apg"), tiny, ("dynamic",))
+    file = tmp_path / "apg.html"
+    file.write_text(report.page(made), encoding="utf-8")
+    captions, legend = shown_parts(visit(file.as_uri(), reduced_motion="reduce"))
+    assert captions[3] == "guided by apg, w = 9"
+    assert "rule apg, w = 9 at every step" in legend and "uncond + w" not in legend
+
+
+def test_a_schedule_of_w_shows_each_steps_own_weight(visit: Callable[..., Any], tiny: Cascade, tmp_path: Path) -> None:
+    """Inside the band there is a difference to show, outside it there is none and the player says why."""
+    made = recording.record(request("a red ball", steps=STEPS, guidance=9.0, w_schedule="interval"), tiny, ("dynamic",))
+    (track,) = made.header["tracks"]
+    assert 0 < len(track["unguided"]) < STEPS
+    file = tmp_path / "interval.html"
+    file.write_text(report.page(made), encoding="utf-8")
+    page = visit(file.as_uri(), reduced_motion="reduce")
+    page.locator(".pl-card").first.wait_for()
+    for at, w in enumerate(track["weights"]):
+        go(page, at + 1)
+        captions, legend = shown_parts(page)
+        assert captions[3] == f"guided, w = {w:g}" and f"schedule interval, w = {w:g} at this step" in legend
+        why = "uncond: not evaluated at w = 1" if at in track["unguided"] else "uncond"
+        assert captions[1] == why and (w == 1) == (at in track["unguided"])
+
+
+def test_the_microscope_opens_with_the_runs_own_cap(visit: Callable[..., Any], tiny: Cascade, tmp_path: Path) -> None:
+    asked = request("a red ball", steps=STEPS, guidance=9.0, percentile=95.0, options={"cap": 1.25})
+    made = recording.record(asked, tiny)
+    file = tmp_path / "capped.html"
+    file.write_text(report.page(made), encoding="utf-8")
+    page = visit(file.as_uri(), reduced_motion="reduce")
+    page.locator(".pl-card").first.wait_for()
+    go(page, 1)
+    s = made.header["tracks"][2]["numbers"]["s"][0]
+    assert s == 1.25 and float(page.locator(".pl-micro-words").get_attribute("data-s")) == s
+    assert page.locator(".pl-knob output").all_inner_texts() == ["95.0", "1.25"]
+
+
+SHOW = """async (changes) => {
+  const text = JSON.parse(document.getElementById("recording").textContent), root = document.createElement("div");
+  document.body.append(root);
+  for (const [path, value] of changes) {
+    const keys = path.split("."), last = keys.pop();
+    keys.reduce((at, key) => at[key], text)[last] = value;
+  }
+  const player = ImagenPlayer.mount(root, () => '{"kind": "waiting", "note": ""}', () => {});
+  await player.show(JSON.stringify(text));
+  return root.querySelector(".pl-waiting, .pl-sentence").textContent;
+}"""
+
+
+@pytest.mark.parametrize(
+    ("burnt", "words"),
+    [
+        ((0, 0, 0), "no value is burnt out, whatever the rule."),
+        ((6 / 12288, 0, 0), "fewer than 0.1 % of values are burnt out, whatever the rule."),
+        (
+            (0.002, 6 / 12288, 0),
+            "0.2 % of values are burnt out without a rule, < 0.1 % under static, 0 % under dynamic",
+        ),
+    ],
+)
+def test_the_verdict_says_none_only_where_there_is_none(page: Any, burnt: tuple[float, ...], words: str) -> None:
+    changes = [[f"tracks.{k}.numbers.clipped.{STEPS - 1}", value] for k, value in enumerate(burnt)]
+    found = page.evaluate(SHOW, changes).replace("\u00a0", " ")
+    assert found.startswith(f"Step {STEPS} of {STEPS}, the end: {words}")
+
+
+@pytest.mark.parametrize("damage", ["AAAA", "not base64", None, "eJwDAAAAAAE="])
+def test_a_damaged_recording_is_told_about(page: Any, damage: str | None) -> None:
+    """No zlib, no base64, nothing, and an array of no values."""
+    found = page.evaluate(SHOW, [["blobs", {"none/raw": damage}]])
+    assert found == "This run cannot be played: its recording is damaged."
+
+
+def test_a_browser_that_cannot_unpack_is_told_about(page: Any) -> None:
+    page.evaluate("delete window.DecompressionStream")
+    assert page.evaluate(SHOW, []) == "This browser cannot unpack recorded runs; a newer one can."
+
+
+def test_one_timer_whenever_play_is_pressed(visit: Callable[..., Any], file: Path) -> None:
+    """Play is pressed on the run before, while the next one, which plays by itself, is unpacked."""
+    page = visit(file.as_uri())
+    page.locator(".pl-card").first.wait_for()
+    found = page.evaluate(
+        """async () => {
+          const { player } = document.querySelector(".pl"), text = document.getElementById("recording").textContent;
+          player.pause();
+          const set = window.setInterval, clear = window.clearInterval, timers = new Set();
+          window.setInterval = (...all) => { const timer = set(...all); timers.add(timer); return timer; };
+          window.clearInterval = (timer) => { timers.delete(timer); clear(timer); };
+          const shown = player.show(text);
+          player.play();
+          await shown;
+          const playing = timers.size;
+          player.pause();
+          return [playing, timers.size];
+        }"""
+    )
+    assert found == [1, 0]
+
+
+@pytest.mark.parametrize("width", [390, 1366])
+def test_nothing_jumps_between_views_and_steps(visit: Callable[..., Any], file: Path, width: int) -> None:
+    page = visit(file.as_uri(), viewport={"width": width, "height": 800}, reduced_motion="reduce")
+    page.locator(".pl-card").first.wait_for()
     places = set()
     for view in ("Wipe", "Difference", "Clip mask", "CFG parts", "Side by side"):
         page.get_by_role("radio", name=view).check()
@@ -251,14 +368,12 @@ def test_a_late_frame_of_a_run_that_ended_is_not_shown(page: Any, tiny: Cascade,
         player.recorded(recording.make(requests, frames, weights="w"), run_id="r"),
         player.live(requests, one, run_id="r"),
     ]
-    kind = """async ([place, messages]) => {
+    kind = """async (messages) => {
       const root = document.body.appendChild(document.createElement("div"));
-      let text = messages[0], changed;
-      ImagenPlayer.mount(root, () => text, (act) => { changed = act; });
-      for (text of messages.slice(1)) changed();
-      await new Promise((done) => setTimeout(done, 500));
+      const player = ImagenPlayer.mount(root, () => messages[0], () => {});
+      await Promise.all(messages.slice(1).map((text) => player.show(text)));
       return root.dataset.kind;
     }"""
-    assert page.evaluate(kind, [None, messages]) == "recording"
-    assert page.evaluate(kind, [None, messages[:1]]) == "live"
+    assert page.evaluate(kind, messages) == "recording"
+    assert page.evaluate(kind, messages[:1]) == "live"
     assert json.loads(messages[0])["kind"] == "live"

@@ -12,7 +12,7 @@ import torch
 
 from app import player, report, see
 from imagen_core import recording
-from imagen_core.cascade import StageResult, compare
+from imagen_core.cascade import StageResult, compare, generate
 from imagen_core.checkpoints import Cascade, load_cascade
 from imagen_core.recording import FOLDER, MOST_STEPS, SHIPPED
 from imagen_core.saturation import measure
@@ -99,6 +99,33 @@ def test_a_long_run_is_thinned_evenly_to_its_ends(tiny: Cascade) -> None:
 def test_at_w_1_there_is_no_difference_to_show(tiny: Cascade) -> None:
     made = recording.record(request("a red ball", steps=2, guidance=1.0), tiny)
     assert "none/cond" in made.blobs and "none/delta" not in made.blobs
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine", "interval", "oscillating"])
+def test_what_a_schedule_of_w_did_is_kept_step_by_step(tiny: Cascade, schedule: str) -> None:
+    """Each guides some steps and leaves others alone; of those it guided, the mix can be done again."""
+    asked = request("a red ball", steps=6, guidance=9.0, w_schedule=schedule, threshold="none")
+    frames = [recording.frame(event) for event in generate(asked, tiny) if isinstance(event, StepRecord)]
+    made = recording.make({"none": asked}, {"none": frames}, weights="w")
+    (track,) = made.header["tracks"]
+    off = [i for i, f in enumerate(frames) if f.uncond is None]
+    assert 0 < len(off) < 6 and track["unguided"] == off
+    assert [i for i, w in enumerate(track["weights"]) if w == 1] == off
+    raw, cond, delta = (recording.unpack(made, f"none/{name}") for name in ("raw", "cond", "delta"))
+    for i, w in enumerate(track["weights"]):
+        error = np.abs(cond[i] + (w - 1) * delta[i] - raw[i]).max()
+        eighth = track["scales"]["cond"] + abs(w - 1) * track["scales"]["delta"]
+        # Half a step of the eight bits, and what half floats add.
+        assert error <= 0.5 * eighth / 127 + 1e-3 * (1 + abs(w - 1)) * np.abs(cond).max()
+    assert not delta[off].any()
+    # A stopped run had the weights that a whole one has.
+    stopped = recording.make({"none": asked}, {"none": frames[:4]}, weights="w")
+    assert stopped.header["tracks"][0]["weights"] == track["weights"][:4]
+
+
+def test_a_run_at_one_weight_needs_no_list_of_them(watched) -> None:
+    for track in watched[0].header["tracks"]:
+        assert "weights" not in track and "unguided" not in track
 
 
 def test_nothing_recorded_is_refused() -> None:
