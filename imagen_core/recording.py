@@ -165,7 +165,8 @@ def make(
         config = next(stage for stage in request.stages if stage.size == size)
         track, arrays = _track(label, config, [frames[label][i] for i in kept], effort)
         if config.w_schedule != "constant":
-            weights_at = _weights(config, frames[label])
+            visited = [*(f.level for f in frames[label]), frames[label][-1].next]
+            weights_at = weights_of(config, levels_of(config, visited))
             track["weights"] = [_short(weights_at[frames[label][i].level]) for i in kept]
         tracks.append(track)
         blobs |= {f"{label}/{name}": data for name, data in arrays.items()}
@@ -215,12 +216,6 @@ def _track(
     if "delta" in parts and unguided:
         track["unguided"] = unguided
     return track, arrays
-
-
-def _weights(config: StageConfig, frames: Sequence[Frame]) -> dict[Level, float]:
-    """w at each recorded level. Of a stopped run's later levels, a schedule asks only how many there are."""
-    path = [f.level for f in frames] + [frames[-1].next] * (config.steps + 1 - len(frames))
-    return weights_of(config, path)
 
 
 def under(request: Request, rules: Sequence[str]) -> dict[str, Request]:
