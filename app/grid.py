@@ -112,13 +112,7 @@ def vary(request: Request, changes: dict[str, Any]) -> Request:
     Raises:
         UserError: a value is out of range, or an option is not one of the chosen rules'.
     """
-    first = request.stages[0]
-    fields = {name: value for name, value in changes.items() if name in link.STAGE_FIELDS}
-    options = {name: value for name, value in changes.items() if name not in fields}
-    base = settings.with_rule(first, **fields)
-    if options:
-        base = replace(base, options={**base.options, **options})
-    return replace(request, stages=(base, *request.stages[1:]))
+    return replace(request, stages=(settings.vary(request.stages[0], changes), *request.stages[1:]))
 
 
 def facts(image: Any) -> dict[str, float]:

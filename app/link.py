@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -116,19 +116,22 @@ def with_more(request: Request, text: Any) -> Request:
     Raises:
         UserError: no such setting, or a value out of range.
     """
-    whole = {**flat(request), "size": settings.DEFAULT_SIZES[-1]}
     if not isinstance(text, str) or len(text) > MAX_QUERY:
         raise UserError(f"more settings: must be text of at most {MAX_QUERY} characters")
+    later = settings.later_stages(settings.DEFAULT_SIZES[-1], instead=request.stages[1:])
+    whole = replace(request, stages=(request.stages[0], *later))
+    changes: dict[str, dict[str, Any]] = {stage.name: {} for stage in whole.stages}
     for part in text.split():
         name, equals, value = part.partition("=")
         key = name.replace("-", "_")
         if not equals or key in {*RUN_FIELDS, "size", "format"}:
             raise UserError(f"more settings: must be name=value, such as sr256.steps=20, got {part!r:.60}")
-        whole[key] = read(key, value)
-    found, warnings = unflat(whole, {})
-    if warnings:
-        raise UserError(f"more settings: {warnings[0].partition(':')[0]!r} is no setting of any stage")
-    return found
+        place, _, field = key.rpartition(".")
+        stage = place or request.stages[0].name
+        if stage not in changes or field not in {*STAGE_FIELDS, *OPTIONS}:
+            raise UserError(f"more settings: {settings.shown(key)!r} is no setting of any stage")
+        changes[stage][field] = read(key, value)
+    return replace(whole, stages=tuple(settings.vary(stage, changes[stage.name]) for stage in whole.stages))
 
 
 def rest(request: Request, shown: Iterable[str]) -> str:

@@ -23,7 +23,7 @@ def command_line(
     if request.count > 1:
         options += ["--count", str(request.count)]
     for key, value in link.changed(request, defaults).items():
-        text = link.write(value)
+        text = ",".join(map(repr, value)) if isinstance(value, tuple) else link.write(value)
         if key in BARE:
             options += [f"--{key.replace('_', '-')}", text]
         else:

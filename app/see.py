@@ -168,10 +168,12 @@ def generate(model: Model, *controls: Any) -> Iterator[tuple[Any, ...]]:
         requests = requests_of(request)
         frames: dict[str, list[Frame]] = {rule: [] for rule in requests}
         run = Run(request, cascade.digest, model.name, cascade.defaults, requests, frames)
+        # What the cascade refuses is refused here, while the run before is still there.
+        rows = compare(list(requests.values()), cascade)
         # Handed over at once, and filled as the run goes on: this is what Stop finds.
         yield update(run=run, up=False)
         began, shown, steps = time.monotonic(), 0.0, request.stages[0].steps
-        for row in model.in_turn(compare(list(requests.values()), cascade), *requests.values()):
+        for row in model.in_turn(rows, *requests.values()):
             for rule, event in zip(requests, row):
                 if isinstance(event, StageResult):
                     run.images[rule], run.onward[rule] = event.image, event.unmarked

@@ -6,7 +6,7 @@ import argparse
 import math
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -215,8 +215,13 @@ def _finish(request: Request, args: argparse.Namespace) -> Request:
             raise UserError("--preset: sets threshold and percentile itself; leave those options out")
         base = settings.with_preset(request.stages[0], args.preset)
         request = replace(request, stages=(base, *request.stages[1:]))
+    # All at once: which options are taken, and which weights, depends on the rules.
+    changes: dict[str, dict[str, Any]] = {}
     for text in args.set:
-        request = _set(request, text)
+        stage, change = _change(request, text)
+        changes.setdefault(stage, {}).update(change)
+    stages = (settings.vary(stage, changes.get(stage.name, {})) for stage in request.stages)
+    request = replace(request, stages=tuple(stages))
     settings.check_convention(args.guidance_convention, request.stages[0].guidance_rule)
     return request
 
@@ -228,26 +233,19 @@ def warn(request: Request) -> None:
             print(f"imagen_core: {stage.name}: warning: {warning}", file=sys.stderr)
 
 
-def _set(request: Request, text: str) -> Request:
-    """Apply one STAGE.FIELD=VALUE; a field that is none of StageConfig's is a rule's hyper-parameter."""
+def _change(request: Request, text: str) -> tuple[str, dict[str, Any]]:
+    """The stage and the change of one STAGE.FIELD=VALUE; a field that no stage has may be an option of its rules."""
     place, equals, value = text.partition("=")
-    stage_name, dot, name = place.partition(".")
-    names = {stage.name: stage for stage in request.stages}
-    if not equals or not dot or not name or stage_name not in names:
+    stage, dot, name = place.partition(".")
+    names = [stage.name for stage in request.stages]
+    if not equals or not dot or not name or stage not in names:
         stages = f"one of {', '.join(names)} at this --size"
         raise UserError(f"--set: must be STAGE.FIELD=VALUE with STAGE {stages}, got {text!r:.60}")
-    stage = names[stage_name]
     name = name.replace("-", "_")
     if name == "times":
         times = _times(value)
-        change: dict[str, Any] = {"times": times, "steps": len(times)}
-    elif name in {field.name for field in fields(StageConfig)} - {"size", "options"}:
-        change = {name: value if name in CHOICES else _number(name, value)}
-    else:
-        change = {"options": {**stage.options, name: _number(name, value)}}
-    # What is set outright must fit; a rule that replaces another takes of its options what it knows.
-    changed = (replace if "options" in change else settings.with_rule)(stage, **change)
-    return replace(request, stages=tuple(changed if own is stage else own for own in request.stages))
+        return stage, {"times": times, "steps": len(times)}
+    return stage, {name: value if name in CHOICES else _number(name, value)}
 
 
 def refuse_set(texts: Iterable[str], instead: dict[str, str]) -> None:

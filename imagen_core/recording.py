@@ -6,8 +6,10 @@ compressed arrays [steps, 3, h, w] of the first picture:
 ``<track>/raw``    the guided x0_hat before thresholding, float16 bit patterns.
 ``<track>/kept``   the same after thresholding, only for rules that the player cannot apply itself.
 ``<track>/cond``   the conditional estimate, and ``<track>/delta`` conditional minus unconditional, to be looked at:
-                   int8 in units of ``scales[name] / 127``. At w = 1 the unconditional estimate is not made: no delta
-                   where no step has one; else 0 at the steps that the track lists as ``unguided``.
+                   int8 in units of ``scales[name] / 127``. Where w is 1 most rules make no unconditional estimate: no
+                   delta where no step has one; else 0 at the steps that the track lists as ``unguided``.
+
+A track whose w runs over time lists it for each step as ``weights``.
 
 Each array is stored as differences from step to step modulo its word, float16 as a plane of low and a plane of high
 bytes, then zlib: an estimate hardly moves near the end, so this is a fifth smaller than the values themselves.

@@ -7,7 +7,7 @@ Imagen uses cosine for the base and 64 → 256, linear for 256 → 1024 (Saharia
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache, partial
 from itertools import pairwise
 
@@ -201,14 +201,15 @@ def levels(schedule: str, steps: int, spacing: str = "trailing") -> tuple[Level,
         raise UserError(f"spacing: {spacing!r} is not one of {', '.join(SPACINGS)}")
     if steps < 1:
         raise UserError(f"steps: must be at least 1, got {steps}")
-    return levels_at(schedule, SPACINGS[spacing](schedule, steps))
+    return levels_at(schedule, tuple(SPACINGS[spacing](schedule, steps)))
 
 
-def levels_at(schedule: str, times: Sequence[float]) -> tuple[Level, ...]:
+@lru_cache(maxsize=256)
+def levels_at(schedule: str, times: tuple[float, ...]) -> tuple[Level, ...]:
     """The levels at ``times`` given outright, and the clean one after them.
 
     Raises:
-        UserError: times that do not fall, or that are not in (0, 1].
+        UserError: times that do not fall, that are not in (0, 1], or that the schedule cannot tell apart.
     """
     if not times or not all(0 < t <= 1 for t in times) or any(a <= b for a, b in pairwise(times)):
         raise UserError("times: must fall from at most 1, and stay above 0")

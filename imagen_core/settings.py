@@ -264,6 +264,18 @@ def with_rule(stage: StageConfig, **changes: Any) -> StageConfig:
     return replace(plain, options={name: value for name, value in options.items() if name in taken})
 
 
+def vary(stage: StageConfig, changes: Mapping[str, Any]) -> StageConfig:
+    """The stage with settings, and options of its rules, changed by name; options that no longer apply are dropped.
+
+    Raises:
+        UserError: a value is out of range, or an option in ``changes`` is not one of the rules that then hold.
+    """
+    names = {f.name for f in fields(StageConfig)} - {"size", "options"}
+    made = with_rule(stage, **{name: value for name, value in changes.items() if name in names})
+    options = {name: value for name, value in changes.items() if name not in names}
+    return replace(made, options={**made.options, **options})
+
+
 def request(
     prompt: str,
     *,

@@ -181,7 +181,11 @@ def levels_of(config: StageConfig, visited: Sequence[Level]) -> tuple[Level, ...
         UserError: no schedule has these levels.
     """
     for trained in SCHEDULES:
-        path = path_of(trained, config)
+        try:
+            path = path_of(trained, config)
+        except UserError:
+            # Times that one schedule cannot tell apart may be another's.
+            continue
         if 1 < len(visited) <= len(path) and all(map(_agree, path, visited)):
             return path
     raise UserError(f"trace: the levels of {config.name} are not those of its settings")

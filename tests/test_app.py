@@ -59,6 +59,13 @@ def test_a_stop_finds_every_step_until_the_page_has_the_pictures(model: Model) -
     assert all(part == gr.skip() for part in see.stopped(run))
 
 
+def test_a_refused_run_leaves_the_one_before(model: Model) -> None:
+    """What only the cascade can refuse comes before the new run takes the old one's place."""
+    model.get()
+    with pytest.raises(gr.Error, match="guidance_rule: .* has no classifier"):
+        next(see.generate(model, *controls(guidance_rule="classifier")))
+
+
 def test_a_shipped_run_is_made_ready_once() -> None:
     """Every visitor is given it: a report of two megabytes each would fill the disk."""
     (view, button), (again, other) = see.opening(), see.opening()

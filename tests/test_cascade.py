@@ -92,6 +92,14 @@ def test_what_a_cascade_lacks_is_refused_before_any_work(tmp_path: Path) -> None
         generate(BASE, small, image=torch.zeros(1, 3, 48, 48))
 
 
+def test_times_that_another_schedule_cannot_tell_apart_are_traced(tiny: Cascade) -> None:
+    stage, run = tiny.stages[0], request("a ball", times=(1.0, 0.5, 2e-6, 1e-6))
+    other = replace(tiny, stages=(replace(stage, spec=replace(stage.spec, schedule="cosine_for_256")),))
+    recorder = trace.Recorder(run, other.digest)
+    steps = [e for e in recorder.watch(generate(run, other)) if not isinstance(e, StageResult)]
+    assert recorder.trace().stages["base64"].levels[2] == steps[2].now
+
+
 def test_times_too_near_for_a_stages_own_schedule_are_refused_before_any_work(tiny: Cascade) -> None:
     """Settings know no cascade: that the trained schedule has one level for two times shows only here."""
     stage = tiny.stages[0]

@@ -133,6 +133,7 @@ OTHERS = {
         request("a red ball", size=256, defaults=OTHERS, threshold="channelwise", options={}),
         request("a red ball", size=256, defaults=OTHERS, threshold="static", sampler="heun", steps=25),
         with_stage(request("a red ball", size=256), 256, threshold="static"),
+        with_stage(request("a red ball", size=256, times=[1.0, 0.5]), 256, times=(1.0, 0.4, 0.1), steps=3),
         UNUSUAL,
     ],
 )
@@ -140,8 +141,28 @@ def test_the_command_line_counts_from_the_models_own_defaults(asked: Request, mo
     """What is left out is filled in by the command from that model's defaults, not the shipped one's."""
     monkeypatch.setattr(cli, "defaults_of", {"other": OTHERS}.__getitem__)
     assert parsed(reproduce.command_line(asked, "other", OTHERS)) == asked
+
+
+def test_what_the_model_does_by_itself_is_not_said() -> None:
     plain = request("a red ball", size=256, defaults=OTHERS)
     assert "--set" not in reproduce.command_line(plain, "other", OTHERS)
+
+
+def test_rules_are_changed_together_and_take_what_they_know() -> None:
+    """An option of the defaults goes with its rule; one that is given must fit the rules that hold in the end."""
+    start = request("a red ball", size=256, defaults=OTHERS)
+    found = link.with_more(start, "threshold=static sr256.threshold=channelwise").stages
+    assert found[0].options == {"gamma": 0.5} and found[1].options == {"cap": 2.0}
+    assert link.with_more(start, "cap=Infinity sampler=ddim eta=1").stages[0].options == {"eta": 1}
+    both = ("sr256.guidance_rule=cfgpp", "sr256.guidance=0.5", "sr256.sampler=ddim")
+    for parts in (both, both[::-1]):
+        assert link.with_more(start, " ".join(parts)).stages[1].guidance_rule == "cfgpp"
+        assert parsed("python -m imagen_core sample x --size 256 " + " ".join(f"--set {p}" for p in parts)).stages[1]
+    for wrong in ("cap=2 threshold=static", "threshold=static cap=2"):
+        with pytest.raises(UserError, match="^cap: not an option of"):
+            link.with_more(start, wrong)
+        with pytest.raises(UserError, match="^cap: not an option of"):
+            parsed("python -m imagen_core sample x " + " ".join(f"--set base64.{part}" for part in wrong.split()))
 
 
 def test_every_number_and_choice_survives_link_and_command_line() -> None:

@@ -248,7 +248,7 @@ def test_the_verdict_says_none_only_where_there_is_none(page: Any, burnt: tuple[
 @pytest.mark.parametrize("damage", ["AAAA", "not base64", None, "eJwDAAAAAAE="])
 def test_a_damaged_recording_is_told_about(page: Any, damage: str | None) -> None:
     """No zlib, no base64, nothing, and an array of no values."""
-    found = page.evaluate(SHOW, [["blobs", {"none/raw": damage}]])
+    found = page.evaluate(SHOW, [["blobs.none/raw", damage]])
     assert found == "This run cannot be played: its recording is damaged."
 
 

@@ -85,7 +85,8 @@ def _weights(model: str, size: int, option: str) -> tuple[dict[str, Tensor], str
     from .layout import WEIGHTS
 
     file = Path(model) / WEIGHTS
-    if model and size == 64 and file.is_file():
+    # Text layers alone are something to begin with, not a picture network to average with.
+    if option == "--start" and model and size == 64 and file.is_file():
         try:
             weights = load_file(file)
         except SafetensorError as error:

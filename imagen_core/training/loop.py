@@ -186,7 +186,10 @@ def interrupts() -> Iterator[Callable[[], bool]]:
 
     # Python hands signals to the main thread alone.
     if threading.current_thread() is threading.main_thread():
-        before.update({number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)})
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # A job that was put in the background of a script ignores Ctrl-C, and goes on ignoring it.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                before[number] = signal.signal(number, note)
     try:
         yield lambda: came
     finally:
