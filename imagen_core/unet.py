@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from .augmentation import AUGMENTATIONS
 from .layers import Attention, Fourier, KeysValues, ResBlock, TextLayer, TextLayout, TextPool, zeroed
-from .schedules import alpha_sigma
+from .schedules import LOG_SNR_MAX, alpha_sigma
 from .types import Image, TextEmbedding, UserError
 
 
@@ -36,7 +36,8 @@ class UNetConfig:
     channels at full resolution, ``embed`` the width of the conditioning, ``text`` that of projected tokens.
     ``positions`` tells attention where each pixel is; ``text_layers`` is how many layers of a trained transformer stand
     between the frozen language model and the attention (:class:`~.layers.TextLayer`), and ``layout`` tells the coarsest
-    level what the text alone says about each place (:class:`~.layers.TextLayout`).
+    level what the text alone says about each place (:class:`~.layers.TextLayout`). ``lowest`` is the lowest log_snr
+    that the network is told, since training showed none below it: z hides the picture there all the same (docs/LOG.md).
     """
 
     channels: tuple[int, ...]
@@ -52,6 +53,7 @@ class UNetConfig:
     residual: float = 0.05
     text_layers: int = 0
     layout: bool = False
+    lowest: float = -LOG_SNR_MAX
 
     def __post_init__(self) -> None:
         for name in ("channels", "blocks", "attention"):
@@ -71,6 +73,8 @@ class UNetConfig:
             raise UserError("unet: text_layers must be between 0 and 64")
         if self.text % 32 and (self.text_layers or self.layout):
             raise UserError("unet: text must be a multiple of 32 where there are text_layers or a layout")
+        if not -2 * LOG_SNR_MAX <= self.lowest <= 0:
+            raise UserError(f"unet: lowest must be between {-2 * LOG_SNR_MAX} and 0")
         if not 0 < self.residual <= 1:
             raise UserError("unet: residual must be above 0 and at most 1")
 
@@ -86,9 +90,9 @@ CONFIGS = {
     "base64": UNetConfig(
         (64, 128, 256), (1, 1, 4), ("none", "self", "self"), positions=True, text_layers=2, layout=True
     ),
-    "sr256": replace(_SR, detail=16, residual=0.075),
+    "sr256": replace(_SR, detail=16, residual=0.075, lowest=-10.0),
     "sr1024": replace(
-        _SR, channels=(64, 64, 128), attention=("none", "none", "text"), fold=4, detail=12, residual=0.04
+        _SR, channels=(64, 64, 128), attention=("none", "none", "text"), fold=4, detail=12, residual=0.04, lowest=-4.0
     ),
 }
 
@@ -230,12 +234,13 @@ class UNet(nn.Module):
         Raises:
             ValueError: a super-resolution stage without low_res or aug_level.
         """
+        embed = self.time(log_snr.clamp_min(self.config.lowest)) + context.pooled
         if self.aug is None:
-            return self._network(z, self.time(log_snr) + context.pooled, context)
+            return self._network(z, embed, context)
         if low_res is None or aug_level is None:
             raise ValueError("low_res and aug_level: a super-resolution stage needs both")
         seen, guess, factor = from_low_res(z, log_snr, low_res, aug_level, self.config.residual)
-        return guess - factor * self._network(seen, self.time(log_snr) + self.aug(aug_level) + context.pooled, context)
+        return guess - factor * self._network(seen, embed + self.aug(aug_level), context)
 
     def _network(self, x: Tensor, embed: Float[Tensor, "b e"], context: TextContext) -> Image:
         config = self.config

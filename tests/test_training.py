@@ -16,7 +16,7 @@ import torch
 from torch.testing import assert_close
 
 from imagen_core import png
-from imagen_core.schedules import alpha_sigma
+from imagen_core.schedules import LOG_SNR_MAX, SCHEDULES, alpha_sigma
 from imagen_core.tabletop.captions import caption
 from imagen_core.tabletop.render import render
 from imagen_core.tabletop.scenes import sample_scene
@@ -24,6 +24,7 @@ from imagen_core.text import minilm
 from imagen_core.training import data
 from imagen_core.training.loop import STAGES, Progress, Recipe, averaged, example_at, share, train
 from imagen_core.training.objective import Objective, drop, make_example
+from imagen_core.training.recipes import RECIPES
 from imagen_core.types import TextEmbedding, UserError
 from imagen_core.unet import CONFIGS, UNet, from_low_res
 
@@ -75,6 +76,15 @@ def test_shift_is_taken_from_the_levels_of_training(root: Path, monkeypatch: pyt
     assert_close(plain - shifted, torch.full((8,), 1.5))
     alpha, sigma = (a[:, None, None, None] for a in alpha_sigma(shifted))
     assert_close(z, alpha * example.x + sigma * example.eps)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_networks_are_told_no_level_that_training_did_not_show(name: str) -> None:
+    """The first step of sampling is at the schedule's lowest level, which ``shift`` may keep out of training."""
+    trained = RECIPES[name]
+    spec = STAGES[trained.stage]
+    lowest = float(SCHEDULES[spec.schedule](torch.ones(()))) - trained.shift
+    assert CONFIGS[spec.name].lowest == pytest.approx(max(lowest, -LOG_SNR_MAX), abs=0.1)
 
 
 def test_dropped_text_is_the_null_text() -> None:

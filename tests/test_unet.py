@@ -83,6 +83,15 @@ def test_a_row_does_not_depend_on_its_batch_or_on_padding(name: str) -> None:
 
 
 @torch.inference_mode()
+def test_below_the_levels_of_training_the_network_is_told_the_lowest() -> None:
+    net = awake(dataclasses.replace(CONFIGS["base64"], lowest=-5.0))
+    z, log_snr, _ = inputs("base64")
+    outs = [net(z, torch.full_like(log_snr, level), net.prepare(some_text())) for level in (-9.0, -5.0, -4.0)]
+    assert_close(outs[0], outs[1], atol=0, rtol=0)
+    assert float((outs[1] - outs[2]).abs().mean()) > 1e-4
+
+
+@torch.inference_mode()
 def test_super_resolution_is_fully_convolutional() -> None:
     """The 1024 stage has no self-attention, and any height and width will do."""
     net = awake(CONFIGS["sr1024"])
