@@ -186,10 +186,10 @@ def interrupts() -> Iterator[Callable[[], bool]]:
 
     # Python hands signals to the main thread alone.
     if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for wanted in (signal.SIGINT, signal.SIGTERM):
             # A job that was put in the background of a script ignores Ctrl-C, and goes on ignoring it.
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                before[number] = signal.signal(number, note)
+            if signal.getsignal(wanted) is not signal.SIG_IGN:
+                before[wanted] = signal.signal(wanted, note)
     try:
         yield lambda: came
     finally:
