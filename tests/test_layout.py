@@ -79,7 +79,7 @@ def test_training_teaches_the_text_layers_and_nothing_else(root: Path, tmp_path:
         assert float(reader.loss(text, seen[:64]).mean()) < blind - 0.05
     changed = {name.split(".")[0] for name, value in unet.state_dict().items() if not torch.equal(value, before[name])}
     assert changed == {"text_norm", "text_in", "text_layers", "text_layout"}
-    start, started = _weights(str(tmp_path), 64)
+    start, started = _weights(str(tmp_path), 64, "--start")
     assert started == file_digest(tmp_path / WEIGHTS)
     assert start.keys() == before.keys()
     assert_close(start["text_layout.inner.weight"], unet.state_dict()["text_layout.inner.weight"])

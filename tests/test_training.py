@@ -117,6 +117,8 @@ def stop_after(steps: int):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_loses_no_step(root: Path, tmp_path: Path, number: signal.Signals) -> None:
+    # In the background of a script the tests themselves would ignore Ctrl-C.
+    outside = signal.signal(signal.SIGINT, signal.default_int_handler)
     handlers = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
 
     def interrupt(progress: Progress) -> None:
@@ -128,6 +130,7 @@ def test_an_interrupted_run_loses_no_step(root: Path, tmp_path: Path, number: si
     # The signal came while step 1 was being watched: step 2 was still whole.
     assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 2
     assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers
+    signal.signal(signal.SIGINT, outside)
 
 
 def test_a_run_keeps_to_its_own_recipe(root: Path, tmp_path: Path) -> None:

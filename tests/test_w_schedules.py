@@ -27,7 +27,7 @@ def test_one_weight_for_each_level_and_off_stays_off(name: str) -> None:
 @pytest.mark.parametrize("name", ["constant", "linear", "cosine"])
 @given(w=st.floats(0, 30))
 def test_the_mean_over_time_is_w(name: str, w: float) -> None:
-    path = levels_at("cosine", [1 - (i + 0.5) / 500 for i in range(500)])[:-1]
+    path = levels_at("cosine", tuple(1 - (i + 0.5) / 500 for i in range(500)))[:-1]
     weights = W_SCHEDULES[name](w, path)
     assert_close(sum(weights) / len(weights), w, atol=1e-6, rtol=1e-6)
 
