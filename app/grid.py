@@ -18,7 +18,7 @@ MOST_CELLS = 16
 SETTINGS = tuple(
     dict.fromkeys(
         ["guidance", "threshold", "percentile"]
-        + [name for name in link.STAGE_FIELDS if name in {*CHOICES, *RANGES} - {"aug_level"}]
+        + [name for name in settings.STAGE_FIELDS if name in {*CHOICES, *RANGES} - {"aug_level"}]
         + sorted(link.OPTIONS)
     )
 )

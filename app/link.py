@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from typing import Any
 from urllib.parse import urlencode
 
 from imagen_core import settings
-from imagen_core.settings import CHOICES, DEFAULTS, OWN_FIELD, RULES, Request, StageConfig
+from imagen_core.settings import CHOICES, DEFAULTS, OWN_FIELD, RULES, STAGE_FIELDS, Request, StageConfig
 from imagen_core.types import UserError
 
 # All settings of three stages take about 700 characters, and a prompt of 500 at most 6000 once it is quoted. Hundreds
 # of times given outright may be more: no server takes such a link, but a PNG carries them.
 MAX_QUERY = 8000
 RUN_FIELDS = ("prompt", "seed", "count")
-STAGE_FIELDS = tuple(f.name for f in fields(StageConfig) if f.name not in {"size", "options"})
 OPTIONS = {
     name
     for functions in RULES.values()

@@ -198,6 +198,10 @@ class StageConfig:
         return partial(function, **{key: values[key] for key in hyper_parameters(function) if key in values})
 
 
+# Settings of a stage that have a field; all others are options of its rules.
+STAGE_FIELDS = tuple(f.name for f in fields(StageConfig) if f.name not in {"size", "options"})
+
+
 def hyper_parameters(rule: Callable[..., Any]) -> dict[str, float]:
     """Keyword-only parameters of an option's function and their defaults, read from its signature."""
     parameters = inspect.signature(rule).parameters.values()
@@ -270,9 +274,8 @@ def vary(stage: StageConfig, changes: Mapping[str, Any]) -> StageConfig:
     Raises:
         UserError: a value is out of range, or an option in ``changes`` is not one of the rules that then hold.
     """
-    names = {f.name for f in fields(StageConfig)} - {"size", "options"}
-    made = with_rule(stage, **{name: value for name, value in changes.items() if name in names})
-    options = {name: value for name, value in changes.items() if name not in names}
+    made = with_rule(stage, **{name: value for name, value in changes.items() if name in STAGE_FIELDS})
+    options = {name: value for name, value in changes.items() if name not in STAGE_FIELDS}
     return replace(made, options={**made.options, **options})
 
 

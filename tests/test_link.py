@@ -17,7 +17,7 @@ from PIL import Image
 from app import layout, link, reproduce, see
 from imagen_core import cli, png
 from imagen_core.cascade import StageResult, generate
-from imagen_core.settings import CHOICES, DEFAULT_SIZES, RANGES, Request, StageConfig, request, with_stage
+from imagen_core.settings import CHOICES, DEFAULT_SIZES, RANGES, STAGE_FIELDS, Request, StageConfig, request, with_stage
 from imagen_core.types import UserError
 
 DEFAULTS = {"prompt": "a red ball"}
@@ -168,7 +168,7 @@ def test_rules_are_changed_together_and_take_what_they_know() -> None:
 def test_every_number_and_choice_survives_link_and_command_line() -> None:
     """Each setting of each stage, moved off its default by itself, as they come from the engine's own tables."""
     for size, stage in ((64, "base64"), (256, "sr256")):
-        for name in link.STAGE_FIELDS:
+        for name in STAGE_FIELDS:
             if name in CHOICES:
                 values: list[object] = [v for v in CHOICES[name] if v not in {"cfgpp", "classifier"}]
             elif name in RANGES and not (name == "aug_level" and size == 64):
