@@ -14,7 +14,21 @@ import gradio as gr
 from imagen_core import settings
 from imagen_core.settings import Request
 
-from . import api, cascade_tab, compare_tab, gate, handlers, inspect_tab, link, player, see, session, tiles, views
+from . import (
+    api,
+    cascade_tab,
+    compare_tab,
+    gate,
+    handlers,
+    inspect_tab,
+    link,
+    player,
+    see,
+    session,
+    shipped,
+    tiles,
+    views,
+)
 from .handlers import QUIET, WAKING
 from .models import Model
 
@@ -188,13 +202,13 @@ def _suited(model: Model, names: list[str], query: Any) -> list[Any]:
         return nothing
     defaults = model.get().defaults
     stages = tuple(defaults.get(size, settings.DEFAULTS[size]) for size in settings.DEFAULT_SIZES)
-    return _values(names, Request(see.OPENING.prompt, see.OPENING.seed, stages=stages))
+    return _values(names, Request(shipped.OPENING.prompt, shipped.OPENING.seed, stages=stages))
 
 
 def _from_link(names: list[str], query: Iterable[tuple[str, str]]) -> list[Any]:
     """Set the controls to what the page's address asks for; a bad address changes nothing and is told about."""
     try:
-        asked = link.from_query(query, {"prompt": see.EXAMPLES[0], "seed": 1})
+        asked = link.from_query(query, {"prompt": shipped.EXAMPLES[0], "seed": 1})
     except settings.UserError as error:
         handlers.warn(str(error), "The link was not followed")
         return [gr.skip()] * (len(names) + 4)

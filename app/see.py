@@ -5,12 +5,10 @@ from __future__ import annotations
 import inspect
 import random
 import secrets
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -32,17 +30,11 @@ from imagen_core.settings import (
 )
 from imagen_core.types import StepRecord, UserError
 
-from . import builder, link, player, report, session, views
+from . import builder, link, player, report, session, shipped, views
 from .handlers import FRAME_SECONDS, QUIET, engine, files, folder, refuse, slider, whole
 from .models import Model
 from .pace import about
 
-# The recorded runs, which are the examples as well: their prompts and settings are what the controls begin with.
-RECORDED = tuple(recording.SHIPPED)
-# Their reports, which stay as long as the server runs.
-REPORTS = tempfile.TemporaryDirectory(prefix="imagen-lab-reports-")
-OPENING = recording.SHIPPED[RECORDED[0]][1]
-EXAMPLES = tuple(dict.fromkeys(request.prompt for _, request in recording.SHIPPED.values()))
 LATER = DEFAULT_SIZES[1:]
 ADVANCED = {
     "sampler": ("Sampler", "one step from x̂₀ to the next level"),
@@ -200,7 +192,7 @@ def stopped(run: Run | None) -> tuple[Any, Any]:
     """What a stopped run has shown so far: (player, the report's button)."""
     if run is None:
         # Stopped before its first step: the recorded run is there again.
-        return opening()
+        return shipped.opening()
     if run.delivered or not run.frames or not all(run.frames.values()):
         return gr.skip(), gr.skip()
     run.stopped = True
@@ -239,33 +231,12 @@ def upscale(
         raise refuse(error) from None
 
 
-def recorded(name: str) -> tuple[Any, Any]:
-    """A recorded run: (player, the report's button)."""
-    try:
-        view, path = _shipped(name)
-    except UserError:
-        return player.waiting("Press Generate: three runs from the same noise, under three rules."), gr.skip()
-    return view, gr.DownloadButton(value=str(path), interactive=True)
-
-
-@cache
-def _shipped(name: str) -> tuple[str, Path]:
-    """A recorded run for the player, and its report: made once, since every visitor is given them."""
-    run = recording.load(recording.FOLDER / f"{name}.npz")
-    return player.recorded(run), report.save(run, Path(tempfile.mkdtemp(dir=REPORTS.name)))
-
-
-def opening() -> tuple[Any, Any]:
-    """The recorded run that the page opens with."""
-    return recorded(RECORDED[0])
-
-
 def choose(names: list[str], index: Any) -> list[Any]:
     """An example: its recorded run, and the controls set to what made it."""
-    if type(index) is not int or not 0 <= index < len(RECORDED):
-        raise refuse(UserError(f"example: must be a whole number between 0 and {len(RECORDED) - 1}"))
-    name = RECORDED[index]
-    return [*recorded(name), *controls_of(recording.SHIPPED[name][1], names)]
+    if type(index) is not int or not 0 <= index < len(shipped.RECORDED):
+        raise refuse(UserError(f"example: must be a whole number between 0 and {len(shipped.RECORDED) - 1}"))
+    name = shipped.RECORDED[index]
+    return [*shipped.recorded(name), *controls_of(recording.SHIPPED[name][1], names)]
 
 
 def cost(model: Model, *controls: Any) -> str:
@@ -305,13 +276,19 @@ def build(model: Model, demo: gr.Blocks) -> See:
     The order here is the phone's, and everybody's when they tab through: ask, watch, turn knobs, go on. Where there is
     room, style.css puts the player to the left of all the rest.
     """
-    first = OPENING.stages[0]
+    opening = shipped.OPENING
+    first = opening.stages[0]
     run, again = gr.State(None, time_to_live=3600), gr.State(0)
     with gr.Column(elem_id="see"):
         gr.HTML(player.WHY, elem_id="why", padding=False)
         with gr.Column(elem_id="ask", min_width=0):
             prompt = gr.Textbox(
-                OPENING.prompt, label="Prompt", lines=1, max_lines=4, elem_id="prompt", max_length=settings.MAX_PROMPT
+                shipped.OPENING.prompt,
+                label="Prompt",
+                lines=1,
+                max_lines=4,
+                elem_id="prompt",
+                max_length=settings.MAX_PROMPT,
             )
             words = gr.HTML(elem_id="words", padding=False)
             price = gr.HTML(views.note(""), elem_id="price", elem_classes="lab-queue", padding=False)
@@ -329,7 +306,9 @@ def build(model: Model, demo: gr.Blocks) -> See:
             percentile = slider("percentile", first.percentile, "Percentile", "of |x̂₀|, sets dynamic's s", step=0.1,
                                 elem_id="percentile")  # fmt: skip
             with gr.Row(equal_height=True):
-                seed = gr.Number(OPENING.seed, label="Seed", precision=0, elem_id="seed", scale=3, min_width=120)
+                seed = gr.Number(
+                    shipped.OPENING.seed, label="Seed", precision=0, elem_id="seed", scale=3, min_width=120
+                )
                 dice = gr.Button("New seed", elem_id="dice", scale=2, min_width=110)
             examples = gr.Dataset(
                 components=[prompt], samples=[[request.prompt] for _, request in recording.SHIPPED.values()],
@@ -374,7 +353,7 @@ def build(model: Model, demo: gr.Blocks) -> See:
     priced = [control.change for name, control in controls.items() if name not in ("prompt", "seed")]
     gr.on(priced, partial(cost, model), values, price, trigger_mode="always_last", **QUIET)
     running.then(partial(cost, model), values, price, **QUIET)
-    demo.load(opening, None, [screen, take], **QUIET)
+    demo.load(shipped.opening, None, [screen, take], **QUIET)
     demo.load(partial(cost, model), values, price, **QUIET)
     return See(controls, run, screen, running, again, dict(zip(LATER, augs)))
 

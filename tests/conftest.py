@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -31,6 +32,11 @@ if TYPE_CHECKING:
 # The first call of a torch function may take a second; that says nothing about the rule under test.
 hypothesis.settings.register_profile("lab", deadline=None)
 hypothesis.settings.load_profile("lab")
+
+# Side by side with others (`pytest -n 2`) a second thread waits for theirs at every operation.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    torch.set_num_threads(1)
 
 TINY = UNetConfig((32, 32), (1, 1), ("none", "self"), embed=32, text=32, positions=True)
 CONFIGS = {

@@ -15,7 +15,7 @@ import torch
 from app_page import MARKUP, NAMES
 from PIL import Image
 
-from app import builder, see, tiles, views
+from app import builder, see, shipped, tiles, views
 from app.layout import build
 from app.models import Model
 from imagen_core import png
@@ -68,7 +68,7 @@ def test_a_refused_run_leaves_the_one_before(model: Model) -> None:
 
 def test_a_shipped_run_is_made_ready_once() -> None:
     """Every visitor is given it: a report of two megabytes each would fill the disk."""
-    (view, button), (again, other) = see.opening(), see.opening()
+    (view, button), (again, other) = shipped.opening(), shipped.opening()
     assert view is again and button.value == other.value
     assert json.loads(view)["kind"] == "recording"
 
@@ -128,7 +128,7 @@ def test_unknown_words_are_pointed_out_and_escaped(model: Model) -> None:
 
 def test_no_prompt_has_no_words_and_no_example_is_none_of_them(model: Model) -> None:
     assert views.words_note(model, None) == ""
-    for index in (None, -1, len(see.RECORDED), 0.5, "0", True, [0]):
+    for index in (None, -1, len(shipped.RECORDED), 0.5, "0", True, [0]):
         with pytest.raises(gr.Error, match="^'?example: must be a whole number between 0 and"):
             see.choose(NAMES, index)
 
