@@ -18,7 +18,7 @@ from imagen_core.settings import CHOICES, DEFAULT_SIZES, DEFAULTS, Request, Stag
 from imagen_core.types import UserError
 
 from . import grid, session, tiles, views
-from .handlers import QUIET, STATUS_SECONDS, engine, files, refuse, slider
+from .handlers import QUIET, STATUS_SECONDS, engine, files, refuse, slider, stopped
 from .models import Model
 from .pace import about
 from .session import NOW, Build, Runs
@@ -104,16 +104,17 @@ def upscale(
     model: Model, build_request: Build, size: int, runs: Runs, key: Any, rule: Any, aug256: Any,
     aug1024: Any, *controls: Any,
 ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
-    """Carry a base picture on to ``size``; yields (status, tiles, files)."""
+    """Carry a base picture on to ``size``; yields (status, tiles, files, levels to pick from)."""
     try:
         if not model.ready:
-            yield views.message("Loading the model …"), gr.skip(), gr.skip()
+            yield views.progress("Loading the model …"), *(gr.skip(),) * 3
         for step in (steps := _Steps(base(model, build_request, runs, key, rule, (aug256, aug1024), controls))):
-            yield views.message(step), gr.skip(), gr.skip()
+            yield views.progress(step), *_nothing()
         start: Base = steps.result
         request, cascade = start.up_to(size), model.get()
         check(request, cascade)
         made = [tiles.tile(start.image[0], "64 × 64", grid.sentence(grid.facts(start.image)))]
+        yield views.progress("The 64 × 64 picture is there"), _strip(made), *_nothing()[1:]
         small, shown = start.onward, 0.0
         configs = {stage.name: stage for stage in request.stages}
         for event in model.in_turn(generate(request, cascade, image=start.onward), request):
@@ -124,15 +125,22 @@ def upscale(
                     result(event.image, scores_of(event.image, small), config),
                 ]
                 small, seen = event.unmarked, event.image
-                yield views.message(f"{event.size} × {event.size} in {event.seconds:.1f} s"), _strip(made), gr.skip()
+                done = f"{event.size} × {event.size} in {event.seconds:.1f} s"
+                yield views.progress(done), _strip(made), *_nothing()[1:]
             elif time.monotonic() - shown > STATUS_SECONDS:
                 shown = time.monotonic()
-                yield views.message(f"SR {config.size}: step {event.index + 1} of {config.steps}"), gr.skip(), gr.skip()
+                step = f"SR {config.size}: step {event.index + 1} of {config.steps}"
+                yield views.progress(step), gr.skip(), *_nothing()[1:]
         # Updates that come fast are merged by the browser, so the last one must be complete.
         done = f"{size} × {size} is ready, aug_level {configs[f'sr{size}'].aug_level:g}."
-        yield views.message(done), _strip(made), _kept([(seen, request)], cascade.digest)
+        yield views.message(done), _strip(made), _kept([(seen, request)], cascade.digest), _nothing()[2]
     except UserError as error:
         raise refuse(error) from None
+
+
+def _nothing() -> tuple[Any, ...]:
+    """(tiles, files, levels) while there are none yet: what was drawn before would not be this run's."""
+    return "", gr.File(visible=False), gr.Radio(visible=False)
 
 
 def _strip(made: list[str]) -> str:
@@ -175,9 +183,9 @@ def swept(
             raise UserError(f"size: must be one of {', '.join(map(str, LATER))}, got {size!r:.60}")
         wanted = levels_in(levels)
         if not model.ready:
-            yield views.message("Loading the model …"), gr.skip(), gr.skip(), gr.skip()
+            yield views.progress("Loading the model …"), *(gr.skip(),) * 3
         for step in (steps := _Steps(base(model, build_request, runs, key, rule, (aug256, aug1024), controls))):
-            yield views.message(step), gr.skip(), gr.skip(), gr.skip()
+            yield views.progress(step), *_nothing()
         start: Base = steps.result
         request, cascade = start.up_to(size), model.get()
         check(request, cascade)
@@ -185,7 +193,7 @@ def swept(
         below = start.up_to(request.stages[-2].size)
         if len(below.stages) > 1:
             for step in (steps := _Steps(drawn(model, below, small, what="The 256 × 256 picture before it"))):
-                yield views.message(step), gr.skip(), gr.skip(), gr.skip()
+                yield views.progress(step), *_nothing()
             small = steps.result.unmarked
         variants = [with_stage(request, size, aug_level=level) for level in wanted]
         shown, planned = 0.0, request.stages[-1].steps
@@ -195,7 +203,7 @@ def swept(
             elif time.monotonic() - shown > STATUS_SECONDS:
                 shown = time.monotonic()
                 note = f"{len(wanted)} levels in step: {row[0].index + 1} of {planned}"
-                yield views.message(note), gr.skip(), gr.skip(), gr.skip()
+                yield views.progress(note), *_nothing()
         scores = [scores_of(event.image, small) for event in results]
         best = badges(wanted, scores)
         configs = [variant.stages[-1] for variant in variants]
@@ -273,7 +281,7 @@ def build(
 ) -> tuple[Any, ...]:
     """Lay the tab out and wire it, its sliders kept in step with their ``twins`` on See it.
 
-    Returns the picture list, the sliders, and the event's parts that keep the estimate right.
+    Returns the picture list, the sliders with their notes, and the event's parts that keep the estimate right.
     """
     gr.HTML(
         '<p class="lab-lead">Each super-resolution stage is given the picture before it, enlarged and <b>noised on '
@@ -313,7 +321,7 @@ def build(
 
     inputs = [runs, key, rule, *augs, *controls]
     working: list[Any] = [
-        button.click(partial(upscale, model, build_request, size), inputs, [status, shown, kept], **engine(cost))
+        button.click(partial(upscale, model, build_request, size), inputs, [status, shown, kept, pick], **engine(cost))
         for button, size in zip(ups, LATER)
     ]
     working.append(
@@ -322,7 +330,7 @@ def build(
         )
     )
     # Said afterwards, because the last step's own line may still be on its way.
-    stop.click(None, None, None, cancels=working, **QUIET).then(views.stopped, status, status, **QUIET)
+    stop.click(None, None, None, cancels=working, **QUIET).then(stopped, status, status, **QUIET)
     pick.input(take, pick, [*augs, *twins], **QUIET)
     for size, aug, note in zip(LATER, augs, notes):
         gr.on(None, partial(views.aug_note, model, size), aug, note, **QUIET)
@@ -331,4 +339,4 @@ def build(
         twin.input(None, twin, aug, js="x => x", **QUIET)
     cheap = (partial(estimate, model, build_request), [at, levels, *controls], cost)
     gr.on([at.change, levels.change], *cheap, **QUIET)
-    return key, augs, cheap
+    return key, dict(zip(augs, notes)), cheap

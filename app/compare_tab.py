@@ -16,7 +16,7 @@ from imagen_core.settings import Request
 from imagen_core.types import UserError
 
 from . import grid, session, tiles, views
-from .handlers import QUIET, STATUS_SECONDS, engine, folder, refuse
+from .handlers import QUIET, STATUS_SECONDS, engine, folder, refuse, stopped
 from .models import Model
 from .pace import about
 from .session import Build, Runs
@@ -30,7 +30,7 @@ def run(
     try:
         plan = grid.make(build_request(*controls), row, row_values, column, column_values)
         if not model.ready:
-            yield views.message("Loading the model …"), gr.skip(), gr.skip(), gr.skip()
+            yield views.progress("Loading the model …"), gr.skip(), gr.skip(), gr.skip()
         cascade = model.get()
         for request in plan.requests:
             check(request, cascade)
@@ -46,7 +46,8 @@ def run(
                     made.append(tiles.tile(event.image[0], cell.label, grid.sentence(found[-1]), key=str(number)))
                 elif time.monotonic() - shown > STATUS_SECONDS:
                     shown = time.monotonic()
-                    yield views.message(note), _rows(plan, made), plan, gr.skip()
+                    # Files of the grid before would not be these pictures.
+                    yield views.progress(note), _rows(plan, made), plan, gr.File(visible=False)
         done = f"{len(made)} cells from the same noise, seed {plan.cells[0].request.seed}."
         yield (
             views.message(done),
@@ -167,7 +168,7 @@ def build(model: Model, build_request: Build, controls: list[Any], runs: gr.Stat
         **engine(cost),
     )
     # Said afterwards, because the last step's own line may still be on its way.
-    stop.click(None, None, None, cancels=[drawing], **QUIET).then(views.stopped, status, status, **QUIET)
+    stop.click(None, None, None, cancels=[drawing], **QUIET).then(stopped, status, status, **QUIET)
     cheap = partial(estimate, model, build_request)
     for setting, values in sides:
         setting.input(chosen, setting, values, **QUIET).then(cheap, everything, cost, **QUIET)

@@ -16,6 +16,8 @@ from imagen_core import png
 from imagen_core.settings import RANGES, Request
 from imagen_core.types import UserError
 
+from . import views
+
 # A frame costs the browser 50 to 60 ms, so more than eight a second would only queue up.
 FRAME_SECONDS = 0.125
 # A line of text is read, not watched.
@@ -49,6 +51,11 @@ def refuse(error: UserError) -> gr.Error:
 def warn(text: str, title: str) -> None:
     """Tell what was ignored or not taken, without stopping; what the user typed stays text."""
     gr.Warning(html.escape(text, quote=False), title=title)
+
+
+def stopped(status: Any) -> Any:
+    """What stands in a tab's status line once Stop was pressed: what was finished before is not stopped."""
+    return views.message("Stopped.") if views.WORKING in str(status) else gr.skip()
 
 
 def whole(value: Any) -> Any:

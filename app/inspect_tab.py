@@ -20,7 +20,7 @@ from imagen_core.settings import DEFAULT_SIZES, Request
 from imagen_core.types import StepRecord, UserError
 
 from . import exports, link, reproduce, see, session, tiles, views
-from .handlers import QUIET, STATUS_SECONDS, WAKING, engine, folder, refuse, warn
+from .handlers import QUIET, STATUS_SECONDS, WAKING, engine, folder, refuse, stopped, warn
 from .models import Model
 from .pace import about
 from .session import NOW, Build, Runs
@@ -53,7 +53,7 @@ def look(model: Model, build_request: Build, runs: Runs, key: Any, *controls: An
     try:
         request = asked(build_request, runs, key, controls)
         if not model.ready:
-            yield views.message("Loading the model …"), gr.skip(), gr.skip(), gr.skip()
+            yield views.progress("Loading the model …"), gr.skip(), gr.skip(), gr.skip()
         cascade = model.get()
         requests = see.requests_of(first_of(request))
         kept, steps = request.stages[0].threshold, request.stages[0].steps
@@ -67,11 +67,11 @@ def look(model: Model, build_request: Build, runs: Runs, key: Any, *controls: An
                         again[rule].append(recording.frame(event))
                 if time.monotonic() - shown > STATUS_SECONDS:
                     shown = time.monotonic()
-                    yield views.message(f"Step {len(again[kept])} of {steps} …"), gr.skip(), gr.skip(), gr.skip()
+                    yield views.progress(f"Step {len(again[kept])} of {steps} …"), "", "", gr.File(visible=False)
             frames = again
         caption = f"{steps} steps under {len(requests)} rules, first picture, seed {request.seed}. {COLUMNS}"
         table = tiles.table([_short(row) for row in exports.rows(frames)], caption)
-        yield views.message("Writing the files …"), table, gr.skip(), gr.skip()
+        yield views.progress("Writing the files …"), table, "", gr.File(visible=False)
         made = take_away(frames, requests[kept], recording.to_trace(requests[kept], cascade.digest, frames[kept]))
         shown_figures = "".join(figure(path) for path in made if path.suffix == ".png")
         paths = gr.File([str(path) for path in made], visible=True)
@@ -233,7 +233,7 @@ def build(
     looking = go.click(partial(look, model, build_request), inputs, [status, table, strips, files],
                        **engine(price))  # fmt: skip
     # Said afterwards, because the last step's own line may still be on its way.
-    stop.click(None, None, None, cancels=[looking], **QUIET).then(views.stopped, status, status, **QUIET)
+    stop.click(None, None, None, cancels=[looking], **QUIET).then(stopped, status, status, **QUIET)
     upload.change(partial(dropped, model), upload, [inside, found, apply], **WAKING)
 
     def refresh(trigger: Callable[..., Any]) -> None:

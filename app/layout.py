@@ -113,8 +113,9 @@ def _page(model: Model, demo: gr.Blocks) -> None:
             seen = see.build(model, demo)
         controls = list(seen.controls.values())
         with gr.Tab("Cascade", id="cascade") as cascade:
-            twins = list(seen.augs.values())
-            pictures, augs, price = cascade_tab.build(model, see.build_whole, controls, runs, twins)
+            twins = list(seen.augs)
+            pictures, cascade_augs, price = cascade_tab.build(model, see.build_whole, controls, runs, twins)
+            augs = list(cascade_augs)
         with gr.Tab("Compare", id="compare") as compare:
             grid, plan, pins, cost = compare_tab.build(model, see.build_request, controls, runs)
         with gr.Tab("Inspect", id="inspect") as inspect:
@@ -145,6 +146,9 @@ def _page(model: Model, demo: gr.Blocks) -> None:
     refresh(inspect.select)
     loaded = demo.load(partial(_status, model), None, status, show_progress="hidden", api_visibility="private")
     loaded.then(suit, None, targets, **WAKING)
+    for levels in (seen.augs, cascade_augs):
+        for size, (level, note) in zip(settings.DEFAULT_SIZES[1:], levels.items()):
+            loaded.then(partial(views.aug_note, model, size), level, note, **QUIET)
     demo.load(follow, None, targets, **WAKING)
 
 

@@ -127,6 +127,8 @@ def with_more(request: Request, text: Any) -> Request:
             raise UserError(f"more settings: must be name=value, such as sr256.steps=20, got {part!r:.60}")
         place, _, field = key.rpartition(".")
         stage = place or request.stages[0].name
+        if field == "aug_level":
+            raise UserError("more settings: aug_level has sliders of its own")
         if stage not in changes or field not in {*STAGE_FIELDS, *OPTIONS}:
             raise UserError(f"more settings: {settings.shown(key)!r} is no setting of any stage")
         changes[stage][field] = read(key, value)

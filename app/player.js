@@ -121,7 +121,8 @@ class Player {
     const shown = picture(`x̂0 under ${track.label}. Arrow keys move the pixel probe.`, "application");
     const note = h("span", { class: "pl-deed" }), chart = v("svg", { class: "pl-histogram", role: "img" });
     shown.box.tabIndex = 0;
-    shown.box.addEventListener("pointerdown", (event) => {
+    // Not the press, which may be the start of a phone's scrolling.
+    shown.box.addEventListener("click", (event) => {
       if (this.data.kind !== "recording") return;
       const frame = shown.box.getBoundingClientRect(), { size: side } = this.data;
       this.select(track.label);
@@ -159,13 +160,13 @@ class Player {
       const values = h("span", { class: "pl-values" });
       const self = { ...curve, chart, values, figure: h("figure", {}, h("figcaption", {}, curve.title, values), chart) };
       const seek = (event) => {
-        if (!event.buttons || this.data.kind !== "recording") return;
+        if (this.data.kind !== "recording") return;
         const step = self.stepAt(event.clientX), steps = this.data.steps.map((x) => Math.abs(x.step - step));
         this.pause();
         this.go(steps.indexOf(Math.min(...steps)));
       };
-      chart.addEventListener("pointerdown", seek);
-      chart.addEventListener("pointermove", seek);
+      chart.addEventListener("click", seek);
+      chart.addEventListener("pointermove", (event) => { if (event.buttons) seek(event); });
       return self;
     });
     return h("div", { class: "pl-curves" }, ...this.curves.map((curve) => curve.figure));
@@ -185,8 +186,11 @@ class Player {
     clearInterval(this.timer);
     this.timer = setInterval(() => {
       // A place that is gone or out of sight does not tick.
-      if (!this.root.isConnected || this.at >= this.data.steps.length - 1) this.pause();
-      else if (this.root.offsetParent) this.go(this.at + 1);
+      if (!this.root.isConnected) return this.pause();
+      if (!this.root.offsetParent) return;
+      // Before the last step is drawn, so that its verdict is read out.
+      if (this.at + 1 >= this.data.steps.length - 1) this.pause();
+      this.go(this.at + 1);
     }, 1000 / 6);
     this.drawTransport();
   }
@@ -233,8 +237,8 @@ class Player {
     this.drawTransport();
     this.drawCards(live);
     this.drawCurves();
-    this.words.textContent = sentence(this.data, this.at, this.step);
     this.words.setAttribute("aria-live", this.timer || live ? "off" : "polite");
+    this.words.textContent = sentence(this.data, this.at, this.step);
     if (live) return;
     const { data, at, track } = this;
     if (this.view === "wipe") this.wipe.draw(data, at);
@@ -272,11 +276,11 @@ class Player {
         const rgb = bytesOf(track.pixels);
         paint(card.canvas, data.size, (i, c) => rgb[3 * i + c] / 127.5 - 1);
         card.note.textContent = deed(track, at);
-        drawHistogram(card.chart, track.histogram, data.largest, s, track.rule === "dynamic" ? s : 1);
+        drawHistogram(card.chart, track.histogram, data.largest, s, track.rule in RULES ? s : Infinity);
         return;
       }
       const raw = rawAt(data, track, at), limit = limitAt(track, at), cut = share(raw, (x) => Math.abs(x) > limit);
-      card.note.textContent = deed(track, at, cut);
+      card.note.textContent = deed(track, at, track.kept ? undefined : cut);
       const value = (i, c) => valueAt(data, track, at, c * n + i);
       if (view === "difference" && track !== this.track) {
         const shown = (t, i, c) => Math.max(-1, Math.min(1, valueAt(data, t, at, c * n + i)));
@@ -290,7 +294,7 @@ class Player {
         card.note.textContent = `${percent(above)} above ${edge}, ${percent(below)} below −${edge}`;
       }
       this.probe.place(card.probe, data);
-      drawHistogram(card.chart, histogram(raw, m), m, s, limit);
+      drawHistogram(card.chart, histogram(raw, m), m, s, track.kept ? Infinity : limit);
       card.chart.setAttribute("aria-label", `Histogram of raw x̂0 under ${track.label} from −${number(m)} to ${number(m)}, s = ${number(s)}`);
     });
     const swatch = (kind) => h("i", { class: "pl-swatch", style: `background-image:url(${TILES[kind].toDataURL()})` });

@@ -27,11 +27,11 @@ const decodeHalf = async (text, length) => {
   }
   return values;
 };
-const decodeEighth = async (text, length, scale) => {
+const decodeEighth = async (text, length, scales) => {
   const bytes = await inflate(text), steps = new Int8Array(bytes.length), values = new Float32Array(bytes.length);
   for (let i = 0; i < bytes.length; i++) {
     steps[i] = bytes[i] + (i < length ? 0 : steps[i - length]);
-    values[i] = steps[i] * scale / 127;
+    values[i] = steps[i] * scales[Math.floor(i / length)] / 127;
   }
   return values;
 };
@@ -82,7 +82,7 @@ const valueAt = (data, track, at, i) => {
   const place = at * data.length + i;
   return track.kept ? track.kept[place] : keep(track.rule, track.raw[place], track.numbers.s[at]);
 };
-// Beyond this a value is cut: by the rule, or at last by the screen.
+// Beyond this a value is cut: by the rule, or at last by the screen. Where only the engine knows the rule, ±1 is but a mark.
 const limitAt = (track, at) => (track.kept ? 1 : track.numbers.s[at]);
 // The guidance weight, where the recording says it.
 const weightAt = (track, at) => track.weights?.[at] ?? (track.w_schedule === "constant" ? track.w : null);

@@ -12,7 +12,7 @@ const deed = (track, at, cut) => {
   const outside = percent(track.numbers.outside[at]), s = track.numbers.s[at];
   if (track.rule === "none") return `leaves ${outside} outside ±1`;
   if (track.rule === "static") return `cuts ${outside} flat to ±1`;
-  if (s <= 1) return track.rule === "dynamic" ? "s = 1: nothing to divide by" : `${outside} were outside ±1`;
+  if (s <= 1) return track.rule === "dynamic" ? `s = 1: cuts ${outside}, as static` : `${outside} were outside ±1`;
   return `divides by s = ${number(s)}` + (cut === undefined ? "" : `, cuts ${percent(cut)}`);
 };
 const weight = (w) => `w = ${+w.toFixed(2)}`;
@@ -49,7 +49,8 @@ const sentence = (data, at, step) => {
   if (by.static) text += `; static cuts ${percent(by.static.numbers.outside[at])} flat`;
   if (by.dynamic) {
     const s = by.dynamic.numbers.s[at];
-    text += s > 1 ? `; dynamic divides by s = ${number(s)}` : "; dynamic has nothing to divide by (s = 1)";
+    const flat = `; dynamic has s = 1 and cuts ${percent(by.dynamic.numbers.outside[at])} flat as well`;
+    text += s > 1 ? `; dynamic divides by s = ${number(s)}` : flat;
   }
   return text + ".";
 };
@@ -70,6 +71,6 @@ const legend = (view, track, at, swatch) => ({
   side: () => ["Under each picture: the guided x̂₀ before the rule (√ of counts); solid lines ±1, dashed ±s, in colour what is cut."],
   wipe: () => ["Drag across the picture, or use the slider: the same step and the same noise, under two rules."],
   difference: () => ["Grey is equal; what differs shows as lighter, darker or coloured. Click a picture to compare with it."],
-  mask: () => [swatch("high"), "above the limit", swatch("low"), "below it. The limit is ±1 for none and static, ±s for dynamic."],
+  mask: () => [swatch("high"), "above the limit", swatch("low"), "below it. The limit is ±s for dynamic, and ±1 for the others."],
   parts: () => [`Guidance under ${track.label}, before thresholding: ${mix(track, at)}. All histograms on one scale.`],
 })[view]();

@@ -73,7 +73,8 @@ class See:
     """The parts of the tab that other tabs talk to.
 
     ``controls`` of a run by the name that build_request knows them by, in its order; ``run``, the latest run, and
-    ``running``, the event that made it; ``again``, a state that starts a run whenever it is given a new value.
+    ``running``, the event that made it; ``again``, a state that starts a run whenever it is given a new value;
+    ``augs``, the sliders of aug_level from 256 on, with the line under each.
     """
 
     controls: dict[str, Any]
@@ -81,7 +82,7 @@ class See:
     player: gr.HTML
     running: Any
     again: gr.State
-    augs: dict[int, gr.Slider]
+    augs: dict[gr.Slider, gr.HTML]
 
 
 def build_request(*controls: Any) -> Request:
@@ -120,6 +121,19 @@ def build_whole(
 def has_cap(rule: Any) -> bool:
     """Whether a threshold rule takes a cap on s."""
     return isinstance(rule, str) and "cap" in settings.hyper_parameters(RULES["threshold"].get(rule, len))
+
+
+# The slider of the weight under each convention: its name, and what its values mean.
+WEIGHT = {
+    "paper": ("Guidance weight w", "1 is off, 5 usual; try 12"),
+    "ho": ("Guidance weight w − 1 (Ho)", "0 is off, 4 usual; try 11"),
+}
+
+
+def named(convention: Any) -> Any:
+    """The weight's slider as the convention reads it."""
+    label, info = WEIGHT.get(str(convention), WEIGHT["paper"])
+    return gr.Slider(label=label, info=info)
 
 
 # The flat names (link.py) of controls that are called otherwise here.
@@ -297,8 +311,7 @@ def build(model: Model, demo: gr.Blocks) -> See:
             stop = gr.Button("Stop", variant="stop", elem_id="stop", scale=1, min_width=80)
         screen = player.component(elem_id="player")
         with gr.Column(elem_id="knobs", min_width=0):
-            w = slider("guidance", first.guidance, "Guidance weight w", "1 is off, 5 usual; try 12",
-                       step=0.25, elem_id="guidance")  # fmt: skip
+            w = slider("guidance", first.guidance, *WEIGHT["paper"], step=0.25, elem_id="guidance")
             rule = gr.Radio(
                 list(CHOICES["threshold"]), value=first.threshold, label="Threshold rule to keep",
                 info="runs beside the paper's three; its picture is kept", elem_id="rule",
@@ -346,6 +359,7 @@ def build(model: Model, demo: gr.Blocks) -> See:
     examples.click(partial(choose, names), examples, [screen, take, *values], **QUIET)
     preset.input(take_preset, preset, [rule, percentile, controls["cap"]], **QUIET)
     dice.click(roll, None, seed, **QUIET)
+    controls["convention"].change(named, controls["convention"], w, **QUIET)
     prompt.change(partial(views.words_note, model), prompt, words, trigger_mode="always_last", **QUIET)
     gr.on([item.input for item in lists], builder.compose, lists, prompt, **QUIET)
     for size, level, note in zip(LATER, augs, notes):
@@ -355,7 +369,7 @@ def build(model: Model, demo: gr.Blocks) -> See:
     running.then(partial(cost, model), values, price, **QUIET)
     demo.load(shipped.opening, None, [screen, take], **QUIET)
     demo.load(partial(cost, model), values, price, **QUIET)
-    return See(controls, run, screen, running, again, dict(zip(LATER, augs)))
+    return See(controls, run, screen, running, again, dict(zip(augs, notes)))
 
 
 def _advanced(model: Model) -> tuple[list[Any], gr.Dropdown, list[gr.Slider], list[gr.HTML]]:
@@ -366,8 +380,8 @@ def _advanced(model: Model) -> tuple[list[Any], gr.Dropdown, list[gr.Slider], li
         count = slider("count", 1, "Pictures", "from seed, seed + 1, …", step=1)
     convention = gr.Radio(list(CONVENTIONS), value="paper", label="Guidance convention",
                           info="paper: w = 1 is off; ho: (1 + w), so 0 is off")  # fmt: skip
-    cap = gr.Textbox("", label="Cap on s", info="of dynamic and channelwise; empty is none", interactive=True,
-                     max_length=12, elem_id="cap")  # fmt: skip
+    cap = gr.Textbox("", label="Cap on s", info="of the rule to keep, if dynamic or channelwise; empty is none",
+                     interactive=True, max_length=12, elem_id="cap")  # fmt: skip
     preset = gr.Dropdown(
         [("—", ""), *((name, name) for name in settings.PRESETS)], value="", label="Threshold as others set it",
         info="sets rule, percentile and cap", interactive=True, elem_id="preset",

@@ -23,10 +23,10 @@
 
     const ports = () => [...grid.querySelectorAll(".tile-port")];
     const largest = () => Math.max(1, ...ports().map((port) => port.firstElementChild.naturalWidth || 1));
-    const side = (port) => Math.max(port.clientWidth, (view.zoom * largest()) / (window.devicePixelRatio || 1));
+    const side = () => (view.zoom * largest()) / (window.devicePixelRatio || 1);
     const lay = () => {
       for (const port of ports()) {
-        const room = port.clientWidth, full = view.zoom ? side(port) : room, image = port.firstElementChild;
+        const room = port.clientWidth, full = view.zoom ? side() : room, image = port.firstElementChild;
         const edge = Math.min(0.5, room / full / 2);
         const at = (share) => room / 2 - full * Math.min(1 - edge, Math.max(edge, share));
         image.style.width = `${full}px`;
@@ -39,7 +39,7 @@
     const zoomTo = (zoom) => { view.zoom = zoom; lay(); };
     const move = (port, dx, dy) => {
       if (!view.zoom) return;
-      const full = side(port), edge = Math.min(0.5, port.clientWidth / full / 2);
+      const full = side(), edge = Math.min(0.5, port.clientWidth / full / 2);
       const within = (share) => Math.min(1 - edge, Math.max(edge, share));
       view.x = within(view.x + dx / full);
       view.y = within(view.y + dy / full);

@@ -49,9 +49,18 @@ def words_note(model: Model, prompt: Any) -> str:
     return f'<p class="lab-words">Never seen in training: {words}. It knows: {known}.</p>'
 
 
-def message(text: str) -> str:
+# In the line of whatever is still being done.
+WORKING = " data-working"
+
+
+def message(text: str, *, working: bool = False) -> str:
     """A line of plain text for the viewer."""
-    return f'<p class="lab-message" role="status">{html.escape(text)}</p>'
+    return f'<p class="lab-message" role="status"{WORKING * working}>{html.escape(text)}</p>'
+
+
+def progress(text: str) -> str:
+    """The same of work that is still being done."""
+    return message(text, working=True)
 
 
 def preview(images, caption: str) -> str:
@@ -71,11 +80,6 @@ def note(text: str, *, wrong: bool = False) -> str:
 def few(lines: Sequence[str]) -> list[str]:
     """The first lines of many, and how many more there are: a foreign link or file may give a thousand."""
     return [*lines[:MOST_LINES], *([f"and {len(lines) - MOST_LINES} more like these"] * (len(lines) > MOST_LINES))]
-
-
-def stopped(status: str) -> str:
-    """What stands in a tab's status line once Stop was pressed; an empty one stays empty."""
-    return message("Stopped. What was drawn is kept.") if status else ""
 
 
 def level_facts(config: StageConfig, cascade: Cascade | None = None) -> str:

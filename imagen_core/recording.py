@@ -1,4 +1,4 @@
-"""Recordings: what the player shows of runs side by side, small enough to send to a browser; format 1.
+"""Recordings: what the player shows of runs side by side, small enough to send to a browser; format 2.
 
 A recording is a header (JSON: the request, and for each track its rule and the engine's numbers at each step) and
 compressed arrays [steps, 3, h, w] of the first picture:
@@ -6,8 +6,9 @@ compressed arrays [steps, 3, h, w] of the first picture:
 ``<track>/raw``    the guided x0_hat before thresholding, float16 bit patterns.
 ``<track>/kept``   the same after thresholding, only for rules that the player cannot apply itself.
 ``<track>/cond``   the conditional estimate, and ``<track>/delta`` conditional minus unconditional, to be looked at:
-                   int8 in units of ``scales[name] / 127``. Where w is 1 most rules make no unconditional estimate: no
-                   delta where no step has one; else 0 at the steps that the track lists as ``unguided``.
+                   int8 in units of ``scales[name][step] / 127``, since the difference fades as a run goes on. Where w
+                   is 1 most rules make no unconditional estimate: no delta where no step has one; else 0 at the steps
+                   that the track lists as ``unguided``.
 
 A track whose w runs over time lists it for each step as ``weights``.
 
@@ -40,7 +41,7 @@ from .trace import BROKEN, StageTrace, Trace, levels_of
 from .types import Level, StepRecord, UserError
 from .writing import written_whole
 
-FORMAT = 1
+FORMAT = 2
 # More steps than anybody scrubs through; longer runs keep this many, evenly spread.
 MOST_STEPS = 64
 # zlib's effort: a live result must be there at once, a shipped file is made once.
@@ -197,10 +198,14 @@ def _track(
     unguided = [i for i, f in enumerate(frames) if f.uncond is None]
     if len(unguided) < len(frames):
         parts["delta"] = cond - np.stack([f.cond if f.uncond is None else f.uncond for f in frames]).astype(np.float32)
-    scales = {}
+    scales: dict[str, list[float]] = {}
     for name, values in parts.items():
-        scales[name] = max(float(np.abs(values).max()), 1e-3)
-        steps = np.round(values * (127 / scales[name])).astype(np.int8).view(np.uint8)
+        # As the header has them: whoever unpacks multiplies by these.
+        largest = np.array([float(f"{max(x, 1e-3):.6g}") for x in np.abs(values).max((1, 2, 3))])
+        scales[name] = largest.tolist()
+        steps = (
+            np.clip(np.round(values * (127 / largest)[:, None, None, None]), -127, 127).astype(np.int8).view(np.uint8)
+        )
         arrays[name] = zlib.compress(_differences(steps).tobytes(), effort)
     cap = config.options.get("cap", math.inf)
     track = {
@@ -212,7 +217,7 @@ def _track(
         "w": config.guidance,
         "w_schedule": config.w_schedule,
         "guidance_rule": config.guidance_rule,
-        "scales": {name: _short(scale) for name, scale in scales.items()},
+        "scales": scales,
         "numbers": {name: [_short(f.numbers[name]) for f in frames] for name in frames[0].numbers},
     }
     if "delta" in parts and unguided:
@@ -269,7 +274,7 @@ def unpack(recording: Recording, name: str) -> np.ndarray:
         return np.cumsum(words, axis=0, dtype=np.uint16).view(np.float16).astype(np.float32)
     track = next(track for track in recording.header["tracks"] if track["label"] == label)
     steps = np.cumsum(data.reshape(shape), axis=0, dtype=np.uint8).view(np.int8)
-    return steps.astype(np.float32) * (track["scales"][kind] / 127)
+    return steps.astype(np.float32) * (np.array(track["scales"][kind], np.float32) / 127)[:, None, None, None]
 
 
 def to_json(recording: Recording, **more: str) -> str:

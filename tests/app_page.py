@@ -37,6 +37,12 @@ def files_of(update: gr.File) -> list[Path]:
     return [Path(path) for path in sent(update, "value")]
 
 
+def width_of(page: Any) -> int:
+    """The document's width in pixels, with what the page would clip (style.css) let out."""
+    page.add_style_tag(content=".gradio-container { overflow: visible !important }")
+    return page.evaluate("document.documentElement.scrollWidth")
+
+
 class Run:
     """What the engine computed of one run so far, and whether the run has ended: by itself, or stopped."""
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import gradio as gr
 import pytest
 import torch
-from app_page import MARKUP, NAMES
+from app_page import MARKUP, NAMES, sent
 from PIL import Image
 
-from app import builder, see, shipped, tiles, views
+from app import builder, handlers, see, shipped, tiles, views
 from app.layout import build
 from app.models import Model
 from imagen_core import png
@@ -211,5 +211,13 @@ def test_tables_and_tiles_escape_everything() -> None:
     assert tiles.table([], "nothing") == ""
 
 
-def test_a_stopped_run_says_that_what_it_drew_is_kept() -> None:
-    assert "kept" in views.stopped("x") and views.stopped("") == ""
+def test_stop_says_so_where_something_was_at_work_and_leaves_a_finished_line_alone() -> None:
+    assert "Stopped." in handlers.stopped(views.progress("Cell 1 of 9"))
+    assert all(handlers.stopped(line) == gr.skip() for line in ("", None, views.message("9 cells")))
+
+
+def test_the_weight_is_named_as_its_convention_reads_it() -> None:
+    from imagen_core.settings import CONVENTIONS
+
+    assert set(see.WEIGHT) == set(CONVENTIONS)
+    assert "0 is off" in sent(see.named("ho"), "info") and "1 is off" in sent(see.named("paper"), "info")

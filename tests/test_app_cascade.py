@@ -18,7 +18,12 @@ from imagen_core.cascade import StageResult, generate
 
 @pytest.mark.parametrize("key", ["now", "1.0", "2.1"])
 def test_upscale_shows_what_each_stage_receives_and_equals_the_engine(model: Model, runs, key: str) -> None:
-    _, shown, kept = last(cascade_tab.upscale(model, see.build_whole, 1024, runs, key, "as kept", 0.2, 0.0, *CONTROLS))
+    model.get()
+    first, *_, (_, shown, kept, _) = cascade_tab.upscale(
+        model, see.build_whole, 1024, runs, key, "as kept", 0.2, 0.0, *CONTROLS
+    )
+    # What was drawn before would not be this run's.
+    assert not sent(first[2], "visible") and not sent(first[3], "visible")
     assert shown.count("<img") == 5 and "What SR 256 receives" in shown and "What SR 1024 receives" in shown
     assert "aug_level 0.2 · σ = 0.309" in shown and "∞ (untouched)" in shown
     (path,) = files_of(kept)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from app_page import width_of
 
 SECOND = 1000
 
@@ -158,7 +159,7 @@ def test_a_phone_shows_prompt_button_and_result_on_one_screen(visit, url: str) -
 def test_nothing_is_wider_than_the_window(visit, url: str, width: int) -> None:
     page = visit(url, viewport={"width": width, "height": 800})
     page.locator(".pl-card").first.wait_for()
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert width_of(page) <= width
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from app_page import width_of
 
 from app import link
 from imagen_core import png
@@ -227,5 +228,5 @@ def test_text_has_contrast_and_fits(open_at, theme: str, contrast_script: str) -
         assert page.evaluate(contrast_script) == [], tab
         page.set_viewport_size({"width": 390, "height": 800})
         page.wait_for_timeout(SECOND / 4)
-        assert page.evaluate("document.documentElement.scrollWidth") <= 390, tab
+        assert width_of(page) <= 390, tab
         page.set_viewport_size({"width": 1366, "height": 900})
