@@ -196,13 +196,17 @@ def check_others(folder: Path, part: str) -> None:
     """Whether all files of a cascade but those of ``part``, which is to be replaced, are the ones on record.
 
     Raises:
-        UserError: cascade.json cannot be read, or a file is missing, altered or outside the folder.
+        UserError: cascade.json cannot be read, a file is missing, altered or outside the folder, or there is a stage
+            that is not on record.
     """
     path = folder / "cascade.json"
     try:
         digests = _digests(json.loads(path.read_text()))
     except NOT_A_DESCRIPTION as error:
         raise UserError(f"model: {path} is not a cascade's description ({type(error).__name__})") from error
+    known = {part, *(file.partition("/")[0] for file in digests)}
+    if strange := sorted({config.parent.name for config in folder.glob("*/config.json")} - known):
+        raise UserError(f"model: {folder / strange[0]} is none of the cascade's stages; put it elsewhere")
     for file in digests:
         if not file.startswith(f"{part}/"):
             read_checked(folder, file, digests)

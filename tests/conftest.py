@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import hypothesis
+import numpy as np
 import pytest
 import torch
 from tiny_deepfloyd import write_if, write_upscaler
@@ -97,6 +98,24 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number, name in ((1, "I"), (2, "II")):
         write_if(folder / name, number, safety=True)
     return folder
+
+
+@pytest.fixture(scope="session")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One shard of noise for every stage size: training's arithmetic does not care what the pictures show."""
+    from imagen_core.training import data
+
+    root = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    for spec in STAGES.values():
+        folder = data.folder_for(root, spec.size)
+        folder.mkdir(parents=True)
+        side = 64 if spec.size == 64 else data.CROP
+        np.save(folder / "images-0000.npy", rng.integers(0, 256, (data.SHARD, 3, side, side), dtype=np.uint8))
+        tokens = rng.standard_normal((data.SHARD, data.CAPTIONS, data.PADDED, 384)).astype(np.float16)
+        np.save(folder / "tokens-0000.npy", tokens)
+        np.save(folder / "lengths-0000.npy", rng.integers(3, 12, (data.SHARD, data.CAPTIONS), dtype=np.uint8))
+    return root
 
 
 @pytest.fixture

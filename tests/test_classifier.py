@@ -166,7 +166,7 @@ def thing(shape: str, size: str, z: float) -> Thing:
     return Thing(shape, "red", size, "matte", 0.0, z, 0.5)
 
 
-def test_the_main_thing_covers_most_of_the_picture() -> None:
+def test_the_main_thing_is_large_and_near() -> None:
     scene = sample_scene(0)
 
     def main(*things: Thing) -> Thing:

@@ -128,6 +128,27 @@ def test_the_detector_reads_fresh_renders(renders: torch.Tensor) -> None:
     assert np.mean([(s.floor, s.light) == (r.floor, r.light) for s, r in zip(FRESH, readings)]) >= 0.97
 
 
+def test_the_accuracy_of_the_card_counts_what_was_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who reads the truth is always right; who always reads one thing too few is never right about things or number."""
+    load, seeds = load_detector()[0], iter([*range(8), *range(2)] * 2)
+
+    def reads(short: int):
+        def look(_, images: torch.Tensor) -> tuple[list[Reading], None]:
+            held_out = len(images) == 2
+            made = [sample_scene(FRESH_SEEDS + next(seeds), held_out=held_out) for _ in images]
+            return [replace(truth_of(scene), things=truth_of(scene).things[short:]) for scene in made], None
+
+        return look
+
+    monkeypatch.setattr(detector_training, "look", reads(0))
+    found = detector_training.accuracy(load, 8)
+    right = {name: value for name, value in found.items() if isinstance(value, float)}
+    assert set(right.values()) == {1.0} and {"objects", "count_unseen_pairs", "materials"} <= set(right)
+    monkeypatch.setattr(detector_training, "look", reads(1))
+    found = detector_training.accuracy(load, 8)
+    assert found["objects"] == found["count"] == found["sizes_unseen_pairs"] == 0.0 and found["floor"] == 1.0
+
+
 def test_mirrored_pictures_have_mirrored_labels(renders: torch.Tensor) -> None:
     """The shipped detector finds, in augmented pictures, things where the augmented labels say they are."""
     detector, _ = load_detector()

@@ -42,7 +42,7 @@ BASE, SR = replace(DEFAULTS[64], steps=2), replace(DEFAULTS[256], steps=1)
 
 @pytest.fixture
 def short(tiny: Cascade, monkeypatch: pytest.MonkeyPatch) -> Cascade:
-    """A cascade whose own defaults take a step or two, and one true render a prompt."""
+    """A cascade whose own defaults take a step or two, and two true renders a prompt."""
     monkeypatch.setattr(scoring, "RENDERS", 2)
     return replace(tiny, defaults={64: replace(BASE, steps=1), 256: SR, 1024: replace(DEFAULTS[1024], steps=1)})
 

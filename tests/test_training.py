@@ -10,7 +10,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
@@ -28,29 +27,13 @@ from imagen_core.types import TextEmbedding, UserError
 from imagen_core.unet import CONFIGS, UNet, from_low_res
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One shard of noise for every stage size: training's arithmetic does not care what the pictures show."""
-    root = tmp_path_factory.mktemp("data")
-    rng = np.random.default_rng(0)
-    for spec in STAGES.values():
-        folder = data.folder_for(root, spec.size)
-        folder.mkdir(parents=True)
-        side = 64 if spec.size == 64 else data.CROP
-        np.save(folder / "images-0000.npy", rng.integers(0, 256, (data.SHARD, 3, side, side), dtype=np.uint8))
-        tokens = rng.standard_normal((data.SHARD, data.CAPTIONS, data.PADDED, 384)).astype(np.float16)
-        np.save(folder / "tokens-0000.npy", tokens)
-        np.save(folder / "lengths-0000.npy", rng.integers(3, 12, (data.SHARD, data.CAPTIONS), dtype=np.uint8))
-    return root
-
-
 def recipe(stage: str = "base", **changes: int | float | str) -> Recipe:
     return dataclasses.replace(Recipe(stage, steps=4, batch=4, size=32, warmup=2, pictures=data.SHARD), **changes)
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_step_is_a_function_of_seed_and_step(root: Path, stage: str) -> None:
-    pictures = data.Pictures(root, STAGES[stage].size, data.SHARD)
+def test_a_step_is_a_function_of_seed_and_step(shards: Path, stage: str) -> None:
+    pictures = data.Pictures(shards, STAGES[stage].size, data.SHARD)
     a, b, other = (example_at(recipe(stage), pictures, step) for step in (3, 3, 4))
     assert torch.equal(a.x, b.x) and torch.equal(a.eps, b.eps) and torch.equal(a.t, b.t)
     assert not torch.equal(a.x, other.x)
@@ -58,15 +41,15 @@ def test_a_step_is_a_function_of_seed_and_step(root: Path, stage: str) -> None:
     assert (a.low_res is None) == (stage == "base")
 
 
-def test_levels_cover_the_batch_evenly(root: Path) -> None:
-    pictures = data.Pictures(root, 64, data.SHARD)
+def test_levels_cover_the_batch_evenly(shards: Path) -> None:
+    pictures = data.Pictures(shards, 64, data.SHARD)
     t = example_at(recipe(batch=8), pictures, 0).t.sort().values
     assert_close(t.diff(), torch.full((7,), 1 / 8))
 
 
-def test_shift_is_taken_from_the_levels_of_training(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shift_is_taken_from_the_levels_of_training(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The network sees z at exactly the level it is told."""
-    example = example_at(recipe(batch=8), data.Pictures(root, 64, data.SHARD), 0)
+    example = example_at(recipe(batch=8), data.Pictures(shards, 64, data.SHARD), 0)
     unet, told = UNet(CONFIGS["base64"]).eval(), []
     monkeypatch.setattr(UNet, "forward", lambda _, z, log_snr, *rest: told.append((z, log_snr)) or torch.zeros_like(z))
     for shift in (0.0, 1.5):
@@ -97,11 +80,11 @@ def test_dropped_text_is_the_null_text() -> None:
 
 
 @pytest.mark.parametrize("stage", ["base", "sr1024"])
-def test_a_resumed_run_is_the_same_run(root: Path, tmp_path: Path, stage: str) -> None:
-    whole = train(recipe(stage), root, tmp_path / "whole", cpu=True)
+def test_a_resumed_run_is_the_same_run(shards: Path, tmp_path: Path, stage: str) -> None:
+    whole = train(recipe(stage), shards, tmp_path / "whole", cpu=True)
     with pytest.raises(KeyboardInterrupt):
-        train(recipe(stage), root, tmp_path / "cut", cpu=True, save_minutes=0, watch=stop_after(2))
-    resumed = train(recipe(stage), root, tmp_path / "cut", cpu=True)
+        train(recipe(stage), shards, tmp_path / "cut", cpu=True, save_minutes=0, watch=stop_after(2))
+    resumed = train(recipe(stage), shards, tmp_path / "cut", cpu=True)
     for a, b in zip(whole.parameters(), resumed.parameters()):
         assert_close(a, b, atol=0, rtol=0)
 
@@ -115,7 +98,7 @@ def stop_after(steps: int):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_loses_no_step(root: Path, tmp_path: Path, number: signal.Signals) -> None:
+def test_an_interrupted_run_loses_no_step(shards: Path, tmp_path: Path, number: signal.Signals) -> None:
     # In the background of a script the tests themselves would ignore Ctrl-C.
     outside = signal.signal(signal.SIGINT, signal.default_int_handler)
     handlers = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
@@ -125,37 +108,37 @@ def test_an_interrupted_run_loses_no_step(root: Path, tmp_path: Path, number: si
             os.kill(os.getpid(), number)
 
     with pytest.raises(KeyboardInterrupt):
-        train(recipe("base"), root, tmp_path, cpu=True, watch=interrupt)
+        train(recipe("base"), shards, tmp_path, cpu=True, watch=interrupt)
     # The signal came while step 1 was being watched: step 2 was still whole.
     assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 2
     assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers
     signal.signal(signal.SIGINT, outside)
 
 
-def test_a_run_keeps_to_its_own_recipe(root: Path, tmp_path: Path) -> None:
-    train(recipe(steps=1), root, tmp_path, cpu=True)
+def test_a_run_keeps_to_its_own_recipe(shards: Path, tmp_path: Path) -> None:
+    train(recipe(steps=1), shards, tmp_path, cpu=True)
     with pytest.raises(UserError, match=r"^lr: .*begun with 0\.001"):
-        train(recipe(steps=2, lr=1e-4), root, tmp_path, cpu=True)
+        train(recipe(steps=2, lr=1e-4), shards, tmp_path, cpu=True)
     # More steps are fine: the decay moves. Fewer than were taken are not.
-    train(recipe(steps=2), root, tmp_path, cpu=True)
+    train(recipe(steps=2), shards, tmp_path, cpu=True)
     with pytest.raises(UserError, match=r"^steps: must be at least 2, "):
-        train(recipe(steps=1), root, tmp_path, cpu=True)
+        train(recipe(steps=1), shards, tmp_path, cpu=True)
 
 
 @pytest.mark.parametrize("name", ["recipe.json", "state.pt"])
-def test_a_damaged_run_is_refused_in_one_line(root: Path, tmp_path: Path, name: str) -> None:
-    train(recipe(steps=1), root, tmp_path, cpu=True)
+def test_a_damaged_run_is_refused_in_one_line(shards: Path, tmp_path: Path, name: str) -> None:
+    train(recipe(steps=1), shards, tmp_path, cpu=True)
     whole = (tmp_path / name).read_bytes()
     for damage in (whole[: len(whole) // 2], b"", b"{}"):
         (tmp_path / name).write_bytes(damage)
         with pytest.raises(UserError, match="^run: the state in|^stage: .*begun with None"):
-            train(recipe(steps=2), root, tmp_path, cpu=True)
+            train(recipe(steps=2), shards, tmp_path, cpu=True)
 
 
-def test_a_run_can_begin_from_weights(root: Path, tmp_path: Path) -> None:
+def test_a_run_can_begin_from_weights(shards: Path, tmp_path: Path) -> None:
     torch.manual_seed(5)
     weights = UNet(CONFIGS["base64"]).state_dict()
-    made = train(recipe(steps=1, lr=0.0), root, tmp_path, cpu=True, start=weights).state_dict()
+    made = train(recipe(steps=1, lr=0.0), shards, tmp_path, cpu=True, start=weights).state_dict()
     assert all(torch.equal(made[name], value) for name, value in weights.items())
 
 
@@ -198,20 +181,20 @@ def test_average_follows_the_weights_with_a_short_memory_at_first() -> None:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_shares_average_to_the_whole(root: Path, stage: str) -> None:
+def test_shares_average_to_the_whole(shards: Path, stage: str) -> None:
     """Two processes' mean loss is the loss of one: what gradient averaging relies on."""
     torch.manual_seed(0)
     objective = Objective(UNet(CONFIGS[STAGES[stage].name]), STAGES[stage])
-    example = example_at(recipe(stage), data.Pictures(root, STAGES[stage].size, data.SHARD), 0)
+    example = example_at(recipe(stage), data.Pictures(shards, STAGES[stage].size, data.SHARD), 0)
     with torch.no_grad():
         halves = [objective(share(example, rank, 2, torch.device("cpu"))) for rank in (0, 1)]
         assert_close(objective(example), torch.stack(halves).mean(), atol=1e-5, rtol=1e-5)
 
 
-def test_the_loss_of_a_perfect_network_is_zero(root: Path) -> None:
+def test_the_loss_of_a_perfect_network_is_zero(shards: Path) -> None:
     """The objective's z, target and parameterization agree: an oracle that knows eps and x scores 0."""
     spec = STAGES["base"]
-    example = example_at(recipe(), data.Pictures(root, 64, data.SHARD), 0)
+    example = example_at(recipe(), data.Pictures(shards, 64, data.SHARD), 0)
 
     class Oracle(torch.nn.Module):
         def prepare(self, text):
@@ -226,10 +209,10 @@ def test_the_loss_of_a_perfect_network_is_zero(root: Path) -> None:
 
 
 @pytest.mark.parametrize("stage", ["sr256", "sr1024"])
-def test_an_error_of_one_unit_costs_a_super_resolution_stage_alike_at_every_level(root: Path, stage: str) -> None:
+def test_an_error_of_one_unit_costs_a_super_resolution_stage_alike_at_every_level(shards: Path, stage: str) -> None:
     """The loss is on F of v = guess - factor F: sure levels must not drown the noisy ones."""
     spec = STAGES[stage]
-    example = example_at(recipe(stage), data.Pictures(root, spec.size, data.SHARD), 0)
+    example = example_at(recipe(stage), data.Pictures(shards, spec.size, data.SHARD), 0)
     config = CONFIGS[spec.name]
 
     class Off(torch.nn.Module):
@@ -249,8 +232,8 @@ def test_an_error_of_one_unit_costs_a_super_resolution_stage_alike_at_every_leve
         assert_close(Objective(Off(), spec, shift)(example).item(), 1.0, atol=1e-3, rtol=0)  # type: ignore[arg-type]
 
 
-def test_super_resolution_sees_its_own_crop_shrunk(root: Path) -> None:
-    pictures = data.Pictures(root, 256, data.SHARD)
+def test_super_resolution_sees_its_own_crop_shrunk(shards: Path) -> None:
+    pictures = data.Pictures(shards, 256, data.SHARD)
     random = torch.Generator().manual_seed(1)
     batch = pictures.batch(torch.arange(32), torch.zeros(32, dtype=torch.long))
     example = make_example(batch, STAGES["sr256"], 64, random)
@@ -284,7 +267,7 @@ except KeyboardInterrupt:
 
 
 @pytest.mark.slow
-def test_two_processes_get_the_losses_of_one_and_resume(root: Path, tmp_path: Path) -> None:
+def test_two_processes_get_the_losses_of_one_and_resume(shards: Path, tmp_path: Path) -> None:
     script = tmp_path / "run.py"
     script.write_text(TWO_PROCESSES)
     here = Path(__file__).parents[1]
@@ -292,7 +275,7 @@ def test_two_processes_get_the_losses_of_one_and_resume(root: Path, tmp_path: Pa
     for n in (1, 2):
         out = tmp_path / f"{n}.json"
         launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(n)]
-        command = [*launch, str(script), str(root), str(tmp_path / f"run{n}"), str(out)]
+        command = [*launch, str(script), str(shards), str(tmp_path / f"run{n}"), str(out)]
         # In the first call one process is interrupted in step 1: both stop after step 2, which is kept.
         for _ in range(2):
             subprocess.run(command, timeout=300, cwd=here, env={**os.environ, "PYTHONPATH": str(here)})

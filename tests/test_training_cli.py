@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from torch.testing import assert_close
 
 from imagen_core.checkpoints import load_cascade, unet_of
 from imagen_core.text import minilm
-from imagen_core.training import cli
+from imagen_core.training import classifier, cli, grids
+from imagen_core.training.data import SHARD
 from imagen_core.training.layout import WEIGHTS
 from imagen_core.training.loop import Recipe
 from imagen_core.training.recipes import RECIPES
@@ -94,6 +96,49 @@ def test_what_is_shipped_loads_with_its_recipe(tmp_path: Path) -> None:
             check_shippable(folder, "base64")
     with pytest.raises(UserError, match="^--ship: "):
         check_shippable(tmp_path / "nowhere", "classifier")
+    # Refused before hours of training, not after.
+    (tmp_path / "moved" / "notes").mkdir()
+    (tmp_path / "moved" / "notes" / "config.json").write_text("{}")
+    with pytest.raises(UserError, match="^--ship: .*none of the cascade's stages"):
+        check_shippable(tmp_path / "moved", "base64")
+
+
+def test_a_run_of_the_command_ends_in_a_cascade_and_goes_on(
+    shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Path] = []
+    monkeypatch.setattr(grids, "draw_grid", lambda unet, spec, encoder, file: drawn.append(file))
+    options = ["--data", str(shards), "--cpu", "--batch", "2", "--size", "32", "--pictures", str(SHARD)]
+    one, two = tmp_path / "one", tmp_path / "two"
+    cli.run(asked(tmp_path / "run", *options, "--steps", "1", "--grid-every", "1", "--ship", str(one)))
+    first = load_cascade(one)
+    more = ["--steps", "3", "--grid-every", "2", "--ship", str(two), "--average-with", str(one)]
+    assert cli.run(asked(tmp_path / "run", *options, *more))["steps"] == 3
+    second = load_cascade(two)
+    facts = second.stages[0].training
+    assert (facts["steps"], facts["images"], facts["averaged_with"]) == (3, 6, first.digest)
+    assert second.digest != first.digest
+    assert [file.name for file in drawn] == ["grid-000001.png", "grid.png", "grid-000002.png", "grid.png"]
+
+
+def test_a_classifier_is_shipped_with_its_accuracy(
+    shards: Path, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(classifier, "BATCH", 2)
+    monkeypatch.setattr(classifier, "FRESH", 2)
+    folder = shutil.copytree(tiny_folder, tmp_path / "cascade")
+    options = ["--stage", "classifier", "--data", str(shards), "--pictures", str(SHARD), "--steps", "20"]
+    with pytest.raises(UserError, match="^--ship: "):
+        cli.run(asked(tmp_path / "run", *options))
+    found = cli.run(asked(tmp_path / "run", *options, "--ship", str(folder)))
+    assert set(found["accuracy"]["log_snr 6"]) == {"colour", "shape"}
+    assert load_cascade(folder).classifier is not None
+
+
+@pytest.mark.parametrize("option", [("--warmup", "0"), ("--seed", "0"), ("--grid-every", "0"), ("--batch", "4")])
+def test_the_small_trainings_take_no_recipe(tmp_path: Path, option: tuple[str, str]) -> None:
+    with pytest.raises(UserError, match=f"^{option[0]}: of a recipe"):
+        cli.run(asked(tmp_path, "--stage", "classifier", "--ship", "nowhere", *option))
 
 
 def test_the_mean_of_two_runs_can_be_shipped(tmp_path: Path) -> None:

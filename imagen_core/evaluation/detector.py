@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from ..checkpoints import read_tensors
 from ..tabletop.vocabulary import COLOURS, FLOORS, LIGHTS, MATERIALS, SHAPES, SIZES, WORLD_VERSION
 from ..types import Image, UserError
+from ..writing import written_whole
 
 SIZE = 64
 CELLS = 16
@@ -167,9 +168,11 @@ def save_detector(folder: Path, detector: Detector, facts: dict[str, Any]) -> No
     half = {k: v.half() if v.is_floating_point() else v for k, v in detector.state_dict().items()}
     data = save({name: value.contiguous() for name, value in half.items()})
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / FILE).write_bytes(data)
+    with written_whole(folder / FILE) as aside:
+        aside.write_bytes(data)
     described = {"world_version": WORLD_VERSION, "digests": {FILE: hashlib.sha256(data).hexdigest()}, **facts}
-    (folder / "detector.json").write_text(json.dumps(described, indent=1) + "\n")
+    with written_whole(folder / "detector.json") as aside:
+        aside.write_text(json.dumps(described, indent=1) + "\n")
 
 
 @lru_cache(maxsize=1)

@@ -253,14 +253,15 @@ def _state(run: Path) -> dict[str, Any] | None:
     try:
         state = torch.load(run / "state.pt", map_location="cpu", weights_only=True)
         Detector().load_state_dict(state["model"])
-        int(state["step"]), dict(state["ema"]), dict(state["optimizer"])
+        averaged(Detector(), 0.0).load_state_dict(state["ema"])
+        int(state["step"]), len(state["optimizer"]["state"])
     except DAMAGED as error:
         raise UserError(f"--train: the state in {run} is damaged, or not a detector's; use a new folder") from error
     return state
 
 
 def train_and_ship(data: Path, run: Path) -> None:
-    """Render what is missing, train or resume ``run``, and put the detector among the assets with its accuracy."""
+    """Render what is missing, train or resume ``run``, and put the detector among the assets."""
     recipe = Recipe()
     check_writable(run, "--train")
     _state(run)

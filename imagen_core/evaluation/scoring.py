@@ -128,8 +128,9 @@ def score(
     """Draw ``each`` pictures of each prompt and score them; the keys are those of ``evaluate tabletopbench --json``.
 
     ``frechet`` is taken against true renders of the same prompts, ``frechet_of_renders`` between two halves of those:
-    what chance alone gives. ``saturation_excess_*`` is the share of burnt values at w = 8 over that of true renders, on
-    every fourth prompt. ``on_renders`` are the detector's scores on true renders, the most that can be had.
+    what chance leaves at that number of pictures (fewer leave more). ``saturation_excess_*`` is the share of burnt
+    values at w = 8 over that of true renders, on every fourth prompt. ``on_renders`` are the detector's scores on true
+    renders, the most that can be had.
 
     Raises:
         UserError: the cascade has no 64 × 64 stage, or the detector is missing.

@@ -6,20 +6,25 @@ Who reads captions can tell the two apart; who only knows which words occur cann
 from __future__ import annotations
 
 from .scenes import Scene, relations, sample_scene
-from .vocabulary import COUNTS, FLOORS, LIGHTS, RELATIONS, plural, with_article
+from .vocabulary import COUNTS, FLOORS, HELD_OUT_PAIRS, LIGHTS, RELATIONS, plural, with_article
 
 OPPOSITE = {"left": "right", "right": "left", "front": "behind", "behind": "front"}
 
 
 def scenes(count: int, seed: int) -> list[Scene]:
-    """The first scenes from ``seed`` on of two things unlike in colour and shape, plainly aside and behind."""
+    """The first scenes from ``seed`` on of two things unlike in colour and shape, plainly aside and behind.
+
+    With colours exchanged neither is a pair that training never shows: how strange that is, is not what is asked.
+    """
     found: list[Scene] = []
     while len(found) < count:
         scene = sample_scene(seed)
         seed += 1
         if len(scene.things) == 2:
             a, b = scene.things
-            if a.colour != b.colour and a.shape != b.shape and len(relations(a, b)) == 2:
+            exchanged = {(b.colour, a.shape), (a.colour, b.shape)}
+            unlike = a.colour != b.colour and a.shape != b.shape and not exchanged & HELD_OUT_PAIRS
+            if unlike and len(relations(a, b)) == 2:
                 found.append(scene)
     return found
 

@@ -72,7 +72,8 @@ def render(
         raise ValueError(f"crop: {crop} does not lie within a picture of {size} × {size} pixels")
     fine = [(torch.arange(n * samples, device=device) + 0.5) / samples for n in (height, width)]
     rows, columns = (fine[0] + top) * 2 / size - 1, (fine[1] + left) * 2 / size - 1
-    per_chunk = max(1, CHUNK // len(columns))
+    # Whole pixels, since each sub-row of one takes its own part of the sun.
+    per_chunk = max(1, CHUNK // len(columns) // samples) * samples
     lines = [_trace(scene, part, columns, size, samples) for part in rows.split(per_chunk)]
     linear = torch.cat(lines).reshape(height, samples, width, samples, 3).mean((1, 3))
     srgb = torch.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear.clamp_min(1e-8) ** (1 / 2.4) - 0.055)

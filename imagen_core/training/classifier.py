@@ -31,7 +31,7 @@ def config() -> ClassifierConfig:
 
 
 def main_thing(scene: Scene) -> Thing:
-    """The thing that covers most of the picture."""
+    """The largest by half its width times its height, as near as it is: about what covers most of a picture."""
     return max(scene.things, key=lambda thing: thing.radius * thing.height / (thing.z + CAMERA_DISTANCE) ** 2)
 
 
@@ -102,6 +102,8 @@ def train(data: Path, run: Path, *, pictures: int, steps: int = STEPS) -> Classi
             if step % 50 == 0:
                 seconds = round(time.monotonic() - began, 1)
                 print(
-                    json.dumps({"step": step, "loss": round(float(error), 4), "seconds": seconds}), file=log, flush=True
+                    json.dumps({"step": step, "loss": round(float(error.detach()), 4), "seconds": seconds}),
+                    file=log,
+                    flush=True,
                 )
     return network.eval().requires_grad_(False)

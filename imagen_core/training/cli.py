@@ -101,7 +101,7 @@ def _weights(model: str, size: int, option: str) -> tuple[dict[str, Tensor], str
     except UserError as error:
         raise UserError(f"{option}: {error}") from error
     found = [stage for stage in cascade.stages if stage.spec.size == size]
-    if not found or unet_of(found[0]).config != CONFIGS[found[0].spec.name]:
+    if not found or unet_of(found[0]).config != CONFIGS.get(found[0].spec.name):
         raise UserError(f"{option}: {model} has no stage of {size} with the network that is trained here")
     return unet_of(found[0]).state_dict(), cascade.digest
 
@@ -190,9 +190,12 @@ def _few(args: argparse.Namespace, steps: int, refused: set[str]) -> tuple[int, 
 
     refused |= {"cpu", "grid_every", *(f.name for f in dataclasses.fields(Recipe))} - {"stage", *OF_THE_SMALL}
     for name in sorted(refused):
-        if getattr(args, name, None) not in (None, False):
+        value = getattr(args, name, None)
+        # 0 is a value, though it equals False.
+        if value is not None and value is not False:
             raise UserError(
-                f"--{name.replace('_', '-')}: the training of the {args.stage} takes only --steps and --pictures"
+                f"--{name.replace('_', '-')}: of a recipe the training of the {args.stage} takes only --steps and "
+                "--pictures"
             )
     if any((args.run / name).exists() for name in ("state.pt", "recipe.json")):
         raise UserError(f"--run: {args.run} is a stage's; the training of the {args.stage} needs a folder of its own")
@@ -233,11 +236,11 @@ def _run_classifier(args: argparse.Namespace) -> dict:
     from .ship import check_shippable, ship_classifier
 
     steps, pictures = _few(args, STEPS, {"start", "average_with"})
-    if args.ship:
-        check_shippable(args.ship, CLASSIFIER)
+    if not args.ship:
+        raise UserError("--ship: must name the cascade that the classifier belongs to")
+    check_shippable(args.ship, CLASSIFIER)
     render_shards(args.data, 64, pictures, args.workers)
     network = train(args.data, args.run, pictures=pictures, steps=steps)
     facts = {"steps": steps, "pictures": pictures, "accuracy": accuracy(network)}
-    if args.ship:
-        ship_classifier(args.ship, network, facts)
+    ship_classifier(args.ship, network, facts)
     return {"stage": CLASSIFIER, "run": str(args.run), **facts}

@@ -63,8 +63,8 @@ def picture(seed: int, size: int) -> Float[Tensor, "3 h w"]:
 @lru_cache(maxsize=1)
 def odds(pictures: int, crowded: float, one_colour: float = 1.0) -> Float[Tensor, " n"]:
     """The chance of each of the first ``pictures`` pictures to be drawn, so that ``crowded`` of the draws show several
-    things: two twice as often as three. Among scenes of as many things, those of one colour in several shapes come
-    ``one_colour`` times as often as they stand in the world."""
+    things: two twice as often as three. Among scenes of as many things, each of one colour in several shapes is drawn
+    ``one_colour`` times as often as each other."""
     scenes = [sample_scene(seed).things for seed in range(pictures)]
     counts = torch.tensor([len(things) for things in scenes])
     weights = torch.tensor([one_colour if _one_colour(things) else 1.0 for things in scenes])

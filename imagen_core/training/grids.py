@@ -68,7 +68,6 @@ def _upscale(stage: Stage, encoder: TextEncoder, scene: Scene, seed: int) -> lis
     low_res = resize(truth, small)
     made = _run(stage, encoder, caption(scene, seed), low_res)
     # Around the first thing's foot, where edges, shadow and floor meet.
-    across, _ = scene.things[0].on_screen()
-    left = int(min(max((across + 1) * size / 2 - WINDOW / 2, 0), size - WINDOW)) if size > WINDOW else 0
-    top = (size - WINDOW) // 2
+    foot = scene.things[0].down_screen(0.0), scene.things[0].on_screen()[0]
+    top, left = (int(min(max((at + 1) * size / 2 - WINDOW / 2, 0), size - WINDOW)) for at in foot)
     return [image[0, :, top : top + WINDOW, left : left + WINDOW] for image in (bicubic(low_res, size), made, truth)]

@@ -28,7 +28,7 @@ from ..schedules import LOG_SNR_MAX
 from ..types import StageSpec, TextEmbedding, UserError
 from ..unet import CONFIGS, UNet
 from ..writing import written_whole
-from .data import CAPTIONS, Pictures, odds
+from .data import CAPTIONS, CROP, Pictures, odds
 from .objective import Example, Objective, make_example
 
 STAGES = {
@@ -69,7 +69,8 @@ class Recipe:
     """What a run does. Only ``steps`` may change when a run is resumed (it moves the decay).
 
     ``shift`` moves the levels of training (:class:`~.objective.Objective`); ``crowded``, if above 0, is the share of
-    draws that show several things, and ``one_colour`` how much oftener these are of one colour (:func:`~.data.odds`).
+    draws that show several things, and ``one_colour`` how much oftener one of a single colour is drawn than each other
+    (:func:`~.data.odds`).
     ``started_from`` is the digest of the weights that a run began from, if any.
     """
 
@@ -102,8 +103,9 @@ class Recipe:
             if not low <= value <= high:
                 raise UserError(f"{name}: must be between {low} and {high}, got {value!r:.40}")
         multiple = 2 * CONFIGS[STAGES[self.stage].name].multiple
-        if self.size % multiple or not multiple <= self.size <= 128:
-            raise UserError(f"size: must be a multiple of {multiple} between {multiple} and 128, got {self.size}")
+        most = min(CROP, STAGES[self.stage].size)
+        if self.size % multiple or not multiple <= self.size <= most:
+            raise UserError(f"size: must be a multiple of {multiple} between {multiple} and {most}, got {self.size}")
 
     def rate(self, step: int) -> float:
         """Learning rate at a step: linear warm-up, flat, linear decay to zero over the last ``decay`` of the run."""
@@ -133,7 +135,7 @@ def bf16_is_fast(*, cpu: bool = True) -> bool:
     return torch.cpu._is_avx512_bf16_supported()
 
 
-def averaged(unet: UNet, decay: float) -> AveragedModel:
+def averaged(network: nn.Module, decay: float) -> AveragedModel:
     """Exponential moving average of the weights; short memory at first, so that early grids are honest."""
 
     @torch.no_grad()
@@ -141,7 +143,7 @@ def averaged(unet: UNet, decay: float) -> AveragedModel:
         n = int(count)
         torch._foreach_lerp_(mean, current, 1 - min(decay, (1 + n) / (10 + n)))
 
-    return AveragedModel(unet, multi_avg_fn=update)
+    return AveragedModel(network, multi_avg_fn=update)
 
 
 def example_at(recipe: Recipe, pictures: Pictures, step: int) -> Example:
@@ -252,17 +254,18 @@ def train(
             )
             loss = model(example)
             accelerator.backward(loss)
-            accelerator.clip_grad_norm_(model.parameters(), recipe.clip)
+            norm = accelerator.clip_grad_norm_(model.parameters(), recipe.clip)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             ema.update_parameters(unet)
 
-            # One exchange for both: every process stops after the same step.
-            told = torch.stack([loss.detach(), loss.new_tensor(interrupted())])
-            now, stop = accelerator.reduce(told, "mean").tolist()
-            if not math.isfinite(now):
+            # One exchange for all: every process stops after the same step.
+            told = torch.stack([loss.detach(), loss.new_tensor(float(norm)), loss.new_tensor(interrupted())])
+            now, steep, stop = accelerator.reduce(told, "mean").tolist()
+            if not math.isfinite(now + steep):
                 raise UserError(
-                    f"loss: is {now} at step {step}; try a lower --lr (the run can be resumed from its last state)"
+                    f"loss: is {now}, its gradient's norm {steep}, at step {step}; begin again in a new folder with a "
+                    "lower --lr"
                 )
             mean_loss = now if math.isnan(mean_loss) else 0.98 * mean_loss + 0.02 * now
             if accelerator.is_main_process:

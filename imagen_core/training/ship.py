@@ -32,6 +32,7 @@ def check_shippable(folder: Path, part: str) -> None:
     if (folder / "cascade.json").is_file():
         try:
             check_others(folder, part)
+            _name(folder)
         except UserError as error:
             raise UserError(f"--ship: {error}") from error
     elif part == CLASSIFIER or (folder.exists() and any(folder.iterdir())):
@@ -40,9 +41,13 @@ def check_shippable(folder: Path, part: str) -> None:
 
 def _name(folder: Path) -> str:
     """A cascade keeps its name; a new one is called after its folder."""
-    if (folder / "cascade.json").is_file():
-        return str(json.loads((folder / "cascade.json").read_text())["name"])
-    return folder.resolve().name
+    path = folder / "cascade.json"
+    if not path.is_file():
+        return folder.resolve().name
+    try:
+        return str(json.loads(path.read_text())["name"])
+    except LookupError as error:
+        raise UserError(f"model: {path} gives the cascade no name") from error
 
 
 def ship(
