@@ -1,4 +1,4 @@
-"""Noise-conditioning augmentation of the low-resolution image (Saharia et al. 2022, sec. 2.5; Ho et al. 2022).
+"""Noise-conditioning augmentation of the low-resolution image (Saharia et al. 2022, sec. 2.4; Ho et al. 2022).
 
 A super-resolution model is trained on, and told the level of, a corrupted input, so that it forgives the
 artefacts of the stage before it. The corruption is variance preserving: ``alpha x + sigma eps``. The paper's best

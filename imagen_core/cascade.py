@@ -110,7 +110,7 @@ def run_stage(
     spec, shape = stage.spec, stage.spec.shape
     low_res = None
     if image is not None and config.aug_level is not None:
-        # Noised once, before the loop (sec. 2.5), from a stream of its own: sampling noise stays the same at any level.
+        # Noised once, before the loop (sec. 2.4), from a stream of its own: sampling noise stays the same at any level.
         blank = unit_noise(seeds, f"{spec.name}/augmentation", (3, *shape[1:]))
         enlarged = resize(image.clamp(-1, 1), shape[-1], spec.augmentation)
         low_res = augment(enlarged, config.aug_level, blank, spec.augmentation)
@@ -154,10 +154,15 @@ def weights_of(config: StageConfig, path: Sequence[Level]) -> dict[Level, float]
 
 
 def rows_of(config: StageConfig, path: Sequence[Level]) -> list[int]:
-    """How many rows one picture takes through a stage's network at each step: two an evaluation where it is guided."""
+    """How many rows one picture takes through a stage's network at each step: two an evaluation where it is guided.
+
+    A step's second evaluation (Heun's) is at the next level, by the weight there.
+    """
     rules, weights = rules_of(config), weights_of(config, path).values()
     both = [config.guidance_rule not in BY_CLASSIFIER and rules.needs_uncond(w) for w in weights]
-    return [often * (1 + guided) for often, guided in zip(evaluations(config.sampler, path), both)]
+    return [
+        sum(1 + guided for guided in both[i : i + often]) for i, often in enumerate(evaluations(config.sampler, path))
+    ]
 
 
 def denoiser_of(
@@ -202,7 +207,7 @@ def sweep(
 ) -> Iterator[tuple[Event, ...]]:
     """The request's last stage from one ``image`` at several ``aug_levels`` in lockstep, with the same noise.
 
-    The paper chooses aug_level by such a sweep (Saharia et al. 2022, sec. 2.5, Fig. A.11).
+    The paper chooses aug_level by such a sweep (Saharia et al. 2022, App. D.2, Fig. A.11).
 
     Raises:
         UserError: a level is out of range, or the image is not of the size before the last stage's.

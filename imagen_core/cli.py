@@ -100,7 +100,7 @@ def add_run_arguments(parser: argparse.ArgumentParser, without: tuple[str, ...] 
             "--times",
             type=_times,
             metavar="T,T,…",
-            help="t of each step of the base outright, falling from 1 (noise) to 0",
+            help="t of each step of the base outright, falling from at most 1 (noise) to above 0",
         )
     if "threshold" not in without:
         parser.add_argument(

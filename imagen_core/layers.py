@@ -36,7 +36,7 @@ class Fourier(nn.Module):
 
 
 class TextPool(nn.Module):
-    """Attention pooling: one learned query looks at all tokens (Saharia et al. 2022, sec. 2.4)."""
+    """Attention pooling: one learned query looks at all tokens (Saharia et al. 2022, App. F.1)."""
 
     def __init__(self, text: int, width: int) -> None:
         super().__init__()
@@ -112,7 +112,7 @@ class ResBlock(nn.Module):
 class Attention(nn.Module):
     """Pixels attend to text and, with ``own``, to each other in the same softmax.
 
-    The text's keys and values are concatenated to the pixels' (Saharia et al. 2022, sec. 2.4);
+    The text's keys and values are concatenated to the pixels' (Saharia et al. 2022, App. D.3.1);
     they depend on the text alone and are made once a stage by :meth:`keys_values`.
     """
 

@@ -56,10 +56,10 @@ def ancestral(
     *,
     gamma: float = 0.3,
 ) -> tuple[Image, Denoised]:
-    """The stochastic sampler of DDPM in continuous time (Saharia et al. 2022, App. A; Ho et al. 2020).
+    """The stochastic sampler of DDPM in continuous time (Saharia et al. 2022, App. A, eq. 6; Ho et al. 2020).
 
     ``z_s = mu + sqrt(var_small^(1 - gamma) var_large^gamma) eps``: gamma in [0, 1] interpolates the log of DDPM's
-    two variances. The default 0.3 is our choice; the paper tunes it per experiment. A network that learned gamma, such
+    two variances. The paper gives no value; 0.3 is our choice. A network that learned gamma, such
     as DeepFloyd IF, decides it pixel by pixel (Nichol & Dhariwal 2021, eq. 15), and the option does nothing.
     """
     out = denoise(z, now)
@@ -118,7 +118,7 @@ def dpmpp_2m_sde(
 def heun(
     denoise: Denoise, z: Image, now: Level, next: Level, noise: Noise, past: StepRecord | None
 ) -> tuple[Image, Denoised]:
-    """Heun's method, two evaluations a step (Karras et al. 2022, arXiv 2206.00364, algorithm 1 without churn).
+    """Heun's method, two evaluations a step (Karras et al. 2022, arXiv 2206.00364, algorithm 1).
 
     On ``y = z / alpha`` and ``r = sigma / alpha`` the flow is ``dy/dr = (y - x0_hat) / r``; its slopes at both ends are
     averaged. The step to the clean image is Euler's, where it is exactly x0_hat, and so are steps from above

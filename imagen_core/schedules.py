@@ -190,6 +190,7 @@ SPACINGS: dict[str, Callable[[str, int], list[float]]] = {
 def levels(schedule: str, steps: int, spacing: str = "trailing") -> tuple[Level, ...]:
     """The ``steps + 1`` levels a sampler visits: from t = 1 down to exactly clean (sigma = 0).
 
+    Only "leading" begins below t = 1, though z is pure noise all the same.
     On a discrete schedule "leading" visits whole timesteps, and "trailing" where ``steps`` divides 1000.
 
     Raises:

@@ -56,6 +56,8 @@ RULES: dict[str, Mapping[str, Callable[..., Any]]] = {
 }
 # The schedule that a stage was trained with; its network takes the levels of any other as well.
 TRAINED = "trained"
+# From here up a step may begin from pure noise without harm.
+PURE_NOISE = 0.95
 # What may be chosen by name, on the page and on the command line.
 CHOICES: dict[str, tuple[str, ...]] = {
     "sampler": tuple(SAMPLERS),
@@ -172,9 +174,18 @@ class StageConfig:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is allowed but hardly meant, a line each."""
+        found = []
         if self.allowed_options().get("cap") is not None and self.options.get("cap") == 1:
-            return (f"cap: at 1, {self.threshold} can divide by nothing and is the same as static",)
-        return ()
+            found.append(f"cap: at 1, {self.threshold} can divide by nothing and is the same as static")
+        # No other spacing begins below 1, whatever the schedule.
+        leading = 1.0 if self.spacing != "leading" else SPACINGS["leading"](self.schedule, self.steps)[0]
+        first = self.times[0] if self.times else leading
+        if first < PURE_NOISE:
+            name = "times" if self.times else "spacing"
+            found.append(
+                f"{name}: the first step is taken for t = {first:.2g}, but begins from pure noise all the same"
+            )
+        return tuple(found)
 
     @property
     def name(self) -> str:

@@ -94,7 +94,7 @@ def _scale(size: Float[Tensor, "b n"], q: float) -> Float[Tensor, " b"]:
 def quantile(values: Float[Tensor, "b n"], q: float) -> Float[Tensor, " b"]:
     """Linearly interpolated quantile of each row, q in [0, 1].
 
-    torch.quantile sorts everything and refuses more than 2^24 elements; an upper quantile needs only the few
+    torch.quantile sorts everything, and refuses more than 2^24 elements; an upper quantile needs only the few
     largest values.
     """
     n = values.shape[1]

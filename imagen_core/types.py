@@ -13,7 +13,7 @@ eps        the unit Gaussian noise inside z.
 v          ``alpha eps - sigma x`` (Salimans & Ho 2022), what the shipped networks predict.
 x0_hat     an estimate of x made from z.
 w          guidance weight, the paper's form: ``w = 1`` is off (Saharia et al. 2022, eq. 2).
-s          the scale that dynamic thresholding divides by; 1 means "nothing to do".
+s          the scale that dynamic thresholding divides by; at 1 it only clips, as static does.
 aug_level  noise-conditioning augmentation of the low-resolution image, in [0, 1].
 low_res    the (augmented) low-resolution image a super-resolution stage is conditioned on.
 """
@@ -72,7 +72,7 @@ class TextEmbedding:
     unconditional: TextEmbedding | None = None
 
     def null(self) -> TextEmbedding:
-        """The text of the unconditional branch; by default zeroed embeddings (Saharia et al. 2022, sec. 2.2).
+        """The text of the unconditional branch; by default zeroed embeddings (Saharia et al. 2022, sec. 4.1).
 
         One token of the zeros stays visible, so that attention always has something to look at.
         """

@@ -1,4 +1,4 @@
-"""The Efficient U-Net (Saharia et al. 2022, App. B.1), one class for all three stages.
+"""The Efficient U-Net (Saharia et al. 2022, App. B.1): the paper's super-resolution models, and here the base too.
 
 Kept from the paper: parameters sit at low resolution; a down block begins with its stride-2 convolution
 and an up block ends with its up-sampling; skips are scaled by 1/sqrt(2); text enters by a pooled vector
@@ -207,7 +207,7 @@ class UNet(nn.Module):
         return [layer for layer in self.modules() if isinstance(layer, Attention)]
 
     def read(self, text: TextEmbedding) -> tuple[Float[Tensor, "b n d"], Float[Tensor, "b n t"]]:
-        """The tokens normed (LayerNorm before attention and pooling, sec. 2.4), and as the text layers read them."""
+        """The tokens normed (LayerNorm before attention and pooling, sec. 2.5), and as the text layers read them."""
         tokens = self.text_norm(text.tokens.to(self.text_in.weight.dtype))
         narrow = self.text_in(tokens)
         for layer in self.text_layers:

@@ -5,7 +5,8 @@ Wang et al. 2024 (arXiv 2404.13040) find that weights which grow during sampling
 Kynkäänniemi et al. 2024 (arXiv 2404.07724) that guiding a band of noise levels does.
 
 ``levels`` are those at which the network is asked, from noise to nearly clean. A weight of 1 is off, and where it
-is 1 the unconditional network is not called. Any rule of guidance.py may be combined with any of these.
+is 1 the unconditional network is not called. Rules that are not off
+at 1 (cfgpp, classifier) take the constant one only.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ def constant(w: float, levels: Sequence[Level]) -> Weights:
 
 
 def linear(w: float, levels: Sequence[Level]) -> Weights:
-    """From off at t = 1 up to ``2 w - 1`` at t = 0: ``1 + 2 (1 - t) (w - 1)``, whose mean over t is w (2404.13040)."""
+    """From off at t = 1 up to ``2 w - 1`` at t = 0: ``1 + 2 (1 - t) (w - 1)``, whose mean over t is w (2404.13040).
+
+    The mean over few trailing steps is less: 4.8 for w = 5 in 25 of them, 4.0 in 4. Below w = 1/2 it ends negative.
+    """
     return tuple(1 + 2 * (1 - level.t) * (w - 1) for level in levels)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,11 +54,19 @@ def test_a_picture_does_not_depend_on_its_batch(tiny: Cascade, sampler: str) -> 
 
 
 def test_a_stage_does_not_depend_on_the_others_draws(tiny: Cascade) -> None:
-    """More ancestral noise in the base leaves the super-resolution stage's own noise as it was."""
-    image = torch.zeros(1, 3, 64, 64)
-    few, many = (with_stage(with_stage(TO_256, 64, sampler="ancestral"), 64, steps=n) for n in (2, 5))
-    a, b = (results(asked, tiny, image=image)[0] for asked in (few, many))
-    assert torch.equal(a.image, b.image) and torch.equal(a.low_res, b.low_res)
+    """More ancestral noise in the base leaves all noise of the super-resolution stage as it was."""
+    found = []
+    for steps in (2, 5):
+        asked = with_stage(with_stage(TO_256, 64, sampler="ancestral", steps=steps), 256, aug_level=0.3)
+        events = list(generate(asked, tiny))
+        base, later = (event for event in events if isinstance(event, StageResult))
+        alpha = math.sqrt(1 - tiny.stage(256).aug_sigma(0.3) ** 2)
+        start = next(event.z for event in events if isinstance(event, StepRecord) and event.stage == "sr256")
+        found.append((start, later.low_res - alpha * resize(base.image, 256)))
+        # The stages' noise is not the same either.
+        assert not torch.equal(start, found[-1][1])
+    assert torch.equal(found[0][0], found[1][0])
+    assert_close(found[0][1], found[1][1], atol=1e-5, rtol=0)
 
 
 def test_upscaling_later_is_upscaling_at_once(tiny: Cascade) -> None:
@@ -178,7 +187,7 @@ def test_a_pickle_in_a_trace_is_not_opened(tmp_path: Path) -> None:
         trace.load(tmp_path / "x.npz")
 
 
-def test_defaults_of_the_design() -> None:
+def test_defaults() -> None:
     """The one table of defaults: steps, weights, rule, percentile and aug_level of each stage."""
     asked = request("x", size=1024)
     assert [(s.size, s.steps, s.guidance, s.threshold, s.percentile, s.aug_level) for s in asked.stages] == [

@@ -94,7 +94,7 @@ def test_quantile_is_torchs(q: float) -> None:
     assert_close(quantile(x, q), torch.quantile(x, q, dim=1))
 
 
-def test_quantile_takes_a_picture_of_1024() -> None:
+def test_quantile_takes_more_than_torch_does() -> None:
     """Six values in a row of 2^24 + 3: torch.quantile refuses."""
     x = torch.zeros(1, 2**24 + 3)
     x[0, :6] = torch.arange(1.0, 7.0)

@@ -101,7 +101,7 @@ def test_a_run_resumes_where_it_was(name: str) -> None:
 
 
 def test_gamma_spans_ddpms_two_variances() -> None:
-    """One step's noise has the small variance at gamma 0 and the large one at gamma 1 (paper, App. B)."""
+    """One step's noise has the small variance at gamma 0 and the large one at gamma 1 (paper, App. A, eq. 6)."""
     now, next = Level(0.5, -1.0), Level(0.4, -0.5)
     z = torch.zeros(1, 3, 8, 8)
     unit = torch.ones_like(z)

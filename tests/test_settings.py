@@ -156,6 +156,9 @@ def test_a_preset_sets_the_threshold_and_nothing_else(preset: str, threshold: tu
 
 def test_a_cap_of_1_is_pointed_out() -> None:
     assert with_preset(DEFAULTS[64], "if-2").warnings[0].startswith("cap: ")
+    assert not replace(DEFAULTS[64], steps=50, spacing="leading").warnings and not DEFAULTS[64].warnings
+    assert replace(DEFAULTS[64], steps=7, spacing="leading").warnings[0].startswith("spacing: ")
+    assert replace(DEFAULTS[64], steps=2, times=(0.5, 0.1)).warnings[0].startswith("times: ")
     assert not with_preset(DEFAULTS[64], "if-1").warnings
 
 

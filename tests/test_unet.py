@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 
 import pytest
@@ -62,6 +63,12 @@ def test_everything_it_is_told_matters(name: str) -> None:
     if extra:
         changed.append(net(z, log_snr, context, extra["low_res"] + 0.1, extra["aug_level"]))
         changed.append(net(z, log_snr, context, extra["low_res"], extra["aug_level"] + 0.5))
+    # The linear guess of a super-resolution stage depends on both levels; its network must be told them as well.
+    for told in ("time", "aug") if extra else ("time",):
+        deaf = copy.deepcopy(net)
+        for p in getattr(deaf, told).parameters():
+            p.zero_()
+        changed.append(deaf(z, log_snr, context, **extra))
     for other in changed:
         assert float((other - out).abs().mean()) > 1e-4
 

@@ -21,7 +21,7 @@ from ..types import StageSpec, TextEmbedding
 from ..unet import UNet, from_low_res
 from .data import CROP, Batch
 
-# The paper drops the text from one example in ten, in all three stages (sec. 2.2).
+# The paper drops the text from one example in ten, in all three stages (sec. 4.1).
 TEXT_DROPPED = 0.1
 
 
