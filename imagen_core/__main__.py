@@ -50,8 +50,12 @@ def _save(events: Iterable[Any], files: list[Path], request: Request, cascade: C
         png.save(image, file, request, weights=cascade.digest, index=str(index))
     seconds = {result.stage: round(result.seconds, 3) for result in results}
     told = {"files": [str(file) for file in files], "seeds": list(request.seeds), "seconds": seconds}
-    guarded = {"guard": cascade.guard, "withheld": list(results[-1].withheld)} if cascade.guard else {}
-    return {**told, **guarded}
+    return {**told, **_guarded(cascade, results[-1].withheld)}
+
+
+def _guarded(cascade: Cascade, withheld: Iterable[bool]) -> dict[str, Any]:
+    """What a model's safety checker and watermark did, if it has any."""
+    return {"guard": cascade.guard, "withheld": list(withheld)} if cascade.guard else {}
 
 
 def _compare(args: Any) -> dict[str, Any]:
@@ -64,8 +68,9 @@ def _compare(args: Any) -> dict[str, Any]:
     cascade = load_cascade(args.model, cli.loading(args))
     check(request, cascade)
     events = cli.with_progress(compare([cell.request for cell in cells], cascade), sum(s.steps for s in request.stages))
-    images = [result.image[0] for result in [row for row in events if isinstance(row[0], StageResult)][-1]]
-    return _grid(args.out, request, cells, images, cascade.digest)
+    results = [row for row in events if isinstance(row[0], StageResult)][-1]
+    found = _grid(args.out, request, cells, [result.image[0] for result in results], cascade.digest)
+    return {**found, **_guarded(cascade, (result.withheld[0] for result in results))}
 
 
 def _grid(
@@ -100,15 +105,17 @@ def _sweep(args: Any) -> dict[str, Any]:
     if len(aug_levels) > cli.MOST_CELLS or len(set(aug_levels)) < len(aug_levels):
         raise UserError(f"--aug-levels: must be different, and at most {cli.MOST_CELLS}")
     last = request.stages[-1]
+    cli.refuse_set(args.set, {f"{last.name}.aug_level": "--aug-levels"})
     for level in aug_levels:
         replace(last, aug_level=level)
     check_output(args.out, ".png")
     cascade = load_cascade(args.model, cli.loading(args))
     check(request, cascade)
     first = replace(request, stages=request.stages[:-1])
-    before = [e for e in generate(first, cascade) if isinstance(e, StageResult)][-1].unmarked
-    events = cli.with_progress(sweep(request, cascade, aug_levels, image=before), last.steps)
-    images = [result.image for result in [row for row in events if isinstance(row[0], StageResult)][-1]]
+    before = [e for e in generate(first, cascade) if isinstance(e, StageResult)][-1]
+    events = cli.with_progress(sweep(request, cascade, aug_levels, image=before.unmarked), last.steps)
+    results = [row for row in events if isinstance(row[0], StageResult)][-1]
+    images = [result.image for result in results]
     stage = cascade.stage(last.size)
     labels = [f"aug_level {level:g}, σ = {stage.aug_sigma(level):.3f}" for level in aug_levels]
     facts = {"weights": cascade.digest, "cells": "; ".join(labels)}
@@ -117,12 +124,13 @@ def _sweep(args: Any) -> dict[str, Any]:
         {
             "aug_level": level,
             "sigma": round(stage.aug_sigma(level), 4),
-            "psnr": round(float(consistency(image, before)[0]), 2),
+            "psnr": round(float(consistency(image, before.unmarked)[0]), 2),
             "sharpness": round(float(sharpness(image)[0]), 4),
         }
         for level, image in zip(aug_levels, images)
     ]
-    return {"file": str(args.out), "stage": last.name, "cells": cells}
+    black = (before.withheld[0] or result.withheld[0] for result in results)
+    return {"file": str(args.out), "stage": last.name, "cells": cells, **_guarded(cascade, black)}
 
 
 def _reapply(args: Any) -> dict[str, Any]:
@@ -195,6 +203,8 @@ def _bench(args: Any) -> dict[str, Any]:
     if args.peer:
         if not is_deepfloyd(args.model):
             raise UserError("--peer: compares with diffusers' pipelines, which only DeepFloyd IF has")
+        if request.stages[0] != replace(cli.defaults_of(args.model)[64], steps=request.stages[0].steps):
+            raise UserError("--peer: both sides sample as diffusers does; of a run's settings give only --steps")
         from .peer import peer
 
         return peer(locate(args.model), cli.loading(args), request.prompt, request.stages[0].steps)
@@ -268,8 +278,9 @@ def _parser() -> cli.Parser:
     bench = verb("bench", _bench, "what a run costs on this machine")
     cli.add_run_arguments(bench)
     bench.set_defaults(size=1024)
-    bench.add_argument("--guidance-rules", action="store_true", help="seconds a step of the base under each of them")
-    bench.add_argument("--peer", action="store_true", help="DeepFloyd IF: a step of ours beside a step of diffusers'")
+    what = bench.add_mutually_exclusive_group()
+    what.add_argument("--guidance-rules", action="store_true", help="seconds a step of the base under each of them")
+    what.add_argument("--peer", action="store_true", help="DeepFloyd IF: a step of ours beside a step of diffusers'")
     return parser
 
 

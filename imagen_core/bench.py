@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .cascade import StageResult, generate
+from . import settings
+from .cascade import StageResult, check, generate
 from .checkpoints import Cascade
-from .guidance import BY_CLASSIFIER, GUIDANCE, RENOISE_UNCOND
-from .samplers import RENOISERS
+from .guidance import GUIDANCE
 from .settings import Request
-from .types import Network, TextEmbedding
+from .types import Network, TextEmbedding, UserError
 from .unet import UNet, gflop
 from .w_schedules import W_SCHEDULES
 
@@ -95,13 +95,17 @@ def bench_guidance(request: Request, cascade: Cascade, repeats: int = 4) -> dict
     Ways take turns, so that a busy moment of the machine falls on all of them. One that the sampler or the cascade
     cannot take is left out.
     """
-    base = replace(request.stages[0], options={}, w_schedule="constant", guidance_rule="cfg")
-    ways = {
-        name: replace(request, stages=(replace(base, **changes),))
-        for name, changes in WAYS.items()
-        if (changes.get("guidance_rule") not in BY_CLASSIFIER or cascade.classifier is not None)
-        and (changes.get("guidance_rule") not in RENOISE_UNCOND or base.sampler in RENOISERS)
-    }
+    base = settings.vary(request.stages[0], {"w_schedule": "constant", "guidance_rule": "cfg"})
+    ways = {}
+    for name, changes in WAYS.items():
+        try:
+            asked = replace(request, stages=(settings.vary(base, changes),))
+            check(asked, cascade)
+        except UserError:
+            if not changes:
+                raise
+        else:
+            ways[name] = asked
     best = dict.fromkeys(ways, math.inf)
     for _ in range(repeats):
         for name, asked in ways.items():

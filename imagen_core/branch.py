@@ -83,7 +83,7 @@ def _branch(run: Trace, recorded: StageTrace, step: int, request: Request, casca
         memory=memory,
     )
     if len(request.stages) > 1:
-        yield from generate(request, cascade, image=result.unmarked)
+        yield from generate(request, cascade, image=result.unmarked, withheld=result.withheld)
 
 
 def _past(run: Trace, recorded: StageTrace, step: int, cascade: Cascade) -> StepRecord:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -29,7 +30,8 @@ class StageResult:
 
     ``low_res`` is what a super-resolution stage was really given: resized and noised; None for the base. ``image`` is
     for people: a cascade with a safety checker and a watermark has applied both to it. ``unmarked`` is for the next
-    stage: checked, without the watermark; the same tensor for all other cascades. Both are black where ``withheld``.
+    stage: checked, without the watermark; the same tensor for all other cascades. Both are black where ``withheld``,
+    here or in a stage before.
     """
 
     stage: str
@@ -45,13 +47,16 @@ Event = StepRecord | StageResult
 
 
 def check(request: Request, cascade: Cascade) -> None:
-    """Refuse, before any work, what this cascade cannot do: a size or a classifier it lacks, times too near for it."""
+    """Refuse, before any work, what this cascade cannot do: a size or a classifier it lacks, a level it never saw."""
     for config in request.stages:
         if config.size not in cascade.sizes:
             offered = ", ".join(map(str, cascade.sizes))
             raise UserError(f"size: {config.size} is not offered by {cascade.name}; it has {offered}")
         spec = cascade.stage(config.size).spec
         path_of(spec.schedule, config)
+        if (config.aug_level or 0.0) > spec.most_aug:
+            most = f"{spec.most_aug:.3g} for {config.name} of {cascade.name}"
+            raise UserError(f"aug_level: must be between 0 and {most}, got {config.aug_level:g}")
         if spec.latent_factor > 1 and config.threshold != "none":
             raise UserError(f"threshold: {config.name} of this model samples latents, which have no range; choose none")
         if config.guidance_rule in BY_CLASSIFIER:
@@ -60,11 +65,14 @@ def check(request: Request, cascade: Cascade) -> None:
             cascade.classifier.labels(request.prompt)
 
 
-def generate(request: Request, cascade: Cascade, *, image: Image | None = None) -> Iterator[Event]:
+def generate(
+    request: Request, cascade: Cascade, *, image: Image | None = None, withheld: Sequence[bool] = ()
+) -> Iterator[Event]:
     """Run a request; yields a StepRecord for every step and a StageResult after each stage.
 
     With ``image``, a picture of an earlier run at one of the cascade's sizes (its ``StageResult.unmarked``), the stages
     up to that size are skipped: this is how a base result is upscaled later, to the same pictures as in one go.
+    ``withheld`` is then that result's.
 
     Raises:
         UserError: the cascade lacks a stage, or the image does not fit the request.
@@ -74,19 +82,21 @@ def generate(request: Request, cascade: Cascade, *, image: Image | None = None) 
         smaller = tuple(size for size in cascade.sizes if size < request.stages[-1].size)
         if image.shape[-1] not in smaller or len(image) != request.count:
             raise UserError(f"image: must be {request.count} pictures of a size in {smaller}")
-    return _generate(request, cascade, image)
+    return _generate(request, cascade, image, withheld)
 
 
 @torch.no_grad()
-def _generate(request: Request, cascade: Cascade, image: Image | None) -> Iterator[Event]:
+def _generate(
+    request: Request, cascade: Cascade, image: Image | None, withheld: Sequence[bool] = ()
+) -> Iterator[Event]:
     left = [config for config in request.stages if image is None or config.size > image.shape[-1]]
     # All texts first: a large encoder makes room for the networks.
     prompts = [request.prompt] * request.count
     texts = [(cascade.stage(config.size).encode or cascade.encode)(prompts) for config in left]
     for config, text in zip(left, texts):
         steer, stage = steering(request, config, cascade), cascade.stage(config.size)
-        result = yield from run_stage(stage, config, text, request.seeds, image, steer=steer)
-        image = result.unmarked
+        result = yield from run_stage(stage, config, text, request.seeds, image, steer=steer, withheld=withheld)
+        image, withheld = result.unmarked, result.withheld
 
 
 def run_stage(
@@ -100,11 +110,13 @@ def run_stage(
     past: StepRecord | None = None,
     z: Image | None = None,
     memory: Any = None,
+    withheld: Sequence[bool] = (),
 ) -> Generator[Event, None, StageResult]:
     """One stage from noise to picture; the result is yielded last and also returned.
 
     The rows may be of different prompts: ``text`` and ``seeds`` have an entry for each. ``z``, with the record of the
-    step before it (None at the first) and guidance's ``memory``, takes a run up where it was.
+    step before it (None at the first) and guidance's ``memory``, takes a run up where it was. ``withheld`` says which
+    pictures an earlier stage has blackened.
     """
     began = time.perf_counter()
     spec, shape = stage.spec, stage.spec.shape
@@ -131,7 +143,8 @@ def run_stage(
     picture = (stage.decode(record.out.x0_hat) if stage.decode else record.out.x0_hat).clamp(-1, 1)
     seconds += time.perf_counter() - began
     done = stage.finish(picture) if stage.finish else Finished(picture, picture, (False,) * len(picture))
-    finished = StageResult(spec.name, config.size, done.image, low_res, seconds, done.unmarked, done.withheld)
+    black = tuple(a or b for a, b in zip_longest(done.withheld, withheld, fillvalue=False))
+    finished = StageResult(spec.name, config.size, done.image, low_res, seconds, done.unmarked, black)
     yield finished
     return finished
 

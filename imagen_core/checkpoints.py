@@ -217,7 +217,7 @@ def _digests(facts: dict[str, Any]) -> dict[str, str]:
 
 
 def _load_own(folder: Path) -> Cascade:
-    path = folder / "cascade.json"
+    path = hub.inside(folder, "cascade.json")
     digest = _sha256(path.read_bytes())
     try:
         facts = json.loads(path.read_text())

@@ -34,11 +34,14 @@ class ClassifierConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "channels", tuple(self.channels))
-        if not self.channels or any(type(c) is not int or c % 32 or not 0 < c <= 1024 for c in self.channels):
+        if any(type(c) is not int or c % 32 or not 0 < c <= 1024 for c in self.channels):
             raise UserError("classifier: channels must be multiples of 32 up to 1024")
-        for value in (self.fold, self.embed):
-            if type(value) is not int or not 0 < value <= 1024:
-                raise UserError("classifier: fold and embed must be between 1 and 1024")
+        if type(self.embed) is not int or not 0 < self.embed <= 1024:
+            raise UserError("classifier: embed must be between 1 and 1024")
+        # A picture of 64 × 64 is folded, and then halved from level to level.
+        levels = len(self.channels)
+        if type(self.fold) is not int or self.fold < 1 or not 1 <= levels <= 7 or 64 % (self.fold << (levels - 1)):
+            raise UserError("classifier: fold and the number of channels must divide 64 pixels")
         named = [words for classes in self.attributes.values() for words in classes.values()]
         if not named or not all(words and all(isinstance(word, str) for word in words) for words in named):
             raise UserError("classifier: attributes must be classes with the words that mean them")

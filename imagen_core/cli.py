@@ -144,7 +144,7 @@ def add_trace_arguments(parser: argparse.ArgumentParser) -> None:
 
 def cells_of(args: argparse.Namespace, request: Request) -> list[Cell]:
     """The cells of add_cell_arguments, row by row; UserError for too many, or the same twice."""
-    refuse_set(args.set, {"guidance": "--guidances", "threshold": "--rules"})
+    refuse_set(args.set, {"base64.guidance": "--guidances", "base64.threshold": "--rules"})
     rules = [rule.strip() for rule in args.rules.split(",")]
     weights = numbers(args.guidances, "--guidances")
     if len(rules) * len(weights) > MOST_CELLS or len(set(rules)) < len(rules) or len(set(weights)) < len(weights):
@@ -249,12 +249,11 @@ def _change(request: Request, text: str) -> tuple[str, dict[str, Any]]:
 
 
 def refuse_set(texts: Iterable[str], instead: dict[str, str]) -> None:
-    """Refuse --set for settings of the base stage that a verb takes another way."""
+    """Refuse --set for a stage's settings that a verb takes another way."""
     for text in texts:
         field = text.partition("=")[0].replace("-", "_")
-        for name, option in instead.items():
-            if field == f"base64.{name}":
-                raise UserError(f"--set: {name} is what {option} is for")
+        if field in instead:
+            raise UserError(f"--set: {field.partition('.')[2]} is what {instead[field]} is for")
 
 
 def check_same_step(config: StageConfig, recorded: StageConfig) -> None:

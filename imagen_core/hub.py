@@ -16,7 +16,7 @@ from typing import Any
 from .types import UserError
 
 # owner/name, and @revision to pin one.
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", re.ASCII)
+HUB_ID = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}(@[\w./-]{1,96})?", re.ASCII)
 # safetensors' own limit; a longer header is not one.
 MAX_HEADER = 100_000_000
 MAX_JSON = 20_000_000
@@ -124,6 +124,9 @@ def weights(folder: Path, part: str, stem: str, *, half: bool = False) -> Weight
         index = f"{part}/{stem}.safetensors.index{mark}.json"
         if (folder / part / f"{stem}{mark}.safetensors").is_file():
             names = [f"{stem}{mark}.safetensors"]
+            # diffusers would follow the index, transformers the file; only one of them is looked at here.
+            if (folder / index).exists() or (folder / part / f"{stem}{mark}.safetensors.index.json").exists():
+                raise UserError(f"model: {folder / part} holds both {names[0]} and an index of shards; delete one")
         elif (folder / index).is_file():
             shards = read_json(folder, index).get("weight_map")
             names = sorted(set(map(str, shards.values()))) if isinstance(shards, dict) else []
@@ -176,8 +179,14 @@ def _header(path: Path) -> tuple[int, int]:
         end = max((int(entry["data_offsets"][1]) for entry in tensors), default=0)
         if path.stat().st_size != 8 + length + end:
             raise ValueError
-        return sum(prod(map(int, entry["shape"])) for entry in tensors), end
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, struct.error, RecursionError) as error:
+        parameters = sum(prod(map(int, entry["shape"])) for entry in tensors)
+        # No type takes less than half a byte.
+        if not 0 <= parameters <= 2 * end:
+            raise ValueError
+        return parameters, end
+    except (
+        ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, struct.error, RecursionError,
+    ) as error:  # fmt: skip
         raise UserError(f"model: {path} is not a whole safetensors file") from error
 
 

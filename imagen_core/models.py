@@ -133,8 +133,8 @@ class Cascade:
         facts = read_checked(self.folder, "cascade.json", {"cascade.json": self.digest})
         digests = json.loads(facts)["digests"]
         copies = {"cascade.json": facts, **{file: read_checked(self.folder, file, digests) for file in digests}}
-        card = self.folder / "README.md"
-        copies["README.md"] = card.read_bytes() if card.is_file() else _card(self).encode()
+        there = (self.folder / "README.md").is_file()
+        copies["README.md"] = hub.inside(self.folder, "README.md").read_bytes() if there else _card(self).encode()
         for file, data in copies.items():
             (Path(folder) / file).parent.mkdir(parents=True, exist_ok=True)
             (Path(folder) / file).write_bytes(data)

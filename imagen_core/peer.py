@@ -95,7 +95,7 @@ def _theirs(pipeline: Pipeline, loading: Loading, text: TextEmbedding, steps: in
         pipeline.folder, dtype=dtype_of(loading), requires_safety_checker=False, **left_out, **options
     )
     if on_card(loading):
-        made.to("cuda")
+        made.to("cuda" if loading.device == "auto" else loading.device)
     made.set_progress_bar_config(disable=True)
     made.scheduler.set_timesteps(steps)
     embeddings = {"prompt_embeds": text.tokens, "negative_prompt_embeds": text.null().tokens}

@@ -19,7 +19,8 @@ from .types import UserError
 CHUNK = "imagen_lab"
 # Above what three stages with 250 times each and an escaped prompt need (21,000), far below what could hurt.
 MAX_CHUNK = 64 * MAX_PROMPT
-MAX_SIDE = 4096
+# The widest grid has 25 cells of 1024 beside each other.
+MAX_SIDE = 26_000
 
 
 def to_bytes(image: Float[Tensor, "*b 3 h w"]) -> np.ndarray:

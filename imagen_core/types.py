@@ -161,7 +161,8 @@ class StageSpec:
     """What the process must know of a trained stage. ``low_res_size`` is None for the base.
 
     ``augmentation`` is how the low-resolution image is resized and noised (augmentation.AUGMENTATIONS). A latent stage
-    samples ``channels`` maps, ``latent_factor`` times smaller than its pictures.
+    samples ``channels`` maps, ``latent_factor`` times smaller than its pictures. ``most_aug`` is the highest aug_level
+    that its training saw.
     """
 
     name: str
@@ -173,6 +174,7 @@ class StageSpec:
     augmentation: str = "cosine"
     channels: int = 3
     latent_factor: int = 1
+    most_aug: float = 1.0
 
     @property
     def shape(self) -> tuple[int, int, int]:

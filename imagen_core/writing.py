@@ -44,6 +44,7 @@ def check_output(path: Path, suffix: str, option: str = "--out") -> None:
         # Opened, not guessed: rights and long names show up here.
         path.open("ab").close()
         if not there:
-            path.unlink()
+            # A link to what was not there stays one.
+            path.resolve().unlink()
     except OSError as error:
         raise UserError(f"{option}: {str(path)!r:.80} cannot be written ({error.strerror})") from error

@@ -177,6 +177,16 @@ def test_a_cascade_is_saved_as_it_was(tiny: Cascade, tmp_path: Path) -> None:
     assert (tmp_path / "again" / "README.md").read_text() == "mine"
 
 
+@pytest.mark.parametrize("name", ["README.md", "cascade.json"])
+def test_a_description_that_links_elsewhere_is_not_read(folder: Path, tmp_path: Path, name: str) -> None:
+    outside = tmp_path / "outside"
+    outside.write_text((folder / "cascade.json").read_text())
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to(outside)
+    with pytest.raises(UserError, match="leads out of"):
+        load_cascade(folder).save_pretrained(tmp_path / "saved")
+
+
 def test_what_was_altered_after_loading_is_not_saved(folder: Path, tmp_path: Path) -> None:
     cascade = load_cascade(folder)
     (folder / "base64" / "config.json").write_text("{}")

@@ -140,7 +140,10 @@ def test_a_classifier_comes_back_as_it_was_saved(folder: Path) -> None:
     ("change", "says"),
     [
         (lambda d: d["classifier"].update(channels=[48]), "channels must be multiples"),
-        (lambda d: d["classifier"].update(fold=0), "fold and embed must be between"),
+        (lambda d: d["classifier"].update(fold=0), "must divide 64 pixels"),
+        (lambda d: d["classifier"].update(fold=3), "must divide 64 pixels"),
+        (lambda d: d["classifier"].update(channels=[32] * 9), "must divide 64 pixels"),
+        (lambda d: d["classifier"].update(embed=0), "embed must be between"),
         (lambda d: d["classifier"].update(attributes={}), "attributes must be classes"),
         (lambda d: d["classifier"].update(attributes={"colour": {"red": [1]}}), "attributes must be classes"),
         (lambda d: d["classifier"].update(attributes=7), "does not describe a classifier"),

@@ -196,7 +196,7 @@ def test_sweep_keeps_the_noise_and_scores_each_level(run, capsys, tmp_path: Path
 @pytest.mark.parametrize(
     ("field", "arguments"),
     [("--size", ["--size", "64"]), ("aug_level", ["--aug-levels", "0,2"]), ("--aug-levels", ["--aug-levels", "0,0"]),
-     ("--aug-levels", ["--aug-levels", "low"])],
+     ("--aug-levels", ["--aug-levels", "low"]), ("--set", ["--set", "sr256.aug_level=0.7"])],
 )  # fmt: skip
 def test_a_wrong_sweep_is_one_line(run, capsys, tmp_path: Path, field: str, arguments: list[str]) -> None:
     assert run("sweep", "a ball", "--out", "s.png", *arguments) == 2
@@ -273,6 +273,12 @@ def test_a_wrong_step_is_one_line(
 def test_a_cap_of_1_is_warned_of(run, capsys) -> None:
     assert run("sample", "a ball", "--steps", "2", "--preset", "if-2", "--out", "x.png") == 0
     assert "warning: cap: " in capsys.readouterr().err
+
+
+def test_a_link_to_a_new_file_stays_a_link(run, tmp_path: Path) -> None:
+    (tmp_path / "x.png").symlink_to(tmp_path / "real.png")
+    assert run("sample", "a ball", "--steps", "1", "--out", "x.png") == 0
+    assert (tmp_path / "x.png").is_symlink() and (tmp_path / "real.png").is_file()
 
 
 def test_bench_accounts_for_the_run(run, capsys) -> None:

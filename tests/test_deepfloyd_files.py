@@ -7,6 +7,7 @@ import os
 import shutil
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from torch.testing import assert_close
 
 from imagen_core import hub
 from imagen_core.__main__ import main
-from imagen_core.cascade import StageResult, generate
+from imagen_core.cascade import StageResult, check, generate
 from imagen_core.checkpoints import defaults_of, load_cascade
+from imagen_core.deepfloyd.layout import read
 from imagen_core.deepfloyd.plan import plan
 from imagen_core.models import Cascade, Loading
 from imagen_core.settings import DEFAULTS, Request, StageConfig, request
@@ -112,6 +114,18 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "no T5": (lambda f: edit(f / "text_encoder/config.json", model_type="bert"), "text_encoder is a 'bert', not a T5"),
     "a broken vocabulary": (write("tokenizer/spiece.model", "x"), "tokenizer cannot be read"),
     "an impossible threshold": (scheduler(sample_max_value="much"), "scheduler_config.json cannot be followed"),
+    "a cap beyond floats": (scheduler(sample_max_value=10**400), "scheduler_config.json cannot be followed"),
+    "an unknown spacing": (scheduler(timestep_spacing="odd"), "scheduler_config.json cannot be followed"),
+    "an unknown variance": (scheduler(variance_type="learned"), "scheduler_config.json cannot be followed"),
+    "a prediction that is no name": (scheduler(prediction_type=["epsilon"]), "predicts .'epsilon'."),
+    "channels that are no number": (network(out_channels=[6]), "do not fit its scheduler's variance_type"),
+    "a network told a level": (network(class_embed_type="timestep"), "class_embed_type is 'timestep', not None"),
+    "a file and an index": (write("unet/diffusion_pytorch_model.safetensors.index.json", "{}"), "holds both"),
+    "weights elsewhere": (
+        lambda f: edit(f / "text_encoder/config.json", transformers_weights="a.bin"), "asks for weights beside its own"
+    ),
+    "an adapter": (write("text_encoder/adapter_config.json", "{}"), "asks for weights beside its own"),
+    "an encoder that is no name": (lambda f: edit(f / "text_encoder/config.json", model_type=[]), "not a T5"),
 }  # fmt: skip
 
 
@@ -123,6 +137,41 @@ def test_damage_is_refused_in_one_line(folder: Path, damage: str) -> None:
         # What is checked when it is first used is checked before any other work.
         load_cascade(folder).encode(["a ball"])
     assert "\n" not in str(caught.value) and str(caught.value).startswith("model: ")
+
+
+def test_a_low_resolution_picture_is_noised_as_in_training_or_not_at_all(stage_2: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(stage_2, tmp_path / "II")
+    edit(folder / "image_noising_scheduler/scheduler_config.json", beta_schedule="scaled_linear")
+    with pytest.raises(UserError, match=r"has a schedule .scaled_linear. that is not squaredcos_cap_v2"):
+        read(folder, "II", half=False)
+
+
+def test_aug_level_ends_where_training_did(stage_1: Path, stage_2: Path, stage_3: Path) -> None:
+    """The upscaler's max_noise_level of 350, beyond which diffusers refuses as well."""
+    cascade = load_cascade(f"{stage_1}, {stage_2}, {stage_3}")
+    stages = tuple(cascade.defaults[size] for size in cascade.sizes)
+    check(Request("a ball", stages=(*stages[:2], replace(stages[2], aug_level=0.35))), cascade)
+    with pytest.raises(UserError, match=r"^aug_level: must be between 0 and 0\.35 for sr1024 of .*, got 0\.4"):
+        check(Request("a ball", stages=(*stages[:2], replace(stages[2], aug_level=0.4))), cascade)
+
+
+@pytest.mark.parametrize(("variance", "gamma"), [("fixed_small", 0.0), ("fixed_large", 1.0), ("learned_range", None)])
+def test_a_variance_that_was_not_learned_is_the_schedulers(folder: Path, variance: str, gamma: float | None) -> None:
+    edit(folder / "scheduler/scheduler_config.json", variance_type=variance)
+    assert load_cascade(folder).defaults[64].options.get("gamma") == gamma
+
+
+def test_a_text_that_cannot_be_kept_is_read_all_the_same(
+    folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk is safetensors' own error, which is no OSError."""
+    import safetensors.torch
+
+    def full(*_: Any) -> None:
+        raise safetensors.SafetensorError("No space left on device")
+
+    monkeypatch.setattr(safetensors.torch, "save_file", full)
+    assert load_cascade(folder).encode(["a ball"]).tokens.shape[0] == 1
 
 
 def test_nothing_in_the_folder_is_executed(folder: Path) -> None:
@@ -319,10 +368,12 @@ def test_the_command_line_runs_it(published: Path, tmp_path: Path, capsys: pytes
 def test_info_plans_before_anything_is_loaded(
     published: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from imagen_core.deepfloyd import network
+    from imagen_core.deepfloyd import load, safety
 
-    monkeypatch.setattr(network, "from_folder", lambda *_, **__: pytest.fail("nothing may be loaded"))
-    assert main(["info", "--model", f"{published / 'I'},{published / 'II'}", "--dtype", "bfloat16", "--json"]) == 0
+    with monkeypatch.context() as patch:
+        for module in (load, safety):
+            patch.setattr(module, "from_folder", lambda *_, **__: pytest.fail("nothing may be loaded"))
+        assert main(["info", "--model", f"{published / 'I'},{published / 'II'}", "--dtype", "bfloat16", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     parts = {name.rsplit("/")[-1]: facts for name, facts in told["parts"].items()}
     assert list(parts) == ["I: text_encoder", "I: unet", "I: safety_checker", "II: unet"]

@@ -133,11 +133,12 @@ class CaptionEncoder(TextEncoder):
         return text in self._kept
 
     def _keep(self, text: str, tokens: Tensor, mask: Tensor) -> None:
+        from safetensors import SafetensorError
         from safetensors.torch import save_file
 
         self._kept[text] = (tokens, mask)
         # A host without a disk to write on reads every prompt again.
-        with suppress(OSError):
+        with suppress(OSError, SafetensorError):
             file = self._file(text)
             file.parent.mkdir(parents=True, exist_ok=True)
             with written_whole(file) as aside:

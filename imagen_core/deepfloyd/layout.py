@@ -13,7 +13,7 @@ safety_checker/, feature_extractor/, watermarker/       where the authors ship t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,12 @@ SHARED = frozenset({"text_encoder", "safety_checker", "watermarker"})
 SIZES = {"base": (64, 3, 0, 1), "sr": (256, 3, 3, 1), "latent": (1024, 4, 3, 4)}
 LOW_RES = {"base": None, "sr": 64, "latent": 256}
 AUGMENTATION = {"base": "cosine", "sr": "deepfloyd", "latent": "upscaler"}
+LEARNED = "learned_range"
+# What a network is told of its low-resolution input's noise by, and the schedule of that noise.
+TOLD_BY = {"base": None, "sr": "timestep", "latent": None}
+NOISED_BY = {"sr": ("image_noising_scheduler", "squaredcos_cap_v2"), "latent": ("low_res_scheduler", "scaled_linear")}
+# Where a network did not learn its variance: DDPM's small or large one, as the sampler's gamma.
+GAMMA = {"fixed_small": 0.0, "fixed_small_log": 0.0, "fixed_large": 1.0, "fixed_large_log": 1.0}
 # Our choice for every stage; diffusers' own defaults are 100, 50 and 75.
 STEPS = 50
 
@@ -100,9 +106,12 @@ def read(folder: Path, source: str, before: frozenset[str] = frozenset(), *, hal
     unet = hub.read_json(folder, "unet/config.json")
     scheduler = hub.read_json(folder, "scheduler/scheduler_config.json")
     spec = _spec(kind, unet, scheduler, source)
-    noising = {"sr": "image_noising_scheduler", "latent": "low_res_scheduler"}.get(kind)
-    if noising:
-        _schedule(hub.read_json(folder, f"{noising}/scheduler_config.json"), f"{source}: {noising}")
+    if kind in NOISED_BY:
+        part, ours = NOISED_BY[kind]
+        found = _schedule(hub.read_json(folder, f"{part}/scheduler_config.json"), f"{source}: {part}")
+        if found != ours:
+            raise UserError(f"model: {source}: its {part} has a schedule ({found}) that is not {ours}")
+        spec = replace(spec, most_aug=_most_aug(index, source))
     # A part may have been left out of a folder; one that is there must have weights that are safe to read.
     there = [part for part in own_parts(parts, kind, before) if part == "unet" or (folder / part).is_dir()]
     weights = {part: hub.weights(folder, part, STEMS[part], half=half) for part in there}
@@ -120,18 +129,21 @@ def defaults(source: str) -> StageConfig:
     """How a pipeline samples in diffusers, in this engine's words, but in STEPS steps; reads two small files.
 
     Weights and aug_levels are those that diffusers' pipelines call with: w of 7, 4 and 9, noise_level of 250 and 20.
-    A scheduler's ``steps_offset``, one of 1000 timesteps at most, is not followed.
+    Not followed are a scheduler's ``steps_offset``, one of 1000 timesteps at most, and stage III's
+    ``set_alpha_to_one``: a run ends at the clean latent, not at the first timestep's noise of 0.01.
 
     Raises:
-        UserError: not a pipeline this engine knows, or out of reach.
+        UserError: not a pipeline this engine knows, a scheduler it cannot follow, or out of reach.
     """
     folder = hub.fetch(source, ["model_index.json", "scheduler/scheduler_config.json"])
     kind, _ = kind_of(folder, source)
     scheduler = hub.read_json(folder, "scheduler/scheduler_config.json")
-    spacing = SPACING.get(str(scheduler.get("timestep_spacing", "leading")), "leading")
     try:
+        spacing = SPACING[scheduler.get("timestep_spacing", "leading")]
         if kind == "latent":
             return StageConfig(1024, STEPS, 9.0, "ddim", spacing, threshold="none", aug_level=0.02)
+        if scheduler.get("clip_sample", True) and scheduler.get("clip_sample_range", 1.0) != 1:
+            raise ValueError("clip_sample_range is not 1")
         threshold: dict[str, Any] = {"threshold": "static" if scheduler.get("clip_sample", True) else "none"}
         cap = float(scheduler.get("sample_max_value", 1.0))
         if scheduler.get("thresholding"):
@@ -139,11 +151,14 @@ def defaults(source: str) -> StageConfig:
             # A cap of 1, as stage II has it, leaves nothing to divide by.
             rule = {"threshold": "dynamic", "options": {"cap": cap}} if cap > 1 else {"threshold": "static"}
             threshold = {**rule, "percentile": percentile}
+        variance = scheduler.get("variance_type", "fixed_small")
+        if variance != LEARNED:
+            threshold["options"] = {**threshold.get("options", {}), "gamma": GAMMA[variance]}
         if kind == "sr":
             return StageConfig(256, STEPS, 4.0, "ancestral", spacing, aug_level=0.25, **threshold)
         return StageConfig(64, STEPS, 7.0, "ancestral", spacing, **threshold)
-    except (UserError, TypeError, ValueError) as error:
-        raise UserError(f"model: {source}: its scheduler_config.json cannot be followed ({error})") from error
+    except (UserError, TypeError, ValueError, LookupError, OverflowError) as error:
+        raise UserError(f"model: {source}: its scheduler_config.json cannot be followed ({error!s:.100})") from error
 
 
 def kind_of(folder: Path, source: str) -> tuple[str, dict[str, Any]]:
@@ -173,26 +188,37 @@ def parts_of(index: dict[str, Any], source: str) -> frozenset[str]:
 def _spec(kind: str, unet: dict[str, Any], scheduler: dict[str, Any], source: str) -> StageSpec:
     size, channels, low_res, factor = SIZES[kind]
     schedule = _schedule(scheduler, f"{source}: scheduler")
-    if scheduler.get("prediction_type", "epsilon") not in PREDICTION:
-        raise UserError(
-            f"model: {source} predicts {scheduler['prediction_type']!r:.40}; known: {', '.join(PREDICTION)}"
-        )
-    learned = scheduler.get("variance_type") == "learned_range"
+    predicts = scheduler.get("prediction_type", "epsilon")
+    if not isinstance(predicts, str) or predicts not in PREDICTION:
+        raise UserError(f"model: {source} predicts {predicts!r:.40}; known: {', '.join(PREDICTION)}")
+    learned = scheduler.get("variance_type") == LEARNED
     if unet.get("in_channels") != channels + low_res:
         raise UserError(
             f"model: {source} says it makes {size} × {size}, but its network takes {unet.get('in_channels')!r:.20} "
             f"channels, not {channels + low_res}: is it another stage?"
         )
-    if unet.get("out_channels") not in ({2 * channels} if learned else {channels, 2 * channels}):
+    if unet.get("out_channels") not in ((2 * channels,) if learned else (channels, 2 * channels)):
         raise UserError(f"model: {source}: its network's out_channels do not fit its scheduler's variance_type")
     if factor == 1 and unet.get("sample_size") != size:
         raise UserError(f"model: {source} makes pictures of {unet.get('sample_size')!r:.20}; a {kind} must make {size}")
+    if unet.get("class_embed_type") != TOLD_BY[kind]:
+        told = unet.get("class_embed_type")
+        raise UserError(f"model: {source}: its network's class_embed_type is {told!r:.40}, not {TOLD_BY[kind]!r}")
     width = unet.get("encoder_hid_dim") or unet.get("cross_attention_dim")
     if not isinstance(width, int):
         raise UserError(f"model: {source}: unet/config.json does not say how wide its text is")
     name = f"{'base' if kind == 'base' else 'sr'}{size}"
-    prediction = PREDICTION[scheduler.get("prediction_type", "epsilon")]
-    return StageSpec(name, size, LOW_RES[kind], schedule, prediction, learned, AUGMENTATION[kind], channels, factor)
+    return StageSpec(
+        name, size, LOW_RES[kind], schedule, PREDICTION[predicts], learned, AUGMENTATION[kind], channels, factor
+    )
+
+
+def _most_aug(index: dict[str, Any], source: str) -> float:
+    """The aug_level of a pipeline's ``max_noise_level``, beyond which diffusers refuses to go."""
+    most = index.get("max_noise_level", TRAIN_STEPS - 1)
+    if type(most) is not int or not 0 < most < TRAIN_STEPS:
+        raise UserError(f"model: {source}: its max_noise_level must be between 1 and {TRAIN_STEPS - 1}")
+    return most / (TRAIN_STEPS - 1)
 
 
 def _schedule(config: dict[str, Any], where: str) -> str:

@@ -22,6 +22,8 @@ from .layout import Pipeline
 from .network import DiffusersUNet, enough_memory, from_folder
 
 NEEDED = ("diffusers", "sentencepiece", "google.protobuf", "bs4", "ftfy")
+# Of the upscaler's latents; diffusers' pipeline overrules what its decoder's config.json says.
+LATENT_SCALE = 0.08333
 # What is fetched of a repository: one variant of the weights, never a pickle.
 SMALL = ["*.json", "tokenizer/*"]
 
@@ -43,8 +45,13 @@ def load(sources: Sequence[str], loading: Loading) -> Cascade:
             raise UserError(f"model: {pipeline.source} was trained on text {wide}")
     finish, guard = safety.finisher(pipelines, loading)
     stages = tuple(replace(_stage(pipeline, loading), finish=finish) for pipeline in pipelines)
-    facts = [[p.kind, p.unet, p.scheduler, p.weights["unet"].digest()] for p in pipelines]
-    digest = hashlib.sha256(json.dumps([facts, encoder.digest], sort_keys=True).encode()).hexdigest()
+    drawn_by = ("unet", "vae")
+    facts = [
+        [p.kind, p.unet, p.scheduler, *(p.weights[part].digest() for part in drawn_by if part in p.weights)]
+        for p in pipelines
+    ]
+    texts = [encoder.digest, *(stage.encode.digest for stage in stages if stage.encode is not None)]
+    digest = hashlib.sha256(json.dumps([facts, texts], sort_keys=True).encode()).hexdigest()
     name = " + ".join(pipeline.source for pipeline in pipelines)
     defaults = {pipeline.spec.size: layout.defaults(pipeline.source) for pipeline in pipelines}
     return Cascade(name, stages, encoder, digest, guard=guard, defaults=defaults)
@@ -156,7 +163,7 @@ def _encoder(pipeline: Pipeline, loading: Loading) -> CaptionEncoder:
     config = hub.read_json(pipeline.folder, "text_encoder/config.json")
     clip = pipeline.kind == "latent"
     kind, width = config.get("model_type"), config.get("hidden_size" if clip else "d_model")
-    if kind not in ({"clip_text_model"} if clip else {"t5"}) or not isinstance(width, int):
+    if kind != ("clip_text_model" if clip else "t5") or not isinstance(width, int):
         raise UserError(
             f"model: {pipeline.source}: its text_encoder is a {kind!r:.40}, not a {'CLIP' if clip else 'T5'}"
         )
@@ -188,7 +195,6 @@ def _decoder(pipeline: Pipeline, loading: Loading) -> Callable[[Tensor], Tensor]
     """The upscaler's way from latents back to pictures."""
     if "vae" not in pipeline.weights:
         raise UserError(f"model: {pipeline.source} has no vae")
-    scale = hub.read_json(pipeline.folder, "vae/config.json").get("scaling_factor", 0.08333)
 
     @torch.no_grad()
     def decode(latents: Tensor) -> Tensor:
@@ -197,7 +203,7 @@ def _decoder(pipeline: Pipeline, loading: Loading) -> Callable[[Tensor], Tensor]
         # It overflows in float16; and it is small, so it comes and goes.
         vae = part(pipeline, "vae", AutoencoderKL, loading, dtype=torch.float32)
         with enough_memory():
-            pictures: Tensor = vae.decode(latents.to(vae.device) / scale, return_dict=False)[0]
+            pictures: Tensor = vae.decode(latents.to(vae.device) / LATENT_SCALE, return_dict=False)[0]
         return pictures.to(latents.device)
 
     return decode

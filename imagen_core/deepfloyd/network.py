@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .. import hub
 from ..augmentation import aug_timestep
 from ..schedules import timestep_of
 from ..types import StageSpec, TextEmbedding, UserError
@@ -92,8 +93,12 @@ def from_folder(kind: Any, folder: Path, variant: str | None, **options: Any) ->
     """A network of diffusers or transformers from a folder's safetensors, every weight of it.
 
     Raises:
-        UserError: it does not fit its config.json, or not into the memory.
+        UserError: its config.json leads to other files or does not fit it, or it does not fit into the memory.
     """
+    config = hub.read_json(folder.parent, f"{folder.name}/config.json")
+    # Both libraries would read what these name instead of the weights that were checked.
+    if "transformers_weights" in config or (folder / "adapter_config.json").exists():
+        raise UserError(f"model: {folder} asks for weights beside its own; not loaded")
     if variant:
         options["variant"] = variant
     try:
