@@ -68,12 +68,12 @@ class Hub(BaseHTTPRequestHandler):
             return self.send(200, {"Content-Type": "application/json"}, json.dumps(listed).encode(), head)
         name = path.split("/", 4)[-1]
         data = files[name].read_bytes()
-        if not head:
-            self.asked.append(name)
         if wanted := self.headers.get("Range"):
             start, end = (int(n) if n else len(data) - 1 for n in wanted.removeprefix("bytes=").split("-"))
             whole, data = len(data), data[start : end + 1]
             return self.send(206, {"Content-Range": f"bytes {start}-{start + len(data) - 1}/{whole}"}, data, head)
+        if not head:
+            self.asked.append(name)
         return self.send(200, {"ETag": f'"{hashlib.sha256(data).hexdigest()}"'}, data, head)
 
     def send(self, code: int, headers: dict[str, str], data: bytes, head: bool) -> None:
@@ -127,5 +127,6 @@ print(json.dumps(told))
     assert "it is gated: accept its licence at huggingface.co/owner/gated, then set HF_TOKEN" in gated
     assert "there is no such repository, or it is private: then set HF_TOKEN" in missing
     assert "it has no such revision" in revision and not any("\n" in line for line in (gated, missing, revision))
-    fetched = [name for name in hub_folder.asked if name.endswith((".safetensors", ".bin"))]
-    assert "unet/diffusion_pytorch_model.bin" not in fetched and "tokenizer/spiece.model" in hub_folder.asked
+    assert "unet/diffusion_pytorch_model.bin" not in hub_folder.asked
+    wanted = {"unet/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors", "tokenizer/spiece.model"}
+    assert wanted <= set(hub_folder.asked) and len(hub_folder.asked) == len(set(hub_folder.asked))
