@@ -94,10 +94,20 @@
     grid.addEventListener("load", lay, true);
     new ResizeObserver(lay).observe(grid);
 
+    const shape = (place) => [...place.children].map((row) => [row.getAttribute("style"), row.children.length]).join();
+    // A grid at work is drawn anew all the time: what did not change stays, so that no press on it is lost.
+    const put = (html) => {
+      const fresh = document.createElement("template");
+      fresh.innerHTML = html;
+      const there = [...grid.querySelectorAll(".tile")], next = [...fresh.content.querySelectorAll(".tile")];
+      for (const tile of next) tile.source = tile.outerHTML;
+      if (shape(grid) !== shape(fresh.content)) grid.replaceChildren(fresh.content);
+      else next.forEach((tile, i) => { if (tile.source !== there[i].source) there[i].replaceWith(tile); });
+    };
     const show = () => {
-      // A grid at work is drawn anew all the time, and must not take the focus from who is in it.
+      // Nor may it take the focus from who is in it.
       const active = document.activeElement, nth = ports().indexOf(active), key = grid.contains(active) && active.dataset.key;
-      grid.innerHTML = read() ?? "";
+      put(read() ?? "");
       root.hidden = !grid.firstElementChild;
       bar.hidden = !grid.querySelector(".tile-port") || grid.querySelector("[data-plain]") !== null;
       const focused = key ? grid.querySelector(`[data-key="${CSS.escape(key)}"]`) : ports()[nth];

@@ -14,8 +14,8 @@ from app import tiles
 # What Gradio does with tiles.js: it gives it a place and a value, and says when the value is another.
 MOUNT = """
 let value = document.getElementById("value").innerHTML, changed;
-const again = () => changed();
-ImagenTiles.mount(document.getElementById("place"), () => value, (act) => { changed = act; }, () => {});
+const again = () => changed(), told = [];
+ImagenTiles.mount(document.getElementById("place"), () => value, (act) => { changed = act; }, (...all) => told.push(all));
 """
 
 
@@ -55,8 +55,19 @@ def test_the_browsers_own_zoom_stays_the_browsers(page: Any) -> None:
 @pytest.mark.parametrize("part", [".tile-port", ".tile button"])
 def test_a_grid_that_is_drawn_anew_leaves_the_focus_where_it_was(page: Any, part: str) -> None:
     page.locator(part).nth(1).focus()
-    page.locator(part).nth(1).evaluate("x => { x.old = true; again(); }")
+    page.locator(part).nth(1).evaluate(
+        "x => { x.old = true; value = value.replaceAll('cell 2', 'cell two'); again(); }"
+    )
     assert page.locator(part).nth(1).evaluate("x => x === document.activeElement && !x.old")
+
+
+def test_a_press_is_not_lost_where_another_cell_is_drawn_before_it_is_released(page: Any) -> None:
+    page.locator(".tile button").first.hover()
+    page.mouse.down()
+    page.evaluate("value = value.replaceAll('cell 2', 'cell two'); again()")
+    assert page.locator(".tile b").all_inner_texts() == ["cell 1", "cell two"]
+    page.mouse.up()
+    assert page.evaluate("told") == [["click", {"key": "1"}]]
 
 
 def test_a_second_finger_does_not_make_a_picture_jump(page: Any) -> None:
