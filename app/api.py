@@ -140,13 +140,14 @@ def sweep_augmentation(
         levels = cascade_tab.levels_in(aug_levels)
         request = _request(model, prompt, more, seed=seed, size=size)
         cascade = model.get()
-        check(request, cascade)
+        variants = [with_stage(request, size, aug_level=level) for level in levels]
+        for variant in variants:
+            check(variant, cascade)
         before = replace(request, stages=request.stages[:-1])
         for event in model.in_turn(generate(before, cascade), before):
             if isinstance(event, StageResult):
                 small = event.unmarked
             yield None, {"stage": event.stage}
-        variants = [with_stage(request, size, aug_level=level) for level in levels]
         for row in model.in_turn(sweep(request, cascade, levels, image=small), *variants):
             if isinstance(row[0], StageResult):
                 images = [event.image for event in row if isinstance(event, StageResult)]

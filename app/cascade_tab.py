@@ -54,8 +54,8 @@ class Base:
     """A base picture [1, 3, 64, 64], to see and to go on from, and a request for the whole cascade that makes it."""
 
     request: Request
-    image: Any
-    onward: Any
+    image: Any = None
+    onward: Any = None
 
     def up_to(self, size: int) -> Request:
         """The request as far as the stage of ``size``."""
@@ -65,8 +65,8 @@ class Base:
 def base(
     model: Model, build_request: Build, runs: Runs, key: Any, rule: Any, augs: Sequence[Any],
     controls: tuple[Any, ...],
-) -> Generator[str, None, Base]:  # fmt: skip
-    """The chosen base picture, drawn first if it is not one of the session's; yields what is being done."""
+) -> Base:  # fmt: skip
+    """The chosen base: with its picture if it is one of the session's, else still to be drawn."""
     now = build_request(*controls)
     later = tuple(replace(stage, aug_level=level) for stage, level in zip(stages_of(now), augs))
     cascade = model.get()
@@ -78,9 +78,15 @@ def base(
     first = replace(now, count=1, stages=now.stages[:1])
     if rule != KEPT:
         first = grid.vary(first, {"threshold": rule})
-    check(first, cascade)
-    made = yield from drawn(model, first, what="The 64 × 64 picture")
-    return Base(replace(first, stages=(*first.stages, *later)), made.image, made.unmarked)
+    return Base(replace(first, stages=(*first.stages, *later)))
+
+
+def with_picture(model: Model, start: Base) -> Generator[str, None, Base]:
+    """A base with its picture, drawn if need be; yields what is being done."""
+    if start.image is not None:
+        return start
+    made = yield from drawn(model, start.up_to(DEFAULT_SIZES[0]), what="The 64 × 64 picture")
+    return replace(start, image=made.image, onward=made.unmarked)
 
 
 def drawn(model: Model, request: Request, image: Any = None, *, what: str) -> Generator[str, None, Any]:
@@ -108,11 +114,12 @@ def upscale(
     try:
         if not model.ready:
             yield views.progress("Loading the model …"), *(gr.skip(),) * 3
-        for step in (steps := _Steps(base(model, build_request, runs, key, rule, (aug256, aug1024), controls))):
-            yield views.progress(step), *_nothing()
-        start: Base = steps.result
+        start = base(model, build_request, runs, key, rule, (aug256, aug1024), controls)
         request, cascade = start.up_to(size), model.get()
         check(request, cascade)
+        for step in (steps := _Steps(with_picture(model, start))):
+            yield views.progress(step), *_nothing()
+        start = steps.result
         made = [tiles.tile(start.image[0], "64 × 64", grid.sentence(grid.facts(start.image)))]
         yield views.progress("The 64 × 64 picture is there"), _strip(made), *_nothing()[1:]
         small, shown = start.onward, 0.0
@@ -184,18 +191,20 @@ def swept(
         wanted = levels_in(levels)
         if not model.ready:
             yield views.progress("Loading the model …"), *(gr.skip(),) * 3
-        for step in (steps := _Steps(base(model, build_request, runs, key, rule, (aug256, aug1024), controls))):
-            yield views.progress(step), *_nothing()
-        start: Base = steps.result
+        start = base(model, build_request, runs, key, rule, (aug256, aug1024), controls)
         request, cascade = start.up_to(size), model.get()
-        check(request, cascade)
+        variants = [with_stage(request, size, aug_level=level) for level in wanted]
+        for variant in variants:
+            check(variant, cascade)
+        for step in (steps := _Steps(with_picture(model, start))):
+            yield views.progress(step), *_nothing()
+        start = steps.result
         small = start.onward
         below = start.up_to(request.stages[-2].size)
         if len(below.stages) > 1:
             for step in (steps := _Steps(drawn(model, below, small, what="The 256 × 256 picture before it"))):
                 yield views.progress(step), *_nothing()
             small = steps.result.unmarked
-        variants = [with_stage(request, size, aug_level=level) for level in wanted]
         shown, planned = 0.0, request.stages[-1].steps
         for row in model.in_turn(sweep(request, cascade, wanted, image=small), *variants):
             if isinstance(row[0], StageResult):

@@ -109,8 +109,10 @@ def read(key: str, text: str) -> Any:
         return text
 
 
-def with_more(request: Request, text: Any) -> Request:
+def with_more(request: Request, text: Any, *, without: str = "") -> Request:
     """The request for all stages, with further settings as ``name=value`` between spaces: ``gamma=0.3 sr256.steps=20``.
+
+    ``without`` names a setting that is given another way.
 
     Raises:
         UserError: no such setting, or a value out of range.
@@ -127,8 +129,8 @@ def with_more(request: Request, text: Any) -> Request:
             raise UserError(f"more settings: must be name=value, such as sr256.steps=20, got {part!r:.60}")
         place, _, field = key.rpartition(".")
         stage = place or request.stages[0].name
-        if field == "aug_level":
-            raise UserError("more settings: aug_level has sliders of its own")
+        if field == without:
+            raise UserError(f"more settings: {field} has a control of its own")
         if stage not in changes or field not in {*STAGE_FIELDS, *OPTIONS}:
             raise UserError(f"more settings: {settings.shown(key)!r} is no setting of any stage")
         changes[stage][field] = read(key, value)

@@ -115,7 +115,7 @@ def build_whole(
         # A rule without a cap leaves the knob alone.
         options={"cap": link.read("cap", cap)} if isinstance(cap, str) and cap.strip() and has_cap(rule) else {},
     )
-    return link.with_more(base, more)
+    return link.with_more(base, more, without="aug_level")
 
 
 def has_cap(rule: Any) -> bool:

@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import cli
-from .settings import Request
+from . import cli, settings
+from .settings import Request, with_stage
 from .types import UserError
 from .writing import check_output, check_writable
 
@@ -106,11 +106,11 @@ def _sweep(args: Any) -> dict[str, Any]:
         raise UserError(f"--aug-levels: must be different, and at most {cli.MOST_CELLS}")
     last = request.stages[-1]
     cli.refuse_set(args.set, {f"{last.name}.aug_level": "--aug-levels"})
-    for level in aug_levels:
-        replace(last, aug_level=level)
+    variants = [with_stage(request, last.size, aug_level=level) for level in aug_levels]
     check_output(args.out, ".png")
     cascade = load_cascade(args.model, cli.loading(args))
-    check(request, cascade)
+    for variant in variants:
+        check(variant, cascade)
     first = replace(request, stages=request.stages[:-1])
     before = [e for e in generate(first, cascade) if isinstance(e, StageResult)][-1]
     events = cli.with_progress(sweep(request, cascade, aug_levels, image=before.unmarked), last.steps)
@@ -156,7 +156,7 @@ def _branch(args: Any) -> dict[str, Any]:
 
     run = trace.load(args.trace)
     request = cli.changed_by(args, run.request)
-    cli.warn(request)
+    cli.warn(request, run.request)
     files = cli.outputs(args.out, request.count)
     cascade = load_cascade(args.model, cli.loading(args))
     events = branch(run, args.step, request, cascade)
@@ -203,11 +203,12 @@ def _bench(args: Any) -> dict[str, Any]:
     if args.peer:
         if not is_deepfloyd(args.model):
             raise UserError("--peer: compares with diffusers' pipelines, which only DeepFloyd IF has")
-        if request.stages[0] != replace(cli.defaults_of(args.model)[64], steps=request.stages[0].steps):
+        steps = request.stages[0].steps
+        if request != settings.request(args.prompt, size=args.size, steps=steps, defaults=cli.defaults_of(args.model)):
             raise UserError("--peer: both sides sample as diffusers does; of a run's settings give only --steps")
         from .peer import peer
 
-        return peer(locate(args.model), cli.loading(args), request.prompt, request.stages[0].steps)
+        return peer(locate(args.model), cli.loading(args), request.prompt, steps)
     cascade = load_cascade(args.model, cli.loading(args))
     return bench_guidance(request, cascade) if args.guidance_rules else bench(request, cascade)
 

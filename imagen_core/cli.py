@@ -226,10 +226,13 @@ def _finish(request: Request, args: argparse.Namespace) -> Request:
     return request
 
 
-def warn(request: Request) -> None:
-    """Say on standard error what is allowed but hardly meant."""
+def warn(request: Request, before: Request | None = None) -> None:
+    """Say on standard error what is allowed but hardly meant, but for what was said of the run ``before`` it."""
+    said = {(stage.name, warning) for stage in (before.stages if before else ()) for warning in stage.warnings}
     for stage in request.stages:
         for warning in stage.warnings:
+            if (stage.name, warning) in said:
+                continue
             print(f"imagen_core: {stage.name}: warning: {warning}", file=sys.stderr)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 hypothesis.settings.register_profile("lab", deadline=None)
 hypothesis.settings.load_profile("lab")
 
+# Gradio keeps files by their content, and a server that ends takes along those of all others.
+GRADIO_FILES = tempfile.TemporaryDirectory(prefix="imagen-lab-gradio-")
+os.environ["GRADIO_TEMP_DIR"] = GRADIO_FILES.name
 # Side by side with others (`pytest -n 2`) a second thread waits for theirs at every operation.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")

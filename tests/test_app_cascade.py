@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import gradio as gr
@@ -64,6 +65,22 @@ def test_a_bad_sweep_is_one_line(model: Model, runs, size, levels, key, rule, sa
         list(cascade_tab.swept(model, see.build_whole, size, levels, runs, key, rule, 0.1, 0.1, *CONTROLS))
     assert caught.value.message.startswith(f"{says}: ") and "\n" not in caught.value.message
     assert "<" not in caught.value.message and not caught.value.print_exception
+
+
+def test_a_level_that_was_never_trained_is_refused_before_anything_is_drawn(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = model.get()
+    stages = tuple(replace(stage, spec=replace(stage.spec, most_aug=0.35)) for stage in whole.stages)
+    monkeypatch.setattr(model, "get", lambda: replace(whole, stages=stages))
+    monkeypatch.setattr(cascade_tab, "generate", lambda *_, **__: pytest.fail("nothing may be drawn"))
+    place = ((), "now", "as kept")
+    for handler in (
+        cascade_tab.upscale(model, see.build_whole, 256, *place, 0.5, 0.1, *CONTROLS),
+        cascade_tab.swept(model, see.build_whole, 256, "0, 0.5", *place, 0.1, 0.1, *CONTROLS),
+    ):
+        with pytest.raises(gr.Error, match=r"^.aug_level: must be between 0 and 0\.35 for sr256"):
+            list(handler)
 
 
 def test_a_stopped_upscale_leaves_the_engine_to_others(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:

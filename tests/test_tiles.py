@@ -14,8 +14,8 @@ from app import tiles
 # What Gradio does with tiles.js: it gives it a place and a value, and says when the value is another.
 MOUNT = """
 let value = document.getElementById("value").innerHTML, changed;
-const again = () => changed(), told = [];
-ImagenTiles.mount(document.getElementById("place"), () => value, (act) => { changed = act; }, (...all) => told.push(all));
+const again = () => changed(), told = [], tell = (...all) => told.push(all);
+ImagenTiles.mount(document.getElementById("place"), () => value, (act) => { changed = act; }, tell);
 """
 
 

@@ -111,6 +111,7 @@ def read(folder: Path, source: str, before: frozenset[str] = frozenset(), *, hal
         found = _schedule(hub.read_json(folder, f"{part}/scheduler_config.json"), f"{source}: {part}")
         if found != ours:
             raise UserError(f"model: {source}: its {part} has a schedule ({found}) that is not {ours}")
+    if kind == "latent":
         spec = replace(spec, most_aug=_most_aug(index, source))
     # A part may have been left out of a folder; one that is there must have weights that are safe to read.
     there = [part for part in own_parts(parts, kind, before) if part == "unet" or (folder / part).is_dir()]
@@ -214,8 +215,8 @@ def _spec(kind: str, unet: dict[str, Any], scheduler: dict[str, Any], source: st
 
 
 def _most_aug(index: dict[str, Any], source: str) -> float:
-    """The aug_level of a pipeline's ``max_noise_level``, beyond which diffusers refuses to go."""
-    most = index.get("max_noise_level", TRAIN_STEPS - 1)
+    """The aug_level of the upscaler's ``max_noise_level`` (350 where it has none); diffusers goes no further."""
+    most = index.get("max_noise_level", 350)
     if type(most) is not int or not 0 < most < TRAIN_STEPS:
         raise UserError(f"model: {source}: its max_noise_level must be between 1 and {TRAIN_STEPS - 1}")
     return most / (TRAIN_STEPS - 1)
