@@ -36,9 +36,8 @@ def test_people_see_the_mark_and_the_next_stage_does_not(model: Model) -> None:
     assert not torch.equal(run.images["dynamic"], run.onward["dynamic"])
     runs = session.remember(run, ())
     levels = (0.25, 0.1)
-    _, shown, kept = list(cascade_tab.upscale(model, see.build_whole, 256, runs, "1.0", "as kept", *levels, *controls))[
-        -1
-    ]
+    steps = cascade_tab.upscale(model, see.build_whole, 256, runs, "1.0", "as kept", *levels, *controls)
+    _, shown, kept, _ = list(steps)[-1]
     assert shown.count("<img") == 3
     # Its own noise schedule, not the table top's.
     assert f"σ = {model.get().stage(256).aug_sigma(0.25):.3f}" in shown

@@ -167,7 +167,7 @@ def test_a_cell_of_the_grid_opens_in_the_player(page) -> None:
 
 
 def test_a_grid_stops_and_keeps_what_it_drew(open_at) -> None:
-    page = open_at("?steps=250")
+    page = open_at("?steps=120")
     go_to(page, "Compare")
     page.locator("#grid-go").click()
     page.locator("#grid img").nth(1).wait_for()

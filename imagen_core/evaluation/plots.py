@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from ..recording import STYLES
 from ..settings import SIDE_BY_SIDE
@@ -36,7 +37,11 @@ def pareto(rows: Rows, alignment: str, distance: str, note: str, file: Path) -> 
             )
         for axis, name in ((middle, "clipped"), (right, "contrast")):
             axis.plot([row["w"] for row in mine], [row[f"{name}_excess"] for row in mine], **style)
-    left.set(xlabel=f"{distance} (lower is better)", ylabel=alignment)
+    # The distances of small weights would lie on each other.
+    left.set(xlabel=f"{distance} (lower is better)", ylabel=alignment, xscale="log")
+    left.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    left.xaxis.set_major_formatter("{x:g}")
+    left.xaxis.set_minor_locator(NullLocator())
     left.set_title("Alignment against fidelity; numbers are w", fontsize=10)
     middle.set(ylabel="share of burnt values, over true pictures'")
     middle.set_title("Saturation", fontsize=10)
