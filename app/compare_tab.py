@@ -171,7 +171,7 @@ def build(model: Model, build_request: Build, controls: list[Any], runs: gr.Stat
     stop.click(None, None, None, cancels=[drawing], **QUIET).then(stopped, status, status, **QUIET)
     cheap = partial(estimate, model, build_request)
     for setting, values in sides:
-        setting.input(chosen, setting, values, **QUIET).then(cheap, everything, cost, **QUIET)
+        setting.change(chosen, setting, values, **QUIET).then(cheap, everything, cost, **QUIET)
         values.change(cheap, everything, cost, **QUIET)
     gr.on([pin.change for pin in pins], pinned, [runs, *pins], table, **QUIET)
     return shown, plan, pins, (cheap, everything, cost)

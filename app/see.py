@@ -361,7 +361,7 @@ def build(model: Model, demo: gr.Blocks) -> See:
     dice.click(roll, None, seed, **QUIET)
     controls["convention"].change(named, controls["convention"], w, **QUIET)
     prompt.change(partial(views.words_note, model), prompt, words, trigger_mode="always_last", **QUIET)
-    gr.on([item.input for item in lists], builder.compose, lists, prompt, **QUIET)
+    gr.on([item.change for item in lists], builder.compose, lists, prompt, **QUIET)
     for size, level, note in zip(LATER, augs, notes):
         gr.on(None, partial(views.aug_note, model, size), level, note, **QUIET)
     priced = [control.change for name, control in controls.items() if name not in ("prompt", "seed")]
