@@ -297,12 +297,7 @@ def build(model: Model, demo: gr.Blocks) -> See:
         gr.HTML(player.WHY, elem_id="why", padding=False)
         with gr.Column(elem_id="ask", min_width=0):
             prompt = gr.Textbox(
-                shipped.OPENING.prompt,
-                label="Prompt",
-                lines=1,
-                max_lines=4,
-                elem_id="prompt",
-                max_length=settings.MAX_PROMPT,
+                opening.prompt, label="Prompt", lines=1, max_lines=4, elem_id="prompt", max_length=settings.MAX_PROMPT
             )
             words = gr.HTML(elem_id="words", padding=False)
             price = gr.HTML(views.note(""), elem_id="price", elem_classes="lab-queue", padding=False)
@@ -319,9 +314,7 @@ def build(model: Model, demo: gr.Blocks) -> See:
             percentile = slider("percentile", first.percentile, "Percentile", "of |x̂₀|, sets dynamic's s", step=0.1,
                                 elem_id="percentile")  # fmt: skip
             with gr.Row(equal_height=True):
-                seed = gr.Number(
-                    shipped.OPENING.seed, label="Seed", precision=0, elem_id="seed", scale=3, min_width=120
-                )
+                seed = gr.Number(opening.seed, label="Seed", precision=0, elem_id="seed", scale=3, min_width=120)
                 dice = gr.Button("New seed", elem_id="dice", scale=2, min_width=110)
             examples = gr.Dataset(
                 components=[prompt], samples=[[request.prompt] for _, request in recording.SHIPPED.values()],

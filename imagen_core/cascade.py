@@ -86,9 +86,7 @@ def generate(
 
 
 @torch.no_grad()
-def _generate(
-    request: Request, cascade: Cascade, image: Image | None, withheld: Sequence[bool] = ()
-) -> Iterator[Event]:
+def _generate(request: Request, cascade: Cascade, image: Image | None, withheld: Sequence[bool]) -> Iterator[Event]:
     left = [config for config in request.stages if image is None or config.size > image.shape[-1]]
     # All texts first: a large encoder makes room for the networks.
     prompts = [request.prompt] * request.count

@@ -254,13 +254,13 @@ def train(
             )
             loss = model(example)
             accelerator.backward(loss)
-            norm = accelerator.clip_grad_norm_(model.parameters(), recipe.clip)
+            norm = cast(Tensor, accelerator.clip_grad_norm_(model.parameters(), recipe.clip)).detach()
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             ema.update_parameters(unet)
 
             # One exchange for all: every process stops after the same step.
-            told = torch.stack([loss.detach(), loss.new_tensor(float(norm)), loss.new_tensor(interrupted())])
+            told = torch.stack([loss.detach(), norm.to(loss), loss.new_tensor(interrupted())])
             now, steep, stop = accelerator.reduce(told, "mean").tolist()
             if not math.isfinite(now + steep):
                 raise UserError(
