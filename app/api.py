@@ -14,8 +14,8 @@ from typing import Any, get_type_hints
 import gradio as gr
 
 from imagen_core import png, settings
-from imagen_core.cascade import StageResult, check, generate, sweep
-from imagen_core.settings import CHOICES, DEFAULTS, RANGES, Request, with_stage
+from imagen_core.cascade import StageResult, at_levels, check, generate, sweep
+from imagen_core.settings import CHOICES, DEFAULTS, RANGES, Request
 from imagen_core.tabletop import vocabulary
 from imagen_core.types import UserError
 
@@ -140,9 +140,7 @@ def sweep_augmentation(
         levels = cascade_tab.levels_in(aug_levels)
         request = _request(model, prompt, more, seed=seed, size=size)
         cascade = model.get()
-        variants = [with_stage(request, size, aug_level=level) for level in levels]
-        for variant in variants:
-            check(variant, cascade)
+        variants = at_levels(request, cascade, levels)
         before = replace(request, stages=request.stages[:-1])
         for event in model.in_turn(generate(before, cascade), before):
             if isinstance(event, StageResult):

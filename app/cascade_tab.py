@@ -11,10 +11,10 @@ from typing import Any
 
 import gradio as gr
 
-from imagen_core.cascade import StageResult, check, generate, sweep
+from imagen_core.cascade import StageResult, at_levels, check, generate, sweep
 from imagen_core.models import Cascade
 from imagen_core.saturation import consistency, sharpness
-from imagen_core.settings import CHOICES, DEFAULT_SIZES, DEFAULTS, Request, StageConfig, later_stages, with_stage
+from imagen_core.settings import CHOICES, DEFAULT_SIZES, DEFAULTS, Request, StageConfig, later_stages
 from imagen_core.types import UserError
 
 from . import grid, session, tiles, views
@@ -193,9 +193,7 @@ def swept(
             yield views.progress("Loading the model …"), *(gr.skip(),) * 3
         start = base(model, build_request, runs, key, rule, (aug256, aug1024), controls)
         request, cascade = start.up_to(size), model.get()
-        variants = [with_stage(request, size, aug_level=level) for level in wanted]
-        for variant in variants:
-            check(variant, cascade)
+        variants = at_levels(request, cascade, wanted)
         for step in (steps := _Steps(with_picture(model, start))):
             yield views.progress(step), *_nothing()
         start = steps.result

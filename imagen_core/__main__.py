@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import cli, settings
-from .settings import Request, with_stage
+from .settings import Request
 from .types import UserError
 from .writing import check_output, check_writable
 
@@ -94,7 +94,7 @@ def _grid(
 
 def _sweep(args: Any) -> dict[str, Any]:
     from . import png
-    from .cascade import StageResult, check, generate, sweep
+    from .cascade import StageResult, at_levels, generate, sweep
     from .checkpoints import load_cascade
     from .saturation import consistency, sharpness
 
@@ -106,11 +106,11 @@ def _sweep(args: Any) -> dict[str, Any]:
         raise UserError(f"--aug-levels: must be different, and at most {cli.MOST_CELLS}")
     last = request.stages[-1]
     cli.refuse_set(args.set, {f"{last.name}.aug_level": "--aug-levels"})
-    variants = [with_stage(request, last.size, aug_level=level) for level in aug_levels]
+    for level in aug_levels:
+        replace(last, aug_level=level)
     check_output(args.out, ".png")
     cascade = load_cascade(args.model, cli.loading(args))
-    for variant in variants:
-        check(variant, cascade)
+    at_levels(request, cascade, aug_levels)
     first = replace(request, stages=request.stages[:-1])
     before = [e for e in generate(first, cascade) if isinstance(e, StageResult)][-1]
     events = cli.with_progress(sweep(request, cascade, aug_levels, image=before.unmarked), last.steps)

@@ -213,6 +213,14 @@ def compare(
     return zip(*(generate(request, cascade, image=image) for request in requests))
 
 
+def at_levels(request: Request, cascade: Cascade, aug_levels: Sequence[float]) -> list[Request]:
+    """The request with its last stage at each level, all of them checked before anything is drawn for a sweep."""
+    variants = [with_stage(request, request.stages[-1].size, aug_level=level) for level in aug_levels]
+    for variant in variants:
+        check(variant, cascade)
+    return variants
+
+
 def sweep(
     request: Request, cascade: Cascade, aug_levels: Sequence[float], *, image: Image
 ) -> Iterator[tuple[Event, ...]]:
@@ -225,5 +233,4 @@ def sweep(
     """
     if len(request.stages) < 2 or image.shape[-1] != request.stages[-2].size:
         raise UserError("image: must be of the size before the last stage's, which must be a super-resolution stage")
-    last = request.stages[-1].size
-    return compare([with_stage(request, last, aug_level=level) for level in aug_levels], cascade, image=image)
+    return compare(at_levels(request, cascade, aug_levels), cascade, image=image)
