@@ -143,7 +143,7 @@ def _reapply(args: Any) -> dict[str, Any]:
     cli.check_same_step(request.stages[0], recorded.stages[0])
     cells = cli.cells_of(args, request)
     check_output(args.out, ".png")
-    found = [reapply(run, args.step, cell.request.stages[0]) for cell in cells]
+    found = [reapply(run, args.step - 1, cell.request.stages[0]) for cell in cells]
     s = [round(float(out.s[0]), 4) for out in found]
     outside = [round(float((out.x0_raw[0].abs() > 1).float().mean()), 4) for out in found]
     return _grid(args.out, request, cells, [out.x0_hat[0] for out in found], run.weights, s=s, outside=outside)
@@ -159,8 +159,10 @@ def _branch(args: Any) -> dict[str, Any]:
     cli.warn(request, run.request)
     files = cli.outputs(args.out, request.count)
     cascade = load_cascade(args.model, cli.loading(args))
-    events = branch(run, args.step, request, cascade)
-    return _save(cli.with_progress(events, sum(s.steps for s in request.stages) - args.step), files, request, cascade)
+    events = branch(run, args.step - 1, request, cascade)
+    return _save(
+        cli.with_progress(events, sum(s.steps for s in request.stages) - args.step + 1), files, request, cascade
+    )
 
 
 def _record(args: Any) -> dict[str, Any]:

@@ -24,29 +24,29 @@ from .types import Conditioning, Denoised, Image, Level, StepRecord, UserError
 OF_THE_LEVELS = ("steps", "spacing", "schedule", "times")
 
 
-def reapply(run: Trace, step: int, config: StageConfig) -> Denoised:
-    """What ``config``'s guidance and threshold make of the estimates of ``step``, the first being 0, of its stage.
+def reapply(run: Trace, index: int, config: StageConfig) -> Denoised:
+    """What ``config``'s guidance and threshold make of the estimates of its stage's step ``index``, as in StepRecord.
 
     The estimates are the trace's, of half precision. Guidance with a memory sees the steps before, as it would have.
 
     Raises:
         UserError: no such step, other levels, or a weight that asks for an unconditional estimate that was not made.
     """
-    recorded = _recorded(run, step, config)
+    recorded = _recorded(run, index, config)
     if not _same_source(run, config):
         raise UserError("guidance_rule: the run's conditional estimate came from elsewhere (text or classifier)")
     rules, weights = rules_of(config), weights_of(config, recorded.levels)
-    w = weights[recorded.levels[step]]
-    cond, uncond = _estimates(recorded, step)
+    w = weights[recorded.levels[index]]
+    cond, uncond = _estimates(recorded, index)
     if not rules.needs_uncond(w):
         uncond = None
     elif uncond is None:
-        raise UserError(f"step: {step} was recorded at w = 1, without the estimate that guidance needs")
-    return rules.apply(cond, uncond, w, _memory(recorded, step, config, weights))[0]
+        raise UserError(f"step: {index + 1} was recorded at w = 1, without the estimate that guidance needs")
+    return rules.apply(cond, uncond, w, _memory(recorded, index, config, weights))[0]
 
 
-def branch(run: Trace, step: int, request: Request, cascade: Cascade) -> Iterator[Event]:
-    """Continue the base stage of ``run`` from ``step`` as ``request`` says, and go on to its later stages.
+def branch(run: Trace, index: int, request: Request, cascade: Cascade) -> Iterator[Event]:
+    """Continue the base stage of ``run`` from its step ``index`` as ``request`` says, and go on to its later stages.
 
     What lies before the step stays as it was; everything but the seeds and the levels may change. Yields what
     cascade.generate would from there on. The memory of APG is restored to half precision only, see above.
@@ -57,20 +57,20 @@ def branch(run: Trace, step: int, request: Request, cascade: Cascade) -> Iterato
     check(request, cascade)
     if run.weights != cascade.digest:
         raise UserError(f"trace: was recorded with other weights than {cascade.name} has now")
-    recorded = _recorded(run, step, request.stages[0])
+    recorded = _recorded(run, index, request.stages[0])
     if path_of(cascade.stages[0].spec.schedule, request.stages[0]) != recorded.levels:
         raise UserError(f"trace: its levels are of another schedule than that of {cascade.name}")
     if request.seeds != run.request.seeds:
         raise UserError("seed: a branch keeps the seeds of its run")
-    return _branch(run, recorded, step, request, cascade)
+    return _branch(run, recorded, index, request, cascade)
 
 
 @torch.no_grad()
-def _branch(run: Trace, recorded: StageTrace, step: int, request: Request, cascade: Cascade) -> Iterator[Event]:
+def _branch(run: Trace, recorded: StageTrace, index: int, request: Request, cascade: Cascade) -> Iterator[Event]:
     stage, config = cascade.stages[0], request.stages[0]
-    past = _past(run, recorded, step, cascade) if step else None
+    past = _past(run, recorded, index, cascade) if index else None
     weights = weights_of(config, path_of(stage.spec.schedule, config))
-    memory = _memory(recorded, step, config, weights) if _same_source(run, config) else None
+    memory = _memory(recorded, index, config, weights) if _same_source(run, config) else None
     result = yield from run_stage(
         stage,
         config,
@@ -79,15 +79,15 @@ def _branch(run: Trace, recorded: StageTrace, step: int, request: Request, casca
         None,
         steer=steering(request, config, cascade),
         past=past,
-        z=recorded.arrays["z"][step],
+        z=recorded.arrays["z"][index],
         memory=memory,
     )
     if len(request.stages) > 1:
         yield from generate(request, cascade, image=result.unmarked, withheld=result.withheld)
 
 
-def _past(run: Trace, recorded: StageTrace, step: int, cascade: Cascade) -> StepRecord:
-    """The record before ``step`` in full precision, which multistep samplers look back to: evaluated once more."""
+def _past(run: Trace, recorded: StageTrace, index: int, cascade: Cascade) -> StepRecord:
+    """The record before step ``index`` in full precision, which multistep samplers look back to: evaluated once more."""
     stage, config = cascade.stages[0], run.request.stages[0]
     text = cascade.encode([run.request.prompt] * run.request.count)
     weights = weights_of(config, path_of(stage.spec.schedule, config))
@@ -96,16 +96,16 @@ def _past(run: Trace, recorded: StageTrace, step: int, cascade: Cascade) -> Step
         config,
         Conditioning(text),
         steer=steering(run.request, config, cascade),
-        memory=_memory(recorded, step - 1, config, weights),
+        memory=_memory(recorded, index - 1, config, weights),
     )
-    z, now, next = recorded.arrays["z"][step - 1], *recorded.levels[step - 1 : step + 1]
-    return StepRecord(stage.spec.name, step - 1, now, next, z, denoise(z, now))
+    z, now, next = recorded.arrays["z"][index - 1], *recorded.levels[index - 1 : index + 1]
+    return StepRecord(stage.spec.name, index - 1, now, next, z, denoise(z, now))
 
 
-def _memory(recorded: StageTrace, step: int, config: StageConfig, weights: Mapping[Level, float]) -> Any:
-    """What guidance would remember at ``step``, had it been ``config``'s from the start, to half precision."""
+def _memory(recorded: StageTrace, index: int, config: StageConfig, weights: Mapping[Level, float]) -> Any:
+    """What guidance would remember at step ``index``, had it been ``config``'s from the start, to half precision."""
     rules, memory = rules_of(config), None
-    for before in range(step):
+    for before in range(index):
         cond, uncond = _estimates(recorded, before)
         w = weights[recorded.levels[before]]
         if uncond is not None and rules.needs_uncond(w):
@@ -118,15 +118,15 @@ def _same_source(run: Trace, config: StageConfig) -> bool:
     return (run.request.stages[0].guidance_rule in BY_CLASSIFIER) == (config.guidance_rule in BY_CLASSIFIER)
 
 
-def _estimates(recorded: StageTrace, step: int) -> tuple[Image, Image | None]:
-    cond = recorded.arrays["x0_cond"][step].float()
+def _estimates(recorded: StageTrace, index: int) -> tuple[Image, Image | None]:
+    cond = recorded.arrays["x0_cond"][index].float()
     if "x0_uncond" not in recorded.arrays:
         return cond, None
-    uncond = recorded.arrays["x0_uncond"][step].float()
+    uncond = recorded.arrays["x0_uncond"][index].float()
     return cond, None if bool(uncond.isnan().all()) else uncond
 
 
-def _recorded(run: Trace, step: int, config: StageConfig) -> StageTrace:
+def _recorded(run: Trace, index: int, config: StageConfig) -> StageTrace:
     """The stage of a run that ``config`` is for, once it is known to have that step and those levels."""
     before = {stage.name: stage for stage in run.request.stages}.get(config.name)
     if before is None or config.name not in run.stages:
@@ -137,6 +137,7 @@ def _recorded(run: Trace, step: int, config: StageConfig) -> StageTrace:
                 f"{name}: must stay {getattr(before, name)}, the levels of a recorded run are there already"
             )
     recorded = run.stages[config.name]
-    if not 0 <= step < recorded.steps:
-        raise UserError(f"step: must be between 0 and {recorded.steps - 1}, got {step}")
+    if not 0 <= index < recorded.steps:
+        # People count from 1: page, files and command line do.
+        raise UserError(f"step: must be between 1 and {recorded.steps}, got {index + 1}")
     return recorded

@@ -139,7 +139,7 @@ def add_cell_arguments(parser: argparse.ArgumentParser) -> None:
 def add_trace_arguments(parser: argparse.ArgumentParser) -> None:
     """Which run, and which of its steps."""
     parser.add_argument("--from", dest="trace", type=Path, required=True, help="a run's .npz, by sample --trace")
-    parser.add_argument("--step", type=int, required=True, help="the step to go back to, the first being 0")
+    parser.add_argument("--step", type=int, required=True, help="the step to go back to, counted from 1 as on the page")
 
 
 def cells_of(args: argparse.Namespace, request: Request) -> list[Cell]:

@@ -112,8 +112,8 @@ def test_branches_that_make_no_sense_are_refused(tiny: Cascade, tmp_path: Path) 
     run = request("a red ball", steps=4)
     stored, _, _ = recorded(run, tiny, tmp_path)
     for wrong, field in (
-        (lambda: branch(stored, 4, run, tiny), "step: must be between 0 and 3, got 4"),
-        (lambda: branch(stored, -1, run, tiny), "step: must be between 0 and 3, got -1"),
+        (lambda: branch(stored, 4, run, tiny), "step: must be between 1 and 4, got 5"),
+        (lambda: branch(stored, -1, run, tiny), "step: must be between 1 and 4, got 0"),
         (lambda: branch(stored, 1, request("a red ball", steps=5), tiny), "steps: "),
         (lambda: branch(stored, 1, base(run, spacing="quadratic"), tiny), "spacing: "),
         (lambda: branch(stored, 1, replace(run, seed=1), tiny), "seed: "),
@@ -218,7 +218,7 @@ def test_a_step_recorded_without_guidance_cannot_be_guided(tiny: Cascade, tmp_pa
     stored, _, _ = recorded(run, tiny, tmp_path)
     plain = reapply(stored, 1, base(run, threshold="static").stages[0])
     assert plain.x0_uncond is None
-    with pytest.raises(UserError, match="^step: 1 was recorded at w = 1"):
+    with pytest.raises(UserError, match="^step: 2 was recorded at w = 1"):
         reapply(stored, 1, base(run, guidance=2.0).stages[0])
 
 
@@ -245,5 +245,5 @@ def test_a_stopped_run_keeps_the_weights_of_the_whole(w_schedule: str, tiny: Cas
         for index, step in enumerate(steps):
             out = reapply(stored, index, run.stages[0])
             assert_close(out.x0_raw, step.out.x0_raw, atol=1e-2, rtol=0)
-        with pytest.raises(UserError, match="^step: must be between 0 and 2, "):
+        with pytest.raises(UserError, match="^step: must be between 1 and 3, "):
             reapply(stored, 3, run.stages[0])

@@ -206,7 +206,7 @@ def test_a_wrong_sweep_is_one_line(run, capsys, tmp_path: Path, field: str, argu
 
 @pytest.fixture
 def recorded(run) -> list[str]:
-    """A run of four steps on disk, and how to name its third."""
+    """A run of four steps on disk, and how to name its second."""
     assert run("sample", "a ball", "--steps", "4", "--guidance", "6", "--out", "a.png", "--trace", "run.npz") == 0
     return ["--from", "run.npz", "--step", "2"]
 
@@ -232,6 +232,20 @@ def test_reapply_needs_no_model(run, recorded: list[str], capsys, tmp_path: Path
     assert cells[2]["s"] == 1 and cells[2]["outside"] == cells[3]["outside"] > cells[0]["outside"]
 
 
+@pytest.mark.parametrize("step", [1, 2, 3, 4])
+def test_steps_count_from_one(run, recorded: list[str], capsys, tmp_path: Path, step: int) -> None:
+    """As on the page: the run's own rule on its step n has the s that the run's n-th step had."""
+    capsys.readouterr()
+    assert run("reapply", "--from", "run.npz", "--step", str(step), "--rules", "dynamic", "--guidances", "6",
+               "--out", "r.png", "--json") == 0  # fmt: skip
+    (cell,) = json.loads(capsys.readouterr().out.splitlines()[-1])["cells"]
+    had = trace.load(tmp_path / "run.npz").stages["base64"].arrays["s"][:, 0]
+    assert (
+        cell["s"] == pytest.approx(float(had[step - 1]), abs=0.01)
+        and min((had - had[step - 1]).abs().sort()[0][1:]) > 0.02
+    )
+
+
 @pytest.mark.parametrize(
     ("field", "wrong"),
     [(option, [option, value]) for option, value in (("--model", "tabletop"), ("--dtype", "float32"), ("--size", "256"),
@@ -253,8 +267,8 @@ def test_reapply_offers_only_what_counts(run, capsys, tmp_path: Path, field: str
 @pytest.mark.parametrize("verb", ["branch", "reapply"])
 @pytest.mark.parametrize(
     ("field", "arguments"),
-    [("step: must be between 0 and 3", ["--from", "run.npz", "--step", "9"]),
-     ("step: must be between 0 and 3", ["--from", "run.npz", "--step", "-1"]),
+    [("step: must be between 1 and 4", ["--from", "run.npz", "--step", "5"]),
+     ("step: must be between 1 and 4", ["--from", "run.npz", "--step", "0"]),
      ("trace", ["--from", "a.png", "--step", "1"]),
      ("trace", ["--from", "nothing.npz", "--step", "1"]),
      ("convention",

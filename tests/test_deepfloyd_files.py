@@ -359,7 +359,7 @@ def test_the_command_line_runs_it(published: Path, tmp_path: Path, capsys: pytes
     assert recorded.request.stages[0].options == {"cap": 1.5} and set(recorded.stages) == {"base64", "sr256"}
     # The same rules from a step on end in the same picture: the learned variance is made anew.
     again = tmp_path / "b.png"
-    assert main(["branch", "--from", str(steps), "--step", "1", "--model", model, "--out", str(again)]) == 0
+    assert main(["branch", "--from", str(steps), "--step", "2", "--model", model, "--out", str(again)]) == 0
     assert ImageChops.difference(Image.open(out), Image.open(again)).getbbox() is None
     assert main(["sample", "a ball", "--model", model, "--size", "1024", "--out", str(out)]) == 2
     assert "size: 1024 is not offered" in capsys.readouterr().err
