@@ -23,7 +23,7 @@ def pick_lists() -> list[gr.Dropdown]:
     def pick(label: str, concepts: vocabulary.Concepts, value: str, *, optional: bool = True) -> gr.Dropdown:
         phrases = [phrases[0] for phrases in concepts.values()]
         choices = [("—", "")] * optional + [(phrase, phrase) for phrase in phrases]
-        return gr.Dropdown(choices, value=value, label=label, interactive=True, min_width=110)
+        return gr.Dropdown(choices, value=value, label=label, interactive=True, min_width=150)
 
     v = vocabulary
     with gr.Row():
@@ -37,7 +37,7 @@ def pick_lists() -> list[gr.Dropdown]:
         second = [
             pick("Relation", v.RELATIONS, "to the left of", optional=False),
             pick("Colour of the second", v.COLOURS, "blue"),
-            pick("Second shape", v.SHAPES, ""),
+            pick("Second shape", v.SHAPES, "cube"),
         ]
     with gr.Row():
         place = [pick("Floor", v.FLOORS, "on grass"), pick("Light", v.LIGHTS, "at sunset")]

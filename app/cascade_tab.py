@@ -30,10 +30,12 @@ LEVELS = "0, 0.1, 0.2, 0.3"
 CHOICE_NOW = ("Drawn anew from the settings on See it", NOW)
 KEPT = "as kept"
 SCORES = (
-    "Consistency is the PSNR between the result, shrunk again, and the picture it was made from: higher keeps closer. "
-    "Sharpness is the root mean square difference of neighbouring pixels; grain raises it too, so look before you "
-    "believe it."
+    "Consistency is the PSNR between the result, shrunk again, and the picture it was made from: higher keeps closer, "
+    "to that picture's flaws as well. Sharpness is the root mean square difference of neighbouring pixels; grain "
+    "raises it too, so look before you believe either."
 )
+# How far the best of a sweep must be from its worst to be named: less is not seen in the pictures.
+LEAD_DB, LEAD = 1.0, 1.05
 
 
 @dataclass(frozen=True)
@@ -212,7 +214,7 @@ def swept(
                 note = f"{len(wanted)} levels in step: {row[0].index + 1} of {planned}"
                 yield views.progress(note), *_nothing()
         scores = [scores_of(event.image, small) for event in results]
-        best = badges(wanted, scores)
+        best = badges(scores)
         configs = [variant.stages[-1] for variant in variants]
         pictures = [result(e.image, s, c, b) for e, s, c, b in zip(results, scores, configs, best)]
         inputs = [received(event.low_res, config, cascade) for event, config in zip(results, configs)]
@@ -239,11 +241,12 @@ def _kept(made: Sequence[tuple[Any, Request]], weights: str) -> Any:
     return gr.File(paths, visible=True)
 
 
-def badges(levels: Sequence[float], scores: Sequence[Scores]) -> list[list[str]]:
-    """For each level, what it is best at."""
-    faithful = max(range(len(levels)), key=lambda i: scores[i].consistency)
-    sharp = max(range(len(levels)), key=lambda i: scores[i].sharpness)
-    return [["most faithful"] * (i == faithful) + ["sharpest"] * (i == sharp) for i in range(len(levels))]
+def badges(scores: Sequence[Scores]) -> list[list[str]]:
+    """For each level of a sweep, what it is best at; nothing where all are much alike."""
+    close, sharp = [score.consistency for score in scores], [score.sharpness for score in scores]
+    closest = close.index(max(close)) if max(close) - min(close) >= LEAD_DB else None
+    sharpest = sharp.index(max(sharp)) if max(sharp) >= LEAD * min(sharp) else None
+    return [["closest to its input"] * (i == closest) + ["sharpest"] * (i == sharpest) for i in range(len(scores))]
 
 
 def take(picked: Any) -> tuple[Any, ...]:

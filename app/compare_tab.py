@@ -133,7 +133,7 @@ def build(model: Model, build_request: Build, controls: list[Any], runs: gr.Stat
     plan = gr.State(None, time_to_live=3600)
     gr.HTML(
         '<p class="lab-lead">One base run, varied in two settings, every cell from the same noise. Everything else is '
-        "as set on <b>See it</b>.</p>"
+        "as set on <b>See it</b>; the number of steps is under Advanced there.</p>"
     )
     sides = []
     for what, name in (("Rows", "guidance"), ("Columns", "threshold")):

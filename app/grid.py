@@ -120,14 +120,15 @@ def facts(image: Any) -> dict[str, float]:
     found = measure(image)
     return {
         "burnt": round(float(found.clipped), 4),
-        "saturation": round(float(found.colourfulness), 4),
+        "colourfulness": round(float(found.colourfulness), 4),
         "contrast": round(float(found.contrast), 4),
     }
 
 
 def sentence(found: dict[str, float]) -> str:
     """The facts as one short line."""
-    return f"burnt {found['burnt']:.1%} · saturation {found['saturation']:.2f} · contrast {found['contrast']:.2f}"
+    burnt, colour, contrast = 100 * found["burnt"], found["colourfulness"], found["contrast"]
+    return f"burnt {burnt:.1f} % · colourfulness {colour:.2f} · contrast {contrast:.2f}"
 
 
 def differences(a: Request, b: Request) -> list[dict[str, Any]]:

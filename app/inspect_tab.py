@@ -29,8 +29,8 @@ from .session import NOW, Build, Runs
 MAX_PNG = 8_000_000
 # What the table's columns are, in the order of their names.
 COLUMNS = (
-    "outside and largest: share of |x̂₀| > 1, and its largest value, before the rule; clipped: share of |x̂₀| > 0.99; "
-    "colourfulness: HSV saturation; contrast: deviation of luma, all after it."
+    "outside and largest: share of |x̂₀| > 1, and its largest value, before the rule; clipped: share of |x̂₀| > 0.99 "
+    "(burnt out); colourfulness: mean HSV saturation; contrast: deviation of luma; all after it."
 )
 CONTROLS_NOW = ("The settings on See it, as they are now", NOW)
 

@@ -125,8 +125,8 @@ class Model:
 
     @property
     def own(self) -> bool:
-        """Whether this is a cascade of this project, which knows the table top and nothing else; True until known."""
-        return self._cascade is None or self._cascade.folder is not None
+        """Cascade.own, and True until that is known."""
+        return self._cascade is None or self._cascade.own
 
     def get(self) -> Cascade:
         """The cascade, once it is there.

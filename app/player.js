@@ -38,6 +38,7 @@ class Player {
     }
     if (turn !== this.turn) return;
     this.data = data;
+    if (data.picked !== before?.picked) this.selected = null;
     if (data.kind === "waiting") return this.layWaiting();
     if (data.kind === "live") this.at = data.tracks[0].numbers.s.length - 1;
     else this.at = data.steps.length - 1;
@@ -80,7 +81,8 @@ class Player {
 
   get track() {
     const { tracks } = this.data, found = (test) => tracks.find(test);
-    return found((track) => track.label === this.selected) ?? found((track) => track.rule === "dynamic") ?? tracks.at(-1);
+    return found((track) => track.label === this.selected)
+      ?? found((track) => track.label === this.data.picked) ?? found((track) => track.rule === "dynamic") ?? tracks.at(-1);
   }
 
   // -- layout --

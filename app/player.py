@@ -23,7 +23,8 @@ STYLE = Path(__file__).with_name("player.css")
 WHY = (
     '<p class="pl-why">At every step the model guesses the finished picture, x̂₀. Strong guidance pushes the guess '
     'beyond ±1, where a screen has no more to show: <b class="pl-none">none</b> lets it, <b class="pl-static">static'
-    '</b> cuts it off, <b class="pl-dynamic">dynamic</b> shrinks it by s first.</p>'
+    '</b> cuts it off, <b class="pl-dynamic">dynamic</b> shrinks it by s first, which keeps shades apart. '
+    "No rule mends a wrong shape.</p>"
 )
 
 
@@ -43,14 +44,18 @@ def component(value: str | None = None, *, elem_id: str, **kwargs: Any) -> gr.HT
     )
 
 
-def recorded(run: recording.Recording, *, run_id: str = "") -> str:
-    """A whole recording, to be played. Frames of the run ``run_id`` that arrive after it, late, are not shown."""
-    return recording.to_json(run, run=run_id)
+def recorded(run: recording.Recording, *, run_id: str = "", picked: str = "") -> str:
+    """A whole recording, to be played, with the rule ``picked`` in front, or dynamic.
+
+    Frames of the run ``run_id`` that arrive after it, late, are not shown.
+    """
+    return recording.to_json(run, run=run_id, picked=picked)
 
 
 def live(
-    requests: Mapping[str, Request], frames: Mapping[str, Sequence[Frame]], *, note: str = "", run_id: str = ""
-) -> str:
+    requests: Mapping[str, Request], frames: Mapping[str, Sequence[Frame]], *, note: str = "", run_id: str = "",
+    picked: str = "",
+) -> str:  # fmt: skip
     """What a run at work shows: the newest step's pictures, and the numbers of all steps so far."""
     first = next(iter(requests.values()))
     size = int(next(iter(frames.values()))[0].raw.shape[-1])
@@ -68,7 +73,7 @@ def live(
         for label, track in frames.items()
     ]
     request = {"prompt": first.prompt, "seed": first.seed}
-    facts = {"run": run_id, "size": size, "planned": config.steps, "note": note, "request": request}
+    facts = {"run": run_id, "picked": picked, "size": size, "planned": config.steps, "note": note, "request": request}
     return _safe({"kind": "live", **facts, "largest": largest, "tracks": tracks})
 
 

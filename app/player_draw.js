@@ -14,8 +14,8 @@ const linear = (value) => value;
 const symlog = (value) => (Math.abs(value) <= 1 ? value : Math.sign(value) * (1 + Math.log(Math.abs(value))));
 const CURVES = [
   { name: "s", title: "s, the divisor", place: Math.log, floor: 1, room: 0.5, show: (x) => number(x) },
-  { name: "outside", title: "share of |x̂₀| > 1", place: linear, floor: 0, room: 0.05, show: percent },
-  { name: "colourfulness", title: "HSV saturation", place: linear, floor: 0, room: 0.2, show: (x) => number(x) },
+  { name: "outside", title: "|x̂₀| > 1 before the rule", place: linear, floor: 0, room: 0.05, show: percent },
+  { name: "colourfulness", title: "colourfulness (HSV)", place: linear, floor: 0, room: 0.2, show: (x) => number(x) },
   { name: "contrast", title: "contrast", place: linear, floor: 0, room: 0.1, show: (x) => number(x) },
 ];
 

@@ -109,7 +109,7 @@ class Microscope {
     zebra(this.mask.zebra, data.size, raw, s);
     drawHistogram(this.chart, histogram(raw, m), m, s, s);
     const cut = share(raw, (x) => Math.abs(x) > s), burnt = share(raw, (x) => Math.abs(keep(this.rule, x, s)) > 0.99);
-    this.title.textContent = `Microscope: step ${data.steps[at].step} of ${track.label}, held`;
+    this.title.textContent = `Microscope: step ${data.steps[at].step} under ${track.label}`;
     this.words.textContent = `s = ${s.toFixed(3)}; ${percent(cut)} of values lie beyond it, ${percent(burnt)} end up burnt (|x̂₀| > 0.99).`;
     Object.assign(this.words.dataset, { s, cut, burnt });
   }

@@ -34,7 +34,7 @@ const verdict = (data, step) => {
   if (most < 0.0005) return `${text}fewer than 0.1 % of values are burnt out${whatever}.`;
   const burnt = data.tracks.map((track) => `${percent(last(track))} ${name(track)}`);
   const dynamic = data.tracks.find((track) => track.rule === "dynamic"), divisor = Math.max(...(dynamic?.numbers.s ?? [1]));
-  burnt[0] = burnt[0].replace(" %", " % of values are burnt out");
+  burnt[0] = burnt[0].replace(" %", " % of values are burnt out (|x̂₀| > 0.99)");
   const who = dynamic === data.tracks.at(-1) ? ", which" : "; dynamic";
   const divided = divisor > 1 ? `${who} divided by up to s = ${number(divisor)}` : "";
   return `${text}${burnt.join(", ")}${divided}.`;

@@ -30,12 +30,13 @@ from imagen_core.settings import (
 )
 from imagen_core.types import StepRecord, UserError
 
-from . import builder, link, player, report, session, shipped, views
+from . import builder, handlers, link, player, report, session, shipped, views
 from .handlers import FRAME_SECONDS, QUIET, engine, files, folder, refuse, slider, whole
 from .models import Model
 from .pace import about
 
 LATER = DEFAULT_SIZES[1:]
+UPSCALING = views.note("Upscaling takes the picture that Generate kept.")
 ADVANCED = {
     "sampler": ("Sampler", "one step from x̂₀ to the next level"),
     "spacing": ("Spacing", "where the steps lie"),
@@ -61,11 +62,18 @@ class Run:
     stopped: bool = False
     delivered: bool = False
 
+    @property
+    def picked(self) -> str:
+        """The rule whose picture is kept."""
+        return self.request.stages[0].threshold
+
     def results(self) -> tuple[str, gr.DownloadButton]:
         """The steps so far: (player, the report's button)."""
         made = recording.make(self.requests, self.frames or {}, weights=self.weights)
         path = report.save(made, folder(), self.model, self.defaults)
-        return player.recorded(made, run_id=self.run_id), gr.DownloadButton(value=str(path), interactive=True)
+        return player.recorded(made, run_id=self.run_id, picked=self.picked), gr.DownloadButton(
+            value=str(path), interactive=True
+        )
 
 
 @dataclass(frozen=True)
@@ -157,14 +165,15 @@ def requests_of(request: Request) -> dict[str, Request]:
 def generate(model: Model, *controls: Any) -> Iterator[tuple[Any, ...]]:
     """Run the base stage under the paper's rules, and the chosen one, in lockstep.
 
-    Yields (player, gallery, run, both upscale buttons, the report's button).
+    Yields (player, gallery, run, both upscale buttons, the report's button, the line under the buttons).
     """
 
     def update(
-        view: Any = None, gallery: Any = None, run: Run | None = None, up: bool | None = None, take: Any = None
-    ) -> tuple[Any, ...]:
+        view: Any = None, gallery: Any = None, run: Run | None = None, up: bool | None = None, take: Any = None,
+        line: str | None = None,
+    ) -> tuple[Any, ...]:  # fmt: skip
         buttons = None if up is None else gr.Button(interactive=up)
-        return tuple(gr.skip() if part is None else part for part in (view, gallery, run, buttons, buttons, take))
+        return tuple(gr.skip() if part is None else part for part in (view, gallery, run, buttons, buttons, take, line))
 
     try:
         request = build_request(*controls)
@@ -177,7 +186,7 @@ def generate(model: Model, *controls: Any) -> Iterator[tuple[Any, ...]]:
         # What the cascade refuses is refused here, while the run before is still there.
         rows = compare(list(requests.values()), cascade)
         # Handed over at once, and filled as the run goes on: this is what Stop finds.
-        yield update(run=run, up=False)
+        yield update(run=run, up=False, gallery=[], line=UPSCALING)
         began, shown, steps = time.monotonic(), 0.0, request.stages[0].steps
         for row in model.in_turn(rows, *requests.values()):
             for rule, event in zip(requests, row):
@@ -191,8 +200,8 @@ def generate(model: Model, *controls: Any) -> Iterator[tuple[Any, ...]]:
             if isinstance(row[0], StepRecord) and now - shown > FRAME_SECONDS:
                 shown, done = now, row[0].index + 1
                 left = f"{about((now - began) / done * (steps - done))} left"
-                yield update(player.live(requests, frames, note=left, run_id=run.run_id))
-        kept = run.images[request.stages[0].threshold]
+                yield update(player.live(requests, frames, note=left, run_id=run.run_id, picked=run.picked))
+        kept = run.images[run.picked]
         view, take = run.results()
         # Updates that come fast are merged by the browser, so the last one must be complete.
         yield update(view, files(kept, request, cascade.digest), run, True, take)
@@ -202,15 +211,18 @@ def generate(model: Model, *controls: Any) -> Iterator[tuple[Any, ...]]:
         raise refuse(error) from None
 
 
-def stopped(run: Run | None) -> tuple[Any, Any]:
-    """What a stopped run has shown so far: (player, the report's button)."""
+def stopped(run: Run | None) -> tuple[Any, Any, Any]:
+    """What a stopped run has shown so far: (player, the report's button, the line under the upscale buttons)."""
     if run is None:
         # Stopped before its first step: the recorded run is there again.
-        return shipped.opening()
-    if run.delivered or not run.frames or not all(run.frames.values()):
-        return gr.skip(), gr.skip()
+        return *shipped.opening(), gr.skip()
+    if run.delivered:
+        return gr.skip(), gr.skip(), gr.skip()
+    unfinished = views.note("Stopped before its end, a run has no picture to upscale. Press Generate for one.")
+    if not run.frames or not all(run.frames.values()):
+        return gr.skip(), gr.skip(), unfinished
     run.stopped = True
-    return run.results()
+    return *run.results(), unfinished
 
 
 def upscale(
@@ -233,14 +245,16 @@ def upscale(
         shown = 0.0
         for event in model.in_turn(cascade_generate(request, cascade, image=run.onward[rule]), request):
             if isinstance(event, StageResult):
-                done = views.message(f"{event.size} × {event.size} in {event.seconds:.1f} s")
+                done = views.message(
+                    f"{event.size} × {event.size} in {event.seconds:.1f} s", working=event.size != size
+                )
                 yield done, files(event.image, request, cascade.digest) if event.size == size else gr.skip()
             elif time.monotonic() - shown > 4 * FRAME_SECONDS:
                 shown = time.monotonic()
                 caption = f"{event.stage}: x̂₀ at step {event.index + 1} of {steps[event.stage]}"
                 # A preview of a megapixel would take longer to send than to compute; latents are no picture.
                 small = event.z.shape[-1] <= 256 and event.z.shape[1] == 3
-                yield views.preview(event.out.x0_hat, caption) if small else views.message(caption), gr.skip()
+                yield views.preview(event.out.x0_hat, caption) if small else views.progress(caption), gr.skip()
     except UserError as error:
         raise refuse(error) from None
 
@@ -326,7 +340,7 @@ def build(model: Model, demo: gr.Blocks) -> See:
             with gr.Row():
                 ups = [gr.Button(f"Upscale to {size}", interactive=False, elem_id=f"upscale-{size}", min_width=120)
                        for size in LATER]  # fmt: skip
-            preview = gr.HTML(views.note("Upscaling takes the picture that Generate kept."), elem_id="preview",
+            preview = gr.HTML(UPSCALING, elem_id="preview",
                               padding=False)  # fmt: skip
             gallery = gr.Gallery(
                 label="Pictures to keep (PNG, every setting inside)", format="png", columns=2, object_fit="contain",
@@ -343,12 +357,14 @@ def build(model: Model, demo: gr.Blocks) -> See:
     controls = dict(zip(names, [prompt, w, rule, percentile, seed, *advanced]))
     values = list(controls.values())
     running = gr.on([go.click, prompt.submit, again.change], partial(generate, model), values,
-                    [screen, gallery, run, *ups, take], **engine(price))  # fmt: skip
+                    [screen, gallery, run, *ups, take, preview], **engine(price))  # fmt: skip
     upscaling = [
         button.click(partial(upscale, model, size), [run, *augs, *values], [preview, gallery], **engine(preview))
         for button, size in zip(ups, LATER)
     ]
-    stop.click(stopped, run, [screen, take], cancels=[running, *upscaling], **QUIET)
+    stop.click(stopped, run, [screen, take, preview], cancels=[running, *upscaling], **QUIET).then(
+        handlers.stopped, preview, preview, **QUIET
+    )
     examples.click(partial(choose, names), examples, [screen, take, *values], **QUIET)
     preset.input(take_preset, preset, [rule, percentile, controls["cap"]], **QUIET)
     dice.click(roll, None, seed, **QUIET)

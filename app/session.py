@@ -51,7 +51,7 @@ class Run:
     def label(self) -> str:
         base, prompt = self.request.stages[0], " ".join(self.request.prompt.split())
         short = prompt if len(prompt) <= 36 else prompt[:35] + "…"
-        return f"{self.number}: {short} · w {base.guidance:g}, {base.threshold}, seed {self.request.seed}"
+        return f"{self.number}: w {base.guidance:g}, {base.threshold}, seed {self.request.seed} · {short}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -93,5 +93,5 @@ def table(rows: Sequence[Mapping[str, Any]], caption: str, *, wide: Sequence[str
 
 
 def text(value: Any) -> str:
-    """A cell's value for people: four digits of a number are enough."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    """A cell's value for people: four digits of a number are enough, and rounding's last bits are nothing."""
+    return f"{round(value, 9):.4g}" if isinstance(value, float) else str(value)

@@ -66,9 +66,8 @@ def progress(text: str) -> str:
 def preview(images, caption: str) -> str:
     """The estimate of a super-resolution stage at work."""
     alt = html.escape(caption)
-    return (
-        f'<figure class="lab-preview"><img src="{data_uri(images)}" alt="{alt}"><figcaption>{alt}</figcaption></figure>'
-    )
+    picture = f'<img src="{data_uri(images)}" alt="{alt}">'
+    return f'<figure class="lab-preview"{WORKING}>{picture}<figcaption>{alt}</figcaption></figure>'
 
 
 def note(text: str, *, wrong: bool = False) -> str:

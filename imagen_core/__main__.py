@@ -30,6 +30,7 @@ def _sample(args: Any) -> dict[str, Any]:
         check_output(args.trace, ".npz", "--trace")
     cascade = load_cascade(args.model, cli.loading(args))
     check(request, cascade)
+    cli.warn_of_words(request, cascade)
     recorder = trace.Recorder(request, cascade.digest)
     events = cli.with_progress(generate(request, cascade), sum(stage.steps for stage in request.stages))
     if args.trace:
@@ -67,6 +68,7 @@ def _compare(args: Any) -> dict[str, Any]:
     check_output(args.out, ".png")
     cascade = load_cascade(args.model, cli.loading(args))
     check(request, cascade)
+    cli.warn_of_words(request, cascade)
     events = cli.with_progress(compare([cell.request for cell in cells], cascade), sum(s.steps for s in request.stages))
     results = [row for row in events if isinstance(row[0], StageResult)][-1]
     found = _grid(args.out, request, cells, [result.image[0] for result in results], cascade.digest)
@@ -111,6 +113,7 @@ def _sweep(args: Any) -> dict[str, Any]:
     check_output(args.out, ".png")
     cascade = load_cascade(args.model, cli.loading(args))
     at_levels(request, cascade, aug_levels)
+    cli.warn_of_words(request, cascade)
     first = replace(request, stages=request.stages[:-1])
     before = [e for e in generate(first, cascade) if isinstance(e, StageResult)][-1]
     events = cli.with_progress(sweep(request, cascade, aug_levels, image=before.unmarked), last.steps)
@@ -160,6 +163,7 @@ def _branch(args: Any) -> dict[str, Any]:
     files = cli.outputs(args.out, request.count)
     cascade = load_cascade(args.model, cli.loading(args))
     events = branch(run, args.step - 1, request, cascade)
+    cli.warn_of_words(request, cascade)
     return _save(
         cli.with_progress(events, sum(s.steps for s in request.stages) - args.step + 1), files, request, cascade
     )

@@ -87,7 +87,7 @@ def _branch(run: Trace, recorded: StageTrace, index: int, request: Request, casc
 
 
 def _past(run: Trace, recorded: StageTrace, index: int, cascade: Cascade) -> StepRecord:
-    """The record before step ``index`` in full precision, which multistep samplers look back to: evaluated once more."""
+    """The record before step ``index`` in full precision, which multistep samplers look back to: evaluated again."""
     stage, config = cascade.stages[0], run.request.stages[0]
     text = cascade.encode([run.request.prompt] * run.request.count)
     weights = weights_of(config, path_of(stage.spec.schedule, config))

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from . import settings
 from .checkpoints import defaults_of
-from .models import DTYPES, Loading
+from .models import DTYPES, Cascade, Loading
 from .settings import CHOICES, CONVENTIONS, DEFAULT_SIZES, DEFAULTS, RANGES, RULES, Request, StageConfig
 from .thresholding import PRESETS
 from .types import StepRecord, UserError
@@ -234,6 +234,14 @@ def warn(request: Request, before: Request | None = None) -> None:
             if (stage.name, warning) in said:
                 continue
             print(f"imagen_core: {stage.name}: warning: {warning}", file=sys.stderr)
+
+
+def warn_of_words(request: Request, cascade: Cascade) -> None:
+    """Say on standard error which words of the prompt a cascade of this project never saw in training."""
+    from .tabletop.vocabulary import unknown_words
+
+    if cascade.own and (words := unknown_words(request.prompt)):
+        print(f"imagen_core: prompt: never seen in training: {', '.join(words)}", file=sys.stderr)
 
 
 def _change(request: Request, text: str) -> tuple[str, dict[str, Any]]:

@@ -103,6 +103,11 @@ class Cascade:
     defaults: Mapping[int, StageConfig] = field(default_factory=lambda: DEFAULTS, repr=False)
 
     @property
+    def own(self) -> bool:
+        """Whether this is a cascade of this project, which knows the table top and nothing else."""
+        return self.folder is not None
+
+    @property
     def sizes(self) -> tuple[int, ...]:
         """What the stages make, in pixels a side, the smallest first."""
         return tuple(stage.spec.size for stage in self.stages)

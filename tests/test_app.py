@@ -34,7 +34,7 @@ def test_generate_streams_all_rules_and_ends_with_a_picture(model: Model) -> Non
     shown = [json.loads(update[0]) for update in updates if isinstance(update[0], str)]
     assert {view["kind"] for view in shown[:-1]} <= {"waiting", "live"} and shown[-1]["kind"] == "recording"
     assert len(shown[-1]["steps"]) == 3 and [track["label"] for track in shown[-1]["tracks"]] == list(SIDE_BY_SIDE)
-    _, gallery, finished, *buttons = updates[-1]
+    _, gallery, finished, *buttons, _ = updates[-1]
     assert [Path(file).is_file() for file, _ in gallery] == [True, True] and finished.request.seeds == (7, 8)
     assert all(button.interactive for button in buttons)
     asked, _ = png.read_settings(Path(gallery[1][0]).read_bytes())
@@ -46,15 +46,16 @@ def test_a_stop_finds_every_step_until_the_page_has_the_pictures(model: Model) -
     """A Stop while the last update is made or under way shows the whole run; one after it changes nothing."""
     updates = see.generate(model, *controls())
     seen = [next(updates)]
-    while not isinstance(seen[-1][1], list):
+    while not (isinstance(seen[-1][1], list) and seen[-1][1]):
         seen.append(next(updates))
     run = seen[-1][2]
     # Before a run has pictures there is nothing to upscale, though the one before it had.
     first = next(update for update in seen if isinstance(update[2], see.Run))
     assert [button.interactive for button in first[3:5]] == [False, False]
+    assert first[1] == [] and first[-1] == see.UPSCALING
     assert [button.interactive for button in seen[-1][3:5]] == [True, True]
-    shown, button = see.stopped(run)
-    assert len(json.loads(shown)["steps"]) == 3 and button.interactive
+    shown, button, line = see.stopped(run)
+    assert len(json.loads(shown)["steps"]) == 3 and button.interactive and "has no picture to upscale" in line
     assert next(updates, None) is None and run.delivered
     assert all(part == gr.skip() for part in see.stopped(run))
 
@@ -106,6 +107,8 @@ def test_upscale_needs_a_base_and_gives_the_size(model: Model) -> None:
     with pytest.raises(gr.Error, match="press Generate for squash"):
         list(see.upscale(model, 256, finished, 0.1, 0.1, *controls(rule="squash")))
     updates = list(see.upscale(model, 256, finished, 0.2, 0.1, *controls(rule="static")))
+    # A Stop says so of every line but the last, which is of what was finished.
+    assert [handlers.stopped(line) == gr.skip() for line, _ in updates] == [*[False] * (len(updates) - 1), True]
     file = updates[-1][1][0][0]
     assert Image.open(file).size == (256, 256)
     asked, _ = png.read_settings(Path(file).read_bytes())

@@ -39,15 +39,22 @@ def test_upscale_shows_what_each_stage_receives_and_equals_the_engine(model: Mod
     assert abs(found - png.to_bytes(image)).max() <= 1
 
 
-def test_a_sweep_keeps_the_noise_and_tells_the_best(model: Model, runs) -> None:
+def test_a_sweep_keeps_the_noise(model: Model, runs) -> None:
     _, shown, kept, pick = last(
         cascade_tab.swept(model, see.build_whole, 256, "0, 0.3", runs, "1.0", "none", 0.1, 0.1, *CONTROLS)
     )
-    assert shown.count("<img") == 4 and shown.count("most faithful") == 1 and shown.count("sharpest") == 1
+    assert shown.count("<img") == 4
     requests = [png.read_settings(path.read_bytes())[0] for path in files_of(kept)]
     assert [r.stages[-1].aug_level for r in requests] == [0, 0.3]
     assert len({r.seed for r in requests}) == 1 and all(r.stages[0].threshold == "none" for r in requests)
     assert [value for _, value in sent(pick, "choices")] == ["256:0", "256:0.3"]
+
+
+def test_a_badge_is_for_a_lead_that_can_be_seen() -> None:
+    of = [cascade_tab.Scores(consistency, sharpness) for consistency, sharpness in ((40, 0.1), (38, 0.2), (30, 0.3))]
+    assert cascade_tab.badges(of) == [["closest to its input"], [], ["sharpest"]]
+    of = [cascade_tab.Scores(consistency, sharpness) for consistency, sharpness in ((40, 0.1), (39.5, 0.104))]
+    assert cascade_tab.badges(of) == [[], []]
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def test_the_grid_draws_what_the_engine_draws(model: Model) -> None:
     for key, cell in enumerate(plan.cells):
         assert compare_tab.cell(plan, str(key)) == cell.request
     image = [e.image for e in generate(plan.cells[3].request, model.get()) if isinstance(e, StageResult)][-1]
-    assert float(rows[3]["saturation"]) == grid.facts(image)["saturation"]
+    assert float(rows[3]["colourfulness"]) == grid.facts(image)["colourfulness"]
 
 
 @pytest.mark.parametrize("key", [None, "4", "-1", "x", "9" * 5000, MARKUP, 0.5])

@@ -289,6 +289,13 @@ def test_a_cap_of_1_is_warned_of(run, capsys) -> None:
     assert "warning: cap: " in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("prompt", "says"), [("a dog on grass", "never seen in training: dog\n"), ("a red ball", "")])
+def test_words_that_were_never_seen_are_told(run, capsys, prompt: str, says: str) -> None:
+    assert run("sample", prompt, "--steps", "2", "--out", "x.png") == 0
+    err = capsys.readouterr().err
+    assert says in err and ("never seen" in err) == bool(says)
+
+
 def test_a_link_to_a_new_file_stays_a_link(run, tmp_path: Path) -> None:
     (tmp_path / "x.png").symlink_to(tmp_path / "real.png")
     assert run("sample", "a ball", "--steps", "1", "--out", "x.png") == 0

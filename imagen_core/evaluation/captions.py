@@ -51,7 +51,7 @@ def measure(cascade: Cascade, count: int) -> dict[str, Any]:
         UserError: the cascade is not this project's own, or has no base.
     """
     began = time.perf_counter()
-    if cascade.folder is None or 64 not in cascade.sizes:
+    if not cascade.own or 64 not in cascade.sizes:
         raise UserError(f"model: {cascade.name} has no base that knows the table top, whose captions these are")
     stage = cascade.stages[0]
     unet = unet_of(stage)
