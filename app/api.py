@@ -174,6 +174,8 @@ def sweep_augmentation(
 def describe(model: Model, prompt: str = "") -> dict[str, Any]:
     """Say what the model knows, which words of a prompt it never saw, and each setting's range, choices and default.
 
+    Of a model that is not this project's own, both are unknown, and empty.
+
     Args:
         prompt: words to look up; may be empty.
     """
@@ -190,8 +192,8 @@ def describe(model: Model, prompt: str = "") -> dict[str, Any]:
         cascade = model.get()
         facts |= {"sizes": list(cascade.sizes), "weights": cascade.digest, "text_encoder": cascade.encode.name}
     return {
-        "unknown": list(vocabulary.unknown_words(prompt[: settings.MAX_PROMPT])),
-        "known": known,
+        "unknown": list(vocabulary.unknown_words(prompt[: settings.MAX_PROMPT])) if model.own else [],
+        "known": known if model.own else {},
         "model": facts,
         "defaults": link.flat(Request("…", stages=tuple(defaults.values()))),
         "choices": {name: list(choices) for name, choices in CHOICES.items()},

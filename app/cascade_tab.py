@@ -14,11 +14,11 @@ import gradio as gr
 from imagen_core.cascade import StageResult, at_levels, check, generate, sweep
 from imagen_core.models import Cascade
 from imagen_core.saturation import consistency, sharpness
-from imagen_core.settings import CHOICES, DEFAULT_SIZES, DEFAULTS, Request, StageConfig, later_stages
+from imagen_core.settings import CHOICES, DEFAULT_SIZES, DEFAULTS, Request, StageConfig
 from imagen_core.types import UserError
 
 from . import grid, session, tiles, views
-from .handlers import QUIET, STATUS_SECONDS, engine, files, refuse, slider, stopped
+from .handlers import QUIET, STATUS_SECONDS, aug_slider, engine, files, refuse, stopped
 from .models import Model
 from .pace import about
 from .session import NOW, Build, Runs
@@ -34,7 +34,7 @@ SCORES = (
     "to that picture's flaws as well. Sharpness is the root mean square difference of neighbouring pixels; grain "
     "raises it too, so look before you believe either."
 )
-# How far the best of a sweep must be from its worst to be named: less is not seen in the pictures.
+# How far the best of a sweep must be ahead of the next to be named: less is not seen in the pictures.
 LEAD_DB, LEAD = 1.0, 1.05
 
 
@@ -70,7 +70,7 @@ def base(
 ) -> Base:  # fmt: skip
     """The chosen base: with its picture if it is one of the session's, else still to be drawn."""
     now = build_request(*controls)
-    later = tuple(replace(stage, aug_level=level) for stage, level in zip(stages_of(now), augs))
+    later = tuple(replace(stage, aug_level=level) for stage, level in zip(now.stages[1:], augs))
     cascade = model.get()
     later = tuple(stage for stage in later if stage.size in cascade.sizes)
     if key != NOW:
@@ -101,11 +101,6 @@ def drawn(model: Model, request: Request, image: Any = None, *, what: str) -> Ge
             shown = time.monotonic()
             yield f"{what}: step {event.index + 1}"
     return result
-
-
-def stages_of(request: Request) -> tuple[StageConfig, ...]:
-    """The super-resolution stages as the request sets them, or by default."""
-    return later_stages(LATER[-1], instead=request.stages[1:])
 
 
 def upscale(
@@ -242,11 +237,15 @@ def _kept(made: Sequence[tuple[Any, Request]], weights: str) -> Any:
 
 
 def badges(scores: Sequence[Scores]) -> list[list[str]]:
-    """For each level of a sweep, what it is best at; nothing where all are much alike."""
-    close, sharp = [score.consistency for score in scores], [score.sharpness for score in scores]
-    closest = close.index(max(close)) if max(close) - min(close) >= LEAD_DB else None
-    sharpest = sharp.index(max(sharp)) if max(sharp) >= LEAD * min(sharp) else None
-    return [["closest to its input"] * (i == closest) + ["sharpest"] * (i == sharpest) for i in range(len(scores))]
+    """For each level of a sweep, what it is plainly best at."""
+
+    def plain(score: Scores, others: Sequence[Scores]) -> list[str]:
+        closest = all(score.consistency >= other.consistency + LEAD_DB for other in others)
+        sharpest = all(score.sharpness >= LEAD * other.sharpness for other in others)
+        return ["closest to its input"] * closest + ["sharpest"] * sharpest
+
+    others = [[*scores[:i], *scores[i + 1 :]] for i in range(len(scores))]
+    return [plain(score, rest) if rest else [] for score, rest in zip(scores, others)]
 
 
 def take(picked: Any) -> tuple[Any, ...]:
@@ -267,7 +266,7 @@ def estimate(model: Model, build_request: Build, size: Any, levels: Any, *contro
         wanted = levels_in(levels)
     except UserError as error:
         return views.note(str(error), wrong=True)
-    whole = replace(now, count=1, stages=(now.stages[0], *stages_of(now)))
+    whole = replace(now, count=1)
     cuts = {s: replace(whole, stages=tuple(c for c in whole.stages if c.size <= s)) for s in DEFAULT_SIZES}
     up = [f"to {s}: {about(model.pace.seconds([cuts[s]], above=DEFAULT_SIZES[0]))}" for s in LATER]
     before = max(s for s in DEFAULT_SIZES if s < size) if size in LATER else DEFAULT_SIZES[0]
@@ -307,10 +306,8 @@ def build(
         augs, notes = [], []
         for size in LATER:
             with gr.Column(min_width=260):
-                level = DEFAULTS[size].aug_level or 0.0
-                augs.append(slider("aug_level", level, f"aug_level of SR {size}", "the paper's best lie at 0.1 to 0.3",
-                                   step=0.01, elem_id=f"cascade-aug-{size}"))  # fmt: skip
-                notes.append(gr.HTML(views.aug_note(model, size, level)))
+                augs.append(aug_slider(size, elem_id=f"cascade-aug-{size}"))
+                notes.append(gr.HTML(views.aug_note(model, size, augs[-1].value)))
     with gr.Row():
         ups = [
             gr.Button(f"Upscale to {size}", variant="primary", elem_id=f"cascade-up-{size}", scale=2) for size in LATER

@@ -13,7 +13,7 @@ from typing import Any
 import gradio as gr
 
 from imagen_core import png
-from imagen_core.settings import RANGES, Request
+from imagen_core.settings import DEFAULTS, RANGES, Request
 from imagen_core.types import UserError
 
 from . import views
@@ -67,6 +67,12 @@ def slider(name: str, value: float, label: str, info: str, *, step: float, elem_
     """A slider over a setting's allowed range."""
     low, high = RANGES[name]
     return gr.Slider(low, high, value=value, step=step, label=label, info=info, interactive=True, elem_id=elem_id)
+
+
+def aug_slider(size: int, elem_id: str) -> gr.Slider:
+    """The slider of a super-resolution stage's aug_level, at its default."""
+    label, info = f"aug_level of SR {size}", "noise on its input; the paper's best lie at 0.1 to 0.3"
+    return slider("aug_level", DEFAULTS[size].aug_level or 0.0, label, info, step=0.01, elem_id=elem_id)
 
 
 def folder() -> Path:

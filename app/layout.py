@@ -131,16 +131,16 @@ def _page(model: Model, demo: gr.Blocks) -> None:
         """Set the controls to what the page's address asks for."""
         return _from_link(names, visit.query_params.multi_items())
 
-    def open_cell(grid_plan: Any, event: gr.EventData) -> list[Any]:
+    def open_cell(grid_plan: Any, more: Any, event: gr.EventData) -> list[Any]:
         """Run a cell of the grid on See it."""
-        return _open(names, grid_plan, event._data.get("key") if isinstance(event._data, dict) else None)
+        return _open(names, grid_plan, event._data.get("key") if isinstance(event._data, dict) else None, more)
 
     def suit(visit: gr.Request) -> list[Any]:
         """Set the controls to what suits a model that is not the shipped one, unless the address asks for something."""
         return _suited(model, names, visit.query_params)
 
-    apply.click(partial(_apply, names), found, [*targets, tabs], **WAKING)
-    grid.click(open_cell, plan, [*targets, tabs, seen.again], **WAKING)
+    apply.click(partial(_apply, names), [found, seen.controls["more"]], [*targets, tabs], **WAKING)
+    grid.click(open_cell, [plan, seen.controls["more"]], [*targets, tabs, seen.again], **WAKING)
     cascade.select(*price, **QUIET)
     compare.select(*cost, **QUIET)
     refresh(inspect.select)
@@ -175,28 +175,31 @@ def _lists(runs: session.Runs) -> tuple[Any, ...]:
     )
 
 
-def _values(names: list[str], request: Request) -> list[Any]:
-    """What sets the controls to a request: See it's by name, then both tabs' aug_level sliders."""
-    levels = {stage.size: stage.aug_level for stage in (*request.stages, *cascade_tab.stages_of(request))}
-    sliders = [levels[size] for size in settings.DEFAULT_SIZES[1:]]
-    return [*see.controls_of(request, names), *sliders, *sliders]
+def _values(names: list[str], request: Request, more: Any = "") -> list[Any]:
+    """What sets the controls to a request: See it's by name, then both tabs' aug_level sliders.
+
+    Of stages that the request lacks, the sliders stay as they are, and so does what ``more``, as on the page, says.
+    """
+    levels = {stage.size: stage.aug_level for stage in request.stages}
+    sliders = [levels.get(size, gr.skip()) for size in settings.DEFAULT_SIZES[1:]]
+    return [*see.controls_of(request, names, more), *sliders, *sliders]
 
 
-def _apply(names: list[str], request: Request | None) -> list[Any]:
+def _apply(names: list[str], request: Request | None, more: Any) -> list[Any]:
     """Set all tabs to the settings that were found in a picture, and show See it."""
     if request is None:
         raise handlers.refuse(settings.UserError("picture: drop a PNG that was made here first"))
     gr.Info("All controls are set; press Generate to draw it again.", title="Settings restored")
-    return [*_values(names, request), gr.Tabs(selected="see")]
+    return [*_values(names, request, more), gr.Tabs(selected="see")]
 
 
-def _open(names: list[str], plan: Any, key: Any) -> list[Any]:
+def _open(names: list[str], plan: Any, key: Any, more: Any) -> list[Any]:
     """Set all tabs to a cell of the grid, show See it, and run it there."""
     try:
         request = compare_tab.cell(plan, key)
     except settings.UserError as error:
         raise handlers.refuse(error) from None
-    return [*_values(names, request), gr.Tabs(selected="see"), time.monotonic()]
+    return [*_values(names, request, more), gr.Tabs(selected="see"), time.monotonic()]
 
 
 def _suited(model: Model, names: list[str], query: Any) -> list[Any]:
@@ -212,7 +215,7 @@ def _suited(model: Model, names: list[str], query: Any) -> list[Any]:
 def _from_link(names: list[str], query: Iterable[tuple[str, str]]) -> list[Any]:
     """Set the controls to what the page's address asks for; a bad address changes nothing and is told about."""
     try:
-        asked = link.from_query(query, {"prompt": shipped.EXAMPLES[0], "seed": 1})
+        asked = link.from_query(query, {"prompt": shipped.OPENING.prompt, "seed": shipped.OPENING.seed})
     except settings.UserError as error:
         handlers.warn(str(error), "The link was not followed")
         return [gr.skip()] * (len(names) + 4)

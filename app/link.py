@@ -143,6 +143,14 @@ def rest(request: Request, shown: Iterable[str]) -> str:
     return " ".join(f"{key}={write(value)}" for key, value in hidden.items())
 
 
+def of_others(text: Any, request: Request) -> str:
+    """Those of :func:`with_more`'s settings in ``text`` that are of stages which ``request`` lacks."""
+    names = {stage.name for stage in request.stages}
+    parts = text[:MAX_QUERY].split() if isinstance(text, str) else []
+    places = [part.partition("=")[0].rpartition(".")[0] for part in parts]
+    return " ".join(part for part, place in zip(parts, places) if place and place not in names)
+
+
 def write(value: Any) -> str:
     """A setting's value as text, which :func:`read` reads."""
     return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))

@@ -66,7 +66,7 @@ class Player {
   arrive(before) {
     const { data } = this;
     this.scrubber.max = data.steps.length - 1;
-    this.micro.start(data);
+    this.micro.start(data, this.track);
     this.probe.start(data);
     // A recorded run plays by itself once; a run that was just watched stays where it ended.
     if (before?.kind !== "live" && !matchMedia("(prefers-reduced-motion: reduce)").matches) {

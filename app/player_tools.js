@@ -86,10 +86,10 @@ class Microscope {
       h("div", { class: "pl-micro-show" }, this.picture.box, this.mask.box, this.chart), this.words);
   }
 
-  // Opens with the run's own rule, so that the first s is the card's.
-  start(data) {
+  // Opens with the rule of the card in front and the run's own knobs, so that the first s is that card's.
+  start(data, track) {
     const { percentile = 99.5, cap = null } = data.tracks.find((track) => track.rule === "dynamic") ?? {};
-    Object.assign(this, { rule: "dynamic", percentile, cap });
+    Object.assign(this, { rule: track.rule in RULES ? track.rule : "dynamic", percentile, cap });
     this.sync();
   }
 

@@ -31,12 +31,12 @@ from imagen_core.settings import (
 from imagen_core.types import StepRecord, UserError
 
 from . import builder, handlers, link, player, report, session, shipped, views
-from .handlers import FRAME_SECONDS, QUIET, engine, files, folder, refuse, slider, whole
+from .handlers import FRAME_SECONDS, QUIET, aug_slider, engine, files, folder, refuse, slider, whole
 from .models import Model
 from .pace import about
 
 LATER = DEFAULT_SIZES[1:]
-UPSCALING = views.note("Upscaling takes the picture that Generate kept.")
+UPSCALING = views.note("Upscaling takes the last run's picture under the rule that is picked.")
 ADVANCED = {
     "sampler": ("Sampler", "one step from x̂₀ to the next level"),
     "spacing": ("Spacing", "where the steps lie"),
@@ -80,7 +80,7 @@ class Run:
 class See:
     """The parts of the tab that other tabs talk to.
 
-    ``controls`` of a run by the name that build_request knows them by, in its order; ``run``, the latest run, and
+    ``controls`` of a run by the name that build_whole knows them by, in its order; ``run``, the latest run, and
     ``running``, the event that made it; ``again``, a state that starts a run whenever it is given a new value;
     ``augs``, the sliders of aug_level from 256 on, with the line under each.
     """
@@ -133,8 +133,8 @@ def has_cap(rule: Any) -> bool:
 
 # The slider of the weight under each convention: its name, and what its values mean.
 WEIGHT = {
-    "paper": ("Guidance weight w", "1 is off, 5 usual; try 12"),
-    "ho": ("Guidance weight w − 1 (Ho)", "0 is off, 4 usual; try 11"),
+    "paper": ("Guidance weight w", "1 is off, 5 usual, 12 strong"),
+    "ho": ("Guidance weight w − 1 (Ho)", "0 is off, 4 usual, 11 strong"),
 }
 
 
@@ -148,12 +148,16 @@ def named(convention: Any) -> Any:
 FLAT = {"w": "guidance", "rule": "threshold"}
 
 
-def controls_of(request: Request, names: list[str]) -> list[Any]:
-    """The values that set the controls of ``names`` to a request: the inverse of build_whole, but for aug_level."""
+def controls_of(request: Request, names: list[str], more: Any = "") -> list[Any]:
+    """The values that set the controls of ``names`` to a request: the inverse of build_whole, but for aug_level.
+
+    What ``more``, as it stands on the page, says of stages that the request lacks stays as it is.
+    """
     values = link.flat(request)
     shown = {FLAT.get(name, name) for name in names}
     levels = {f"{stage.name}.aug_level" for stage in request.stages}
-    own = {"convention": "paper", "cap": link.write(values.get("cap", "")), "more": link.rest(request, shown | levels)}
+    more = f"{link.rest(request, shown | levels)} {link.of_others(more, request)}".strip()
+    own = {"convention": "paper", "cap": link.write(values.get("cap", "")), "more": more}
     return [own[name] if name in own else values[FLAT.get(name, name)] for name in names]
 
 
@@ -219,10 +223,11 @@ def stopped(run: Run | None) -> tuple[Any, Any, Any]:
     if run.delivered:
         return gr.skip(), gr.skip(), gr.skip()
     unfinished = views.note("Stopped before its end, a run has no picture to upscale. Press Generate for one.")
+    line = gr.skip() if run.images else unfinished
     if not run.frames or not all(run.frames.values()):
-        return gr.skip(), gr.skip(), unfinished
+        return gr.skip(), gr.skip(), line
     run.stopped = True
-    return *run.results(), unfinished
+    return *run.results(), line
 
 
 def upscale(
@@ -238,8 +243,8 @@ def upscale(
             raise UserError(f"threshold: the run had {', '.join(run.images)}; press Generate for {rule}")
         cascade = model.get()
         levels = dict(zip(LATER, (aug256, aug1024)))
-        later = settings.later_stages(size, instead=asked.stages[1:], defaults=cascade.defaults)
-        later = tuple(replace(stage, aug_level=levels[stage.size]) for stage in later)
+        wanted = (stage for stage in asked.stages[1:] if stage.size <= size)
+        later = tuple(replace(stage, aug_level=levels[stage.size]) for stage in wanted)
         request = replace(run.requests[rule], stages=(run.requests[rule].stages[0], *later))
         steps = {stage.name: stage.steps for stage in later}
         shown = 0.0
@@ -259,12 +264,12 @@ def upscale(
         raise refuse(error) from None
 
 
-def choose(names: list[str], index: Any) -> list[Any]:
+def choose(names: list[str], index: Any, more: Any) -> list[Any]:
     """An example: its recorded run, and the controls set to what made it."""
     if type(index) is not int or not 0 <= index < len(shipped.RECORDED):
         raise refuse(UserError(f"example: must be a whole number between 0 and {len(shipped.RECORDED) - 1}"))
     name = shipped.RECORDED[index]
-    return [*shipped.recorded(name), *controls_of(recording.SHIPPED[name][1], names)]
+    return [*shipped.recorded(name), *controls_of(recording.SHIPPED[name][1], names, more)]
 
 
 def cost(model: Model, *controls: Any) -> str:
@@ -365,7 +370,7 @@ def build(model: Model, demo: gr.Blocks) -> See:
     stop.click(stopped, run, [screen, take, preview], cancels=[running, *upscaling], **QUIET).then(
         handlers.stopped, preview, preview, **QUIET
     )
-    examples.click(partial(choose, names), examples, [screen, take, *values], **QUIET)
+    examples.click(partial(choose, names), [examples, controls["more"]], [screen, take, *values], **QUIET)
     preset.input(take_preset, preset, [rule, percentile, controls["cap"]], **QUIET)
     dice.click(roll, None, seed, **QUIET)
     controls["convention"].change(named, controls["convention"], w, **QUIET)
@@ -407,7 +412,5 @@ def _advanced(model: Model) -> tuple[list[Any], gr.Dropdown, list[gr.Slider], li
 
 def _aug_controls(model: Model, size: int) -> tuple[gr.Slider, gr.HTML]:
     with gr.Column(min_width=200):
-        level = DEFAULTS[size].aug_level or 0.0
-        label, info = f"aug_level of SR {size}", "noise on its input; best 0.1 to 0.3"
-        control = slider("aug_level", level, label, info, step=0.01, elem_id=f"aug-{size}")
-        return control, gr.HTML(views.aug_note(model, size, level))
+        control = aug_slider(size, elem_id=f"aug-{size}")
+        return control, gr.HTML(views.aug_note(model, size, control.value))

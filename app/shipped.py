@@ -19,7 +19,6 @@ RECORDED = tuple(recording.SHIPPED)
 # Their reports, which stay as long as the server runs.
 REPORTS = tempfile.TemporaryDirectory(prefix="imagen-lab-reports-")
 OPENING = recording.SHIPPED[RECORDED[0]][1]
-EXAMPLES = tuple(dict.fromkeys(request.prompt for _, request in recording.SHIPPED.values()))
 
 
 def recorded(name: str) -> tuple[Any, Any]:

@@ -65,6 +65,7 @@ def _compare(args: Any) -> dict[str, Any]:
 
     request = cli.request_from(args)
     cells = cli.cells_of(args, request)
+    cli.warn(*(cell.request for cell in cells))
     check_output(args.out, ".png")
     cascade = load_cascade(args.model, cli.loading(args))
     check(request, cascade)
@@ -108,8 +109,10 @@ def _sweep(args: Any) -> dict[str, Any]:
         raise UserError(f"--aug-levels: must be different, and at most {cli.MOST_CELLS}")
     last = request.stages[-1]
     cli.refuse_set(args.set, {f"{last.name}.aug_level": "--aug-levels"})
+    # Refused before the model is loaded.
     for level in aug_levels:
         replace(last, aug_level=level)
+    cli.warn(request)
     check_output(args.out, ".png")
     cascade = load_cascade(args.model, cli.loading(args))
     at_levels(request, cascade, aug_levels)
@@ -145,6 +148,7 @@ def _reapply(args: Any) -> dict[str, Any]:
     request = cli.changed_by(args, recorded)
     cli.check_same_step(request.stages[0], recorded.stages[0])
     cells = cli.cells_of(args, request)
+    cli.warn(*(cell.request for cell in cells), before=recorded)
     check_output(args.out, ".png")
     found = [reapply(run, args.step - 1, cell.request.stages[0]) for cell in cells]
     s = [round(float(out.s[0]), 4) for out in found]
@@ -159,7 +163,7 @@ def _branch(args: Any) -> dict[str, Any]:
 
     run = trace.load(args.trace)
     request = cli.changed_by(args, run.request)
-    cli.warn(request, run.request)
+    cli.warn(request, before=run.request)
     files = cli.outputs(args.out, request.count)
     cascade = load_cascade(args.model, cli.loading(args))
     events = branch(run, args.step - 1, request, cascade)
@@ -215,6 +219,7 @@ def _bench(args: Any) -> dict[str, Any]:
         from .peer import peer
 
         return peer(locate(args.model), cli.loading(args), request.prompt, steps)
+    cli.warn(request)
     cascade = load_cascade(args.model, cli.loading(args))
     return bench_guidance(request, cascade) if args.guidance_rules else bench(request, cascade)
 

@@ -25,15 +25,17 @@ OF_THE_LEVELS = ("steps", "spacing", "schedule", "times")
 
 
 def reapply(run: Trace, index: int, config: StageConfig) -> Denoised:
-    """What ``config``'s guidance and threshold make of the estimates of its stage's step ``index``, as in StepRecord.
+    """What ``config``'s guidance and threshold make of the estimates of its stage's step ``index``.
 
-    The estimates are the trace's, of half precision. Guidance with a memory sees the steps before, as it would have.
+    ``index`` counts from 0, as StepRecord's does; messages count steps from 1, as people do. The estimates are the
+    trace's, of half precision. Guidance with a memory sees the steps before, as it would have.
 
     Raises:
-        UserError: no such step, other levels, or a weight that asks for an unconditional estimate that was not made.
+        UserError: no such stage or step, other levels, a classifier's estimates instead of the text's or the reverse,
+            or a weight that asks for an unconditional estimate that was not made.
     """
     recorded = _recorded(run, index, config)
-    if not _same_source(run, config):
+    if not _same_source(_before(run, config), config):
         raise UserError("guidance_rule: the run's conditional estimate came from elsewhere (text or classifier)")
     rules, weights = rules_of(config), weights_of(config, recorded.levels)
     w = weights[recorded.levels[index]]
@@ -46,7 +48,7 @@ def reapply(run: Trace, index: int, config: StageConfig) -> Denoised:
 
 
 def branch(run: Trace, index: int, request: Request, cascade: Cascade) -> Iterator[Event]:
-    """Continue the base stage of ``run`` from its step ``index`` as ``request`` says, and go on to its later stages.
+    """Continue the base stage of ``run`` from step ``index`` (from 0) as ``request`` says, then its later stages.
 
     What lies before the step stays as it was; everything but the seeds and the levels may change. Yields what
     cascade.generate would from there on. The memory of APG is restored to half precision only, see above.
@@ -70,7 +72,7 @@ def _branch(run: Trace, recorded: StageTrace, index: int, request: Request, casc
     stage, config = cascade.stages[0], request.stages[0]
     past = _past(run, recorded, index, cascade) if index else None
     weights = weights_of(config, path_of(stage.spec.schedule, config))
-    memory = _memory(recorded, index, config, weights) if _same_source(run, config) else None
+    memory = _memory(recorded, index, config, weights) if _same_source(_before(run, config), config) else None
     result = yield from run_stage(
         stage,
         config,
@@ -113,9 +115,21 @@ def _memory(recorded: StageTrace, index: int, config: StageConfig, weights: Mapp
     return memory
 
 
-def _same_source(run: Trace, config: StageConfig) -> bool:
-    """Whether the run's conditional estimates come from where ``config``'s do: from the text, or a classifier."""
-    return (run.request.stages[0].guidance_rule in BY_CLASSIFIER) == (config.guidance_rule in BY_CLASSIFIER)
+def _same_source(before: StageConfig, config: StageConfig) -> bool:
+    """Whether the conditional estimates of a stage come from where they came from before: text, or a classifier."""
+    return (before.guidance_rule in BY_CLASSIFIER) == (config.guidance_rule in BY_CLASSIFIER)
+
+
+def _before(run: Trace, config: StageConfig) -> StageConfig:
+    """How a run had the stage that ``config`` is for.
+
+    Raises:
+        UserError: it had no such stage.
+    """
+    for stage in run.request.stages:
+        if stage.name == config.name:
+            return stage
+    raise UserError(f"trace: has no steps of {config.name}")
 
 
 def _estimates(recorded: StageTrace, index: int) -> tuple[Image, Image | None]:
@@ -128,8 +142,8 @@ def _estimates(recorded: StageTrace, index: int) -> tuple[Image, Image | None]:
 
 def _recorded(run: Trace, index: int, config: StageConfig) -> StageTrace:
     """The stage of a run that ``config`` is for, once it is known to have that step and those levels."""
-    before = {stage.name: stage for stage in run.request.stages}.get(config.name)
-    if before is None or config.name not in run.stages:
+    before = _before(run, config)
+    if config.name not in run.stages:
         raise UserError(f"trace: has no steps of {config.name}")
     for name in OF_THE_LEVELS:
         if getattr(config, name) != getattr(before, name):

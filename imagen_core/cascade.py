@@ -205,8 +205,10 @@ def compare(
     differs is the rule alone.
 
     Raises:
-        UserError: the requests do not have the same stages and steps.
+        UserError: there are no requests, or they do not have the same stages and steps.
     """
+    if not requests:
+        raise UserError("runs: there must be one at least to compare")
     shapes = {tuple((stage.size, stage.steps) for stage in request.stages) for request in requests}
     if len(shapes) != 1:
         raise UserError("steps: runs that are compared side by side must have the same stages and steps")
@@ -214,7 +216,13 @@ def compare(
 
 
 def at_levels(request: Request, cascade: Cascade, aug_levels: Sequence[float]) -> list[Request]:
-    """The request with its last stage at each level, all of them checked before anything is drawn for a sweep."""
+    """The request with its last stage at each level, all of them checked before anything is drawn for a sweep.
+
+    Raises:
+        UserError: there is no level, one is out of range, or the cascade cannot do it (:func:`check`).
+    """
+    if not aug_levels:
+        raise UserError("aug_levels: there must be one at least")
     variants = [with_stage(request, request.stages[-1].size, aug_level=level) for level in aug_levels]
     for variant in variants:
         check(variant, cascade)

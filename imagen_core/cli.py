@@ -226,14 +226,16 @@ def _finish(request: Request, args: argparse.Namespace) -> Request:
     return request
 
 
-def warn(request: Request, before: Request | None = None) -> None:
-    """Say on standard error what is allowed but hardly meant, but for what was said of the run ``before`` it."""
-    said = {(stage.name, warning) for stage in (before.stages if before else ()) for warning in stage.warnings}
-    for stage in request.stages:
-        for warning in stage.warnings:
-            if (stage.name, warning) in said:
-                continue
-            print(f"imagen_core: {stage.name}: warning: {warning}", file=sys.stderr)
+def warn(*requests: Request, before: Request | None = None) -> None:
+    """Say on standard error, once, what is allowed but hardly meant; not what was said of the run ``before`` them."""
+
+    def found(request: Request) -> list[tuple[str, str]]:
+        return [(stage.name, warning) for stage in request.stages for warning in stage.warnings]
+
+    said = set(found(before)) if before else set()
+    for stage, warning in dict.fromkeys(pair for request in requests for pair in found(request)):
+        if (stage, warning) not in said:
+            print(f"imagen_core: {stage}: warning: {warning}", file=sys.stderr)
 
 
 def warn_of_words(request: Request, cascade: Cascade) -> None:

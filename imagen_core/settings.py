@@ -98,7 +98,8 @@ def _check_number(name: str, value: Any, *, whole: bool = False, zero: float = 0
     fits = isinstance(value, kinds) and (low <= value <= min(high, sys.float_info.max) or value == high)
     if isinstance(value, bool) or not fits:
         what = "a whole number" if whole else "a number"
-        raise UserError(f"{name}: must be {what} between {low} and {high}, got {value!r:.60}")
+        limits = f"between {low} and {high}" if math.isfinite(high) else f"of at least {low}"
+        raise UserError(f"{name}: must be {what} {limits}, got {value!r:.60}")
 
 
 @dataclass(frozen=True)
@@ -253,7 +254,7 @@ class Request:
     @property
     def seeds(self) -> tuple[int, ...]:
         """One a picture; past the largest they begin at 0 again."""
-        return tuple((self.seed + i) % 2**31 for i in range(self.count))
+        return tuple((self.seed + i) % (int(RANGES["seed"][1]) + 1) for i in range(self.count))
 
 
 def with_preset(stage: StageConfig, preset: str) -> StageConfig:

@@ -39,7 +39,8 @@ def test_upscale_shows_what_each_stage_receives_and_equals_the_engine(model: Mod
     assert abs(found - png.to_bytes(image)).max() <= 1
 
 
-def test_a_sweep_keeps_the_noise(model: Model, runs) -> None:
+def test_a_sweep_keeps_the_noise(model: Model, runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cascade_tab, "badges", lambda scores: [["first of all"], []])
     _, shown, kept, pick = last(
         cascade_tab.swept(model, see.build_whole, 256, "0, 0.3", runs, "1.0", "none", 0.1, 0.1, *CONTROLS)
     )
@@ -47,14 +48,15 @@ def test_a_sweep_keeps_the_noise(model: Model, runs) -> None:
     requests = [png.read_settings(path.read_bytes())[0] for path in files_of(kept)]
     assert [r.stages[-1].aug_level for r in requests] == [0, 0.3]
     assert len({r.seed for r in requests}) == 1 and all(r.stages[0].threshold == "none" for r in requests)
-    assert [value for _, value in sent(pick, "choices")] == ["256:0", "256:0.3"]
+    assert sent(pick, "choices") == [("0 · first of all", "256:0"), ("0.3", "256:0.3")]
+    assert shown.count("first of all") == 1
 
 
 def test_a_badge_is_for_a_lead_that_can_be_seen() -> None:
     of = [cascade_tab.Scores(consistency, sharpness) for consistency, sharpness in ((40, 0.1), (38, 0.2), (30, 0.3))]
     assert cascade_tab.badges(of) == [["closest to its input"], [], ["sharpest"]]
-    of = [cascade_tab.Scores(consistency, sharpness) for consistency, sharpness in ((40, 0.1), (39.5, 0.104))]
-    assert cascade_tab.badges(of) == [[], []]
+    of = [cascade_tab.Scores(consistency, sharpness) for consistency, sharpness in ((40, 0.3), (39.5, 0.299), (9, 0.1))]
+    assert cascade_tab.badges(of) == [[], [], []] and cascade_tab.badges(of[:1]) == [[]]
 
 
 @pytest.mark.parametrize(

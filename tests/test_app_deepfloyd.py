@@ -55,7 +55,8 @@ def test_programs_get_the_models_own_defaults(model: Model) -> None:
     assert asked.stages == tuple(model.defaults.values()) and model.defaults[64].sampler == "ancestral"
     changed = api._request(model, "a red ball", "sr256.steps=2", size=256, guidance=3.0, threshold="none")
     assert (changed.stages[0].guidance, changed.stages[0].threshold, changed.stages[1].steps) == (3.0, "none", 2)
-    assert api.describe(model)["defaults"]["sampler"] == "ancestral"
+    told = api.describe(model, "a dog")
+    assert told["defaults"]["sampler"] == "ancestral" and not told["unknown"] and not told["known"]
     controls = layout._suited(model, NAMES, {})[: len(NAMES)]
     _, command, _ = inspect_tab.recipe(model, see.build_whole, (), session.NOW, 64, *controls)
     assert "--guidance" not in command and "--steps" not in command and "--set" not in command

@@ -119,7 +119,7 @@ def test_a_dropped_picture_gives_its_settings(model: Model, tmp_path: Path) -> N
     shown, found, button = inspect_tab.dropped(model, str(file))
     assert found == asked and sent(button, "interactive") and "made with other weights" in shown
     assert "<img" not in shown and "&lt;img" in shown
-    values = layout._apply(NAMES, found)
+    values = layout._apply(NAMES, found, "")
     assert values[0] == asked.prompt and sent(values[-1], "selected") == "see"
     # A picture that names no weights may be of these.
     for facts in ({"weights": model.get().digest}, {}):
@@ -162,4 +162,4 @@ def test_hostile_pictures_are_refused_kindly(model: Model, tmp_path: Path, data:
     assert found is None and not sent(button, "interactive")
     assert "lab-wrong" in shown and "<script" not in shown and "<img" not in shown
     with pytest.raises(gr.Error, match="drop a PNG"):
-        layout._apply(NAMES, None)
+        layout._apply(NAMES, None, "")

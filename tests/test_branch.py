@@ -85,6 +85,16 @@ def test_estimates_by_text_are_not_passed_off_as_a_classifiers(tiny: Cascade, tm
         reapply(stored, 1, request("a red ball", steps=3, guidance_rule="classifier").stages[0])
 
 
+def test_a_classifier_at_the_base_says_nothing_of_later_stages(tiny: Cascade, tmp_path: Path) -> None:
+    run = request("a red ball", size=256, steps=2)
+    stored, *_ = recorded(run, tiny, tmp_path)
+    by_classifier = replace(stored, request=base(run, guidance_rule="classifier"))
+    config = run.stages[1]
+    assert_close(reapply(by_classifier, 0, config).x0_hat, reapply(stored, 0, config).x0_hat, atol=0, rtol=0)
+    with pytest.raises(UserError, match="^trace: has no steps of sr1024"):
+        reapply(stored, 0, request("a red ball", size=1024).stages[2])
+
+
 @pytest.mark.parametrize("change", [{"threshold": "none"}, {"guidance": 9.0}, {"prompt": "a blue cube on sand"}])
 def test_every_setting_of_a_branch_counts(change: dict, tiny: Cascade, tmp_path: Path) -> None:
     run = request("a red ball", steps=4, guidance=3.0)

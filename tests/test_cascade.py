@@ -15,7 +15,7 @@ from torch.testing import assert_close
 
 from imagen_core import trace
 from imagen_core.augmentation import resize
-from imagen_core.cascade import StageResult, compare, generate
+from imagen_core.cascade import StageResult, at_levels, compare, generate
 from imagen_core.checkpoints import Cascade, load_cascade
 from imagen_core.samplers import SAMPLERS
 from imagen_core.settings import DEFAULTS, Request, request, with_stage
@@ -91,6 +91,10 @@ def test_rules_side_by_side_start_from_the_same_noise(tiny: Cascade) -> None:
     assert isinstance(rows[-1][0], StageResult) and len(rows) == 4
     with pytest.raises(UserError, match="^steps: "):
         compare([BASE, with_stage(BASE, 64, steps=4)], tiny)
+    with pytest.raises(UserError, match="^runs: there must be one at least"):
+        compare([], tiny)
+    with pytest.raises(UserError, match="^aug_levels: there must be one at least"):
+        at_levels(request("a ball", size=256), tiny, [])
 
 
 def test_what_a_cascade_lacks_is_refused_before_any_work(tmp_path: Path) -> None:

@@ -284,9 +284,12 @@ def test_a_wrong_step_is_one_line(
     assert err.count("\n") == 1 and field in err and not (tmp_path / "x.png").exists()
 
 
-def test_a_cap_of_1_is_warned_of(run, capsys) -> None:
-    assert run("sample", "a ball", "--steps", "2", "--preset", "if-2", "--out", "x.png") == 0
-    assert "warning: cap: " in capsys.readouterr().err
+@pytest.mark.parametrize("verb", ["sample", "compare", "sweep", "bench"])
+def test_a_cap_of_1_is_warned_of_once(run, capsys, verb: str) -> None:
+    out = [] if verb == "bench" else ["--out", "x.png"]
+    few = ["--guidances", "2,3"] if verb == "compare" else ["--aug-levels", "0"] if verb == "sweep" else []
+    assert run(verb, "a ball", "--steps", "2", "--set", "base64.cap=1", *few, *out) == 0
+    assert capsys.readouterr().err.count("warning: cap: ") == 1
 
 
 @pytest.mark.parametrize(("prompt", "says"), [("a dog on grass", "never seen in training: dog\n"), ("a red ball", "")])

@@ -211,6 +211,18 @@ def test_controls_restore_every_setting() -> None:
     assert layout._values(NAMES, asked)[-4:] == [0.4, 0.2, 0.4, 0.2]
 
 
+def test_a_base_run_leaves_what_is_set_of_later_stages() -> None:
+    """A cell of a grid, or an example, is no reason to forget how a visitor upscales."""
+    asked = request("a ball", sampler="ddim", options={"eta": 0.3})
+    before = "gamma=0.5 sr256.steps=20 base64.steps=9 sr1024.threshold=none"
+    after = see.controls_of(asked, NAMES, before)
+    assert after[NAMES.index("more")] == "eta=0.3 sr256.steps=20 sr1024.threshold=none"
+    assert see.build_whole(*after).stages[1].steps == 20
+    assert layout._values(NAMES, asked)[-4:] == [gr.skip()] * 4
+    whole = request("a ball", size=1024)
+    assert see.controls_of(whole, NAMES, before)[NAMES.index("more")] == ""
+
+
 # Outside a page gradio's toasts are Python warnings.
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_link_sets_the_controls_and_a_bad_one_changes_nothing() -> None:

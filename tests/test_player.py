@@ -363,6 +363,7 @@ def test_the_rule_that_is_kept_is_in_front_until_another_is_chosen(page: Any, ti
           const player = ImagenPlayer.mount(root, () => first, () => {});
           const seen = [], look = () => seen.push(root.querySelector(".pl-selected b").textContent);
           await player.show(first); look();
+          seen.push(root.querySelector(".pl-micro input[type=radio]:checked").value);
           root.querySelector(".pl-picture").focus(); look();
           await player.show(second); look();
           await player.show(third); look();
@@ -370,7 +371,7 @@ def test_the_rule_that_is_kept_is_in_front_until_another_is_chosen(page: Any, ti
         }""",
         [player.recorded(made, picked="static", run_id=f"{i}") for i in range(2)] + [player.recorded(made)],
     )
-    assert chosen == ["static", "none", "none", "dynamic"]
+    assert chosen == ["static", "static", "none", "none", "dynamic"]
 
 
 def test_a_late_frame_of_a_run_that_ended_is_not_shown(page: Any, tiny: Cascade, asked: Request) -> None:

@@ -197,6 +197,6 @@ def test_a_stopped_run_is_a_shorter_recording(tiny: Cascade) -> None:
     # One rule may be a step ahead when Stop comes between two.
     frames = {rule: [recording.frame(step) for step in steps[rule][: 2 + (rule == "none")]] for rule in RULES}
     stopped = see.Run(asked, "w", "tiny", tiny.defaults, requests, frames)
-    shown, button, _ = see.stopped(stopped)
+    shown, button, line = see.stopped(stopped)
     assert len(json.loads(shown)["steps"]) == 2 and json.loads(shown)["planned"] == 4 and button.interactive
-    assert stopped.stopped
+    assert stopped.stopped and "has no picture to upscale" in line

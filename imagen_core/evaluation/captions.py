@@ -1,7 +1,7 @@
 """What a caption is worth to the base at each noise level, told without a sample.
 
 If exchanging left and right in a caption does not raise the loss, the network has not read them, whatever its samples
-look like; two or three minutes of this see what 500 samples can hardly count (docs/LOG.md).
+look like; some minutes of this see what 500 samples can hardly count (docs/LOG.md).
 """
 
 from __future__ import annotations

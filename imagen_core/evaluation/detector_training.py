@@ -274,8 +274,9 @@ def train_and_ship(data: Path, run: Path) -> None:
 def accuracy(detector: Detector, count: int) -> dict[str, float | list[float]]:
     """What the detector gets right of fresh scenes, and of a quarter as many with an unseen pair.
 
-    ``objects``: the things read are exactly those of the scene, by shape and colour; ``sizes``, ``materials``: with
-    these as well; ``relations``: of two things that a caption could relate, the relation is read from the picture.
+    ``objects``: the things read are exactly those of the scene, by shape and colour; ``sizes``: by size as well;
+    ``materials``: by material as well, whatever the size; ``count``: as many things as there are; ``floor``, ``light``:
+    the scene's; ``relations``: of two things that a caption could relate, the relation is read from the picture.
     """
     found: dict[str, float | list[float]] = {}
     for suffix, held_out, scenes in (("", False, count), ("_unseen_pairs", True, count // 4)):

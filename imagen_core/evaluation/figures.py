@@ -140,7 +140,7 @@ def write_table(rows: Sequence[dict[str, Any]], file: Path) -> None:
 def draw_figures(
     cascade: Cascade, judge: Judge, extent: Extent, cache: Path, out: Path, note: str, *, world: bool = True
 ) -> dict[str, Any]:
-    """Sample what is missing, write pareto, weights and aug_level (CSV, PNG and SVG) to ``out``; returns the findings.
+    """Sample what is missing, write tables and plots (CSV, PNG, SVG) and grids (PNG) to ``out``; returns the findings.
 
     Only a model of the table top (``world``) has true renders to compare the super-resolution stage with.
     """
@@ -154,14 +154,22 @@ def draw_figures(
     # Rows are rules and columns weights, as in the paper.
     n = len(SIDE_BY_SIDE)
     order = [i for rule in range(n) for i in range(rule, len(weights.rows), n)]
-    save_grid([weights.images[i] for i in order], [weights.labels[i] for i in order], len(WS), out / "weights.png")
+    save_grid(
+        [weights.images[i] for i in order],
+        [weights.labels[i] for i in order],
+        len(WS),
+        out / "weights.png",
+        weights=cascade.digest,
+    )
     found: dict[str, Any] = {"weights": cascade.digest, "pareto": weights.rows}
     files = ["pareto.csv", "pareto.png", "pareto.svg", "weights.png"]
     if world and 256 in cascade.sizes:
         levels = over_aug_level(cascade, extent, cache)
         write_table(levels.rows, out / "aug_level.csv")
         plots.aug_level(levels.rows, note, out / "aug_level.png")
-        save_grid(levels.images, levels.labels, len(extent.sr_ws), out / "aug_level-pictures.png")
+        save_grid(
+            levels.images, levels.labels, len(extent.sr_ws), out / "aug_level-pictures.png", weights=cascade.digest
+        )
         best = recommended(levels.rows)
         found |= {"aug_level": levels.rows, "recommended": {name: best[name] for name in ("aug_level", "w")}}
         files += ["aug_level.csv", "aug_level.png", "aug_level.svg", "aug_level-pictures.png"]

@@ -1,6 +1,7 @@
-"""The Fréchet distance between two sets of pictures, in the features of our own detector (Heusel et al. 2017).
+"""The Fréchet distance between two sets of features (Heusel et al. 2017).
 
-It is FID's formula on other features: numbers compare within this world and this detector only, never with a FID.
+On Inception's features it is the FID (judges.py). On those of our own detector, numbers compare within this world and
+this detector only, never with a FID.
 """
 
 from __future__ import annotations

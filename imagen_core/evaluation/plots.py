@@ -43,9 +43,9 @@ def pareto(rows: Rows, alignment: str, distance: str, note: str, file: Path) -> 
     left.xaxis.set_major_formatter("{x:g}")
     left.xaxis.set_minor_locator(NullLocator())
     left.set_title("Alignment against fidelity; numbers are w", fontsize=10)
-    middle.set(ylabel="share of burnt values, over true pictures'")
+    middle.set(ylabel="share of burnt values, minus true pictures'")
     middle.set_title("Saturation", fontsize=10)
-    right.set(ylabel="standard deviation of luma, over true pictures'")
+    right.set(ylabel="standard deviation of luma, minus true pictures'")
     right.set_title("Contrast", fontsize=10)
     for axis in (middle, right):
         axis.set_xlabel("guidance weight w")
