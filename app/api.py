@@ -197,7 +197,7 @@ def describe(model: Model, prompt: str = "") -> dict[str, Any]:
         "model": facts,
         "defaults": link.flat(Request("…", stages=tuple(defaults.values()))),
         "choices": {name: list(choices) for name, choices in CHOICES.items()},
-        "ranges": {name: [low, None if high == float("inf") else high] for name, (low, high) in RANGES.items()},
+        "ranges": {name: list(ends) for name, ends in RANGES.items()},
     }
 
 

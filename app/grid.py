@@ -60,7 +60,7 @@ def suggestion(name: str) -> str:
     if name in CHOICES:
         return ", ".join(list(CHOICES[name])[:4])
     low, high = RANGES[name]
-    return f"{low:g}, {high:g}" if high != float("inf") else f"{low:g}"
+    return f"{low:g}, {high:g}"
 
 
 def allowed(name: str) -> str:
@@ -68,7 +68,7 @@ def allowed(name: str) -> str:
     if name in CHOICES:
         return "any of " + ", ".join(CHOICES[name])
     low, high = RANGES[name]
-    return f"{low:g} or more" if high == float("inf") else f"numbers from {low:g} to {high:g}"
+    return f"numbers from {low:g} to {high:g}"
 
 
 def make(request: Request, row: Any, row_values: Any, column: Any, column_values: Any) -> Grid:

@@ -121,9 +121,10 @@ def _page(model: Model, demo: gr.Blocks) -> None:
         with gr.Tab("Inspect", id="inspect") as inspect:
             chosen, apply, found, refresh = inspect_tab.build(model, _everything, [*controls, *augs], runs, api.PUBLIC)
 
-    seen.running.success(session.remember, [seen.run, runs], runs, **QUIET).then(
-        _lists, runs, [pictures, *pins, chosen], **QUIET
-    )
+    for event in seen.runs:
+        event.success(session.remember, [seen.run, runs], runs, **QUIET).then(
+            _lists, runs, [pictures, *pins, chosen], **QUIET
+        )
     targets = [*controls, *twins, *augs]
     names = list(seen.controls)
 

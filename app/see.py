@@ -37,6 +37,7 @@ from .pace import about
 
 LATER = DEFAULT_SIZES[1:]
 UPSCALING = views.note("Upscaling takes the last run's picture under the rule that is picked.")
+UNFINISHED = views.note("Stopped before its end, a run has no picture to upscale. Press Generate for one.")
 ADVANCED = {
     "sampler": ("Sampler", "one step from x̂₀ to the next level"),
     "spacing": ("Spacing", "where the steps lie"),
@@ -71,9 +72,13 @@ class Run:
         """The steps so far: (player, the report's button)."""
         made = recording.make(self.requests, self.frames or {}, weights=self.weights)
         path = report.save(made, folder(), self.model, self.defaults)
-        return player.recorded(made, run_id=self.run_id, picked=self.picked), gr.DownloadButton(
-            value=str(path), interactive=True
-        )
+        view = player.recorded(made, run_id=self.run_id, picked=self.picked)
+        return view, gr.DownloadButton(value=str(path), interactive=True)
+
+    def finished(self) -> tuple[Any, ...]:
+        """The update with the whole run and its pictures."""
+        view, take = self.results()
+        return update(view, files(self.images[self.picked], self.request, self.weights), self, True, take, UPSCALING)
 
 
 @dataclass(frozen=True)
@@ -81,14 +86,13 @@ class See:
     """The parts of the tab that other tabs talk to.
 
     ``controls`` of a run by the name that build_whole knows them by, in its order; ``run``, the latest run, and
-    ``running``, the event that made it; ``again``, a state that starts a run whenever it is given a new value;
+    ``runs``, the events that make it; ``again``, a state that starts a run whenever it is given a new value;
     ``augs``, the sliders of aug_level from 256 on, with the line under each.
     """
 
     controls: dict[str, Any]
     run: gr.State
-    player: gr.HTML
-    running: Any
+    runs: tuple[Any, ...]
     again: gr.State
     augs: dict[gr.Slider, gr.HTML]
 
@@ -166,19 +170,17 @@ def requests_of(request: Request) -> dict[str, Request]:
     return recording.under(request, tuple(dict.fromkeys((*SIDE_BY_SIDE, request.stages[0].threshold))))
 
 
+def update(
+    view: Any = None, gallery: Any = None, run: Run | None = None, up: bool | None = None, take: Any = None,
+    line: str | None = None,
+) -> tuple[Any, ...]:  # fmt: skip
+    """What a run changes: (player, gallery, run, both upscale buttons, the report's button, the line under them)."""
+    buttons = None if up is None else gr.Button(interactive=up)
+    return tuple(gr.skip() if part is None else part for part in (view, gallery, run, buttons, buttons, take, line))
+
+
 def generate(model: Model, *controls: Any) -> Iterator[tuple[Any, ...]]:
-    """Run the base stage under the paper's rules, and the chosen one, in lockstep.
-
-    Yields (player, gallery, run, both upscale buttons, the report's button, the line under the buttons).
-    """
-
-    def update(
-        view: Any = None, gallery: Any = None, run: Run | None = None, up: bool | None = None, take: Any = None,
-        line: str | None = None,
-    ) -> tuple[Any, ...]:  # fmt: skip
-        buttons = None if up is None else gr.Button(interactive=up)
-        return tuple(gr.skip() if part is None else part for part in (view, gallery, run, buttons, buttons, take, line))
-
+    """Run the base stage under the paper's rules, and the chosen one, in lockstep; yields updates."""
     try:
         request = build_request(*controls)
         if not model.ready:
@@ -187,10 +189,7 @@ def generate(model: Model, *controls: Any) -> Iterator[tuple[Any, ...]]:
         requests = requests_of(request)
         frames: dict[str, list[Frame]] = {rule: [] for rule in requests}
         run = Run(request, cascade.digest, model.name, cascade.defaults, requests, frames)
-        # What the cascade refuses is refused here, while the run before is still there.
         rows = compare(list(requests.values()), cascade)
-        # Handed over at once, and filled as the run goes on: this is what Stop finds.
-        yield update(run=run, up=False, gallery=[], line=UPSCALING)
         began, shown, steps = time.monotonic(), 0.0, request.stages[0].steps
         for row in model.in_turn(rows, *requests.values()):
             for rule, event in zip(requests, row):
@@ -200,34 +199,36 @@ def generate(model: Model, *controls: Any) -> Iterator[tuple[Any, ...]]:
                     frames[rule].append(recording.frame(event))
             if run.stopped:
                 return
+            # Handed over with its first step, and filled as it goes on: this is what Stop finds. Until then the run
+            # before is still there.
+            if not shown:
+                yield update(run=run, up=False, gallery=[], line=UPSCALING)
             now = time.monotonic()
             if isinstance(row[0], StepRecord) and now - shown > FRAME_SECONDS:
                 shown, done = now, row[0].index + 1
                 left = f"{about((now - began) / done * (steps - done))} left"
                 yield update(player.live(requests, frames, note=left, run_id=run.run_id, picked=run.picked))
-        kept = run.images[run.picked]
-        view, take = run.results()
         # Updates that come fast are merged by the browser, so the last one must be complete.
-        yield update(view, files(kept, request, cascade.digest), run, True, take)
-        # Said once the page has it: a Stop before that finds all steps.
+        yield run.finished()
+        # Said once the page has it: a Stop before that finds everything.
         run.delivered, run.frames = True, session.kept(frames)
     except UserError as error:
         raise refuse(error) from None
 
 
-def stopped(run: Run | None) -> tuple[Any, Any, Any]:
-    """What a stopped run has shown so far: (player, the report's button, the line under the upscale buttons)."""
+def stopped(run: Run | None) -> tuple[Any, ...]:
+    """The update with what a stopped run has shown so far, or the whole of one that was at its end."""
     if run is None:
-        # Stopped before its first step: the recorded run is there again.
-        return *shipped.opening(), gr.skip()
-    if run.delivered:
-        return gr.skip(), gr.skip(), gr.skip()
-    unfinished = views.note("Stopped before its end, a run has no picture to upscale. Press Generate for one.")
-    line = gr.skip() if run.images else unfinished
-    if not run.frames or not all(run.frames.values()):
-        return gr.skip(), gr.skip(), line
+        # Stopped before the first step of the first run: the recorded one is there again.
+        view, take = shipped.opening()
+        return update(view, take=take)
+    if run.delivered or run.stopped:
+        return update()
     run.stopped = True
-    return *run.results(), line
+    if run.images:
+        return run.finished()
+    view, take = run.results()
+    return update(view, take=take, line=UNFINISHED)
 
 
 def upscale(
@@ -333,7 +334,7 @@ def build(model: Model, demo: gr.Blocks) -> See:
             percentile = slider("percentile", first.percentile, "Percentile", "of |x̂₀|, sets dynamic's s", step=0.1,
                                 elem_id="percentile")  # fmt: skip
             with gr.Row(equal_height=True):
-                seed = gr.Number(opening.seed, label="Seed", precision=0, elem_id="seed", scale=3, min_width=120)
+                seed = gr.Number(opening.seed, label="Seed", step=1, elem_id="seed", scale=3, min_width=120)
                 dice = gr.Button("New seed", elem_id="dice", scale=2, min_width=110)
             examples = gr.Dataset(
                 components=[prompt], samples=[[request.prompt] for _, request in recording.SHIPPED.values()],
@@ -361,13 +362,15 @@ def build(model: Model, demo: gr.Blocks) -> See:
     names = list(inspect.signature(build_whole).parameters)
     controls = dict(zip(names, [prompt, w, rule, percentile, seed, *advanced]))
     values = list(controls.values())
-    running = gr.on([go.click, prompt.submit, again.change], partial(generate, model), values,
-                    [screen, gallery, run, *ups, take, preview], **engine(price))  # fmt: skip
+    changed = [screen, gallery, run, *ups, take, preview]
+    running = gr.on([go.click, prompt.submit], partial(generate, model), values, changed, **engine(price))
+    # A cell that is opened while a run is at work waits for it; a second press of Generate is the first one's.
+    opened = again.change(partial(generate, model), values, changed, **{**engine(price), "trigger_mode": "multiple"})
     upscaling = [
         button.click(partial(upscale, model, size), [run, *augs, *values], [preview, gallery], **engine(preview))
         for button, size in zip(ups, LATER)
     ]
-    stop.click(stopped, run, [screen, take, preview], cancels=[running, *upscaling], **QUIET).then(
+    stop.click(stopped, run, changed, cancels=[running, opened, *upscaling], **QUIET).then(
         handlers.stopped, preview, preview, **QUIET
     )
     examples.click(partial(choose, names), [examples, controls["more"]], [screen, take, *values], **QUIET)
@@ -380,10 +383,11 @@ def build(model: Model, demo: gr.Blocks) -> See:
         gr.on(None, partial(views.aug_note, model, size), level, note, **QUIET)
     priced = [control.change for name, control in controls.items() if name not in ("prompt", "seed")]
     gr.on(priced, partial(cost, model), values, price, trigger_mode="always_last", **QUIET)
-    running.then(partial(cost, model), values, price, **QUIET)
+    for event in (running, opened):
+        event.then(partial(cost, model), values, price, **QUIET)
     demo.load(shipped.opening, None, [screen, take], **QUIET)
     demo.load(partial(cost, model), values, price, **QUIET)
-    return See(controls, run, screen, running, again, dict(zip(augs, notes)))
+    return See(controls, run, (running, opened), again, dict(zip(augs, notes)))
 
 
 def _advanced(model: Model) -> tuple[list[Any], gr.Dropdown, list[gr.Slider], list[gr.HTML]]:

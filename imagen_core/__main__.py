@@ -303,7 +303,9 @@ def main(arguments: list[str] | None = None) -> int:
         result = args.handler(args)
         print(json.dumps(result) if args.json else "\n".join(_lines(result)), flush=True)
     except (UserError, OSError) as error:
-        print(f"imagen_core {args.verb}: {' '.join(str(error).split())}", file=sys.stderr)
+        # str() of an OSError begins with a number that says nothing to people.
+        said = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
+        print(f"imagen_core {args.verb}: {' '.join(said.split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"imagen_core {args.verb}: interrupted", file=sys.stderr)

@@ -147,9 +147,7 @@ def _recorded(run: Trace, index: int, config: StageConfig) -> StageTrace:
         raise UserError(f"trace: has no steps of {config.name}")
     for name in OF_THE_LEVELS:
         if getattr(config, name) != getattr(before, name):
-            raise UserError(
-                f"{name}: must stay {getattr(before, name)}, the levels of a recorded run are there already"
-            )
+            raise UserError(f"{name}: must stay as recorded; the levels of a run are there already")
     recorded = run.stages[config.name]
     if not 0 <= index < recorded.steps:
         # People count from 1: page, files and command line do.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -90,7 +90,8 @@ def add_run_arguments(parser: argparse.ArgumentParser, without: tuple[str, ...] 
         if name not in without:
             flags = ["-n"] * (name == "count") + ["--" + name.replace("_", "-")]
             allowed = f"; {_range(name)}" if name in RANGES else ""
-            parser.add_argument(*flags, type=kind, help=f"{what}{allowed} (default {default})")
+            wanted = ("a whole number" if kind is int else "a number") + allowed.replace(";", ",")
+            parser.add_argument(*flags, type=_typed(kind, wanted), help=f"{what}{allowed} (default {default})")
     for name, choices in CHOICES.items():
         if name not in without:
             flag = "--" + name.replace("_", "-")
@@ -98,7 +99,7 @@ def add_run_arguments(parser: argparse.ArgumentParser, without: tuple[str, ...] 
     if "steps" not in without:
         parser.add_argument(
             "--times",
-            type=_times,
+            type=_typed(_times, "numbers with commas between them, falling from at most 1 to above 0"),
             metavar="T,T,…",
             help="t of each step of the base outright, falling from at most 1 (noise) to above 0",
         )
@@ -139,7 +140,8 @@ def add_cell_arguments(parser: argparse.ArgumentParser) -> None:
 def add_trace_arguments(parser: argparse.ArgumentParser) -> None:
     """Which run, and which of its steps."""
     parser.add_argument("--from", dest="trace", type=Path, required=True, help="a run's .npz, by sample --trace")
-    parser.add_argument("--step", type=int, required=True, help="the step to go back to, counted from 1 as on the page")
+    step = _typed(int, "a whole number, 1 or more")
+    parser.add_argument("--step", type=step, required=True, help="to go back to, counted from 1 as on the page")
 
 
 def cells_of(args: argparse.Namespace, request: Request) -> list[Cell]:
@@ -155,8 +157,6 @@ def cells_of(args: argparse.Namespace, request: Request) -> list[Cell]:
 
 def _range(name: str) -> str:
     low, high = RANGES[name]
-    if math.isinf(high):
-        return f"{low:g} or more"
     return f"{low:g} to {high:.10g}"
 
 
@@ -283,14 +283,27 @@ def with_rule(request: Request, threshold: str, w: float) -> Request:
 
 
 def _times(text: str) -> tuple[float, ...]:
-    return tuple(float(value) for value in numbers(text, "--times"))
+    return tuple(float(value) for value in numbers(text, "times"))
+
+
+def _typed(kind: Callable[[str], Any], wanted: str) -> Callable[[str], Any]:
+    """A type for argparse, whose own refusals would name a function instead of what is wanted."""
+
+    def read(text: str) -> Any:
+        try:
+            return kind(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"must be {wanted}, got {text!r:.60}") from None
+
+    return read
 
 
 def _number(name: str, text: str) -> int | float:
     try:
         return int(text) if text.lstrip("-").isdecimal() else float(text)
     except ValueError as error:
-        raise UserError(f"{name}: must be a number, got {text!r:.60}") from error
+        allowed = f", {_range(name)}" if name in RANGES else ""
+        raise UserError(f"{name}: must be a number{allowed}, got {text!r:.60}") from error
 
 
 def outputs(path: Path, count: int) -> list[Path]:

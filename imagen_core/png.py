@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from .settings import MAX_PROMPT, Request, from_json, to_json
 from .types import UserError
+from .writing import written_whole
 
 CHUNK = "imagen_lab"
 # Above what three stages with 250 times each and an escaped prompt need (21,000), far below what could hurt.
@@ -38,13 +38,23 @@ def to_pil(image: Float[Tensor, "3 h w"]) -> Image.Image:
     return Image.fromarray(to_bytes(image).transpose(1, 2, 0))
 
 
-def save(image: Float[Tensor, "3 h w"], file: Path | IO[bytes], request: Request, **facts: str) -> None:
-    """Write one picture with its settings; ``facts`` (weights digest, index, …) go into chunks of their own."""
+def save(image: Float[Tensor, "3 h w"], file: Path, request: Request, **facts: str) -> None:
+    """Write one picture with its settings; ``facts`` (weights digest, index, …) go into chunks of their own.
+
+    Raises:
+        OSError: it cannot be written; then nothing is, and a file that was there stays.
+    """
+    _write(to_pil(image), file, request, facts)
+
+
+def _write(picture: Image.Image, file: Path, request: Request | None, facts: Mapping[str, str]) -> None:
     info = PngImagePlugin.PngInfo()
-    info.add_itxt(CHUNK, to_json(request))
+    if request is not None:
+        info.add_itxt(CHUNK, to_json(request))
     for name, value in facts.items():
         info.add_itxt(f"{CHUNK}_{name}", value)
-    to_pil(image).save(file, format="PNG", pnginfo=info)
+    with written_whole(file) as aside:
+        picture.save(aside, format="PNG", pnginfo=info)
 
 
 def read_settings(data: bytes) -> tuple[Request, tuple[str, ...]]:
@@ -93,7 +103,8 @@ def save_grid(
 ) -> None:
     """Pictures of one size in rows of ``columns``, each under its label; small ones enlarged without smoothing.
 
-    ``request`` is what the cells have in common, ``facts`` what differs: the grid carries them like a picture.
+    ``request`` is what the cells have in common, ``facts`` what differs: the grid carries them like a picture, and is
+    written like one.
     """
     side = images[0].shape[-1]
     zoom, band = max(1, 256 // side), 18
@@ -107,9 +118,4 @@ def save_grid(
             label = label.rstrip("…")[:-1] + "…"
         draw.text((left + 4, top + 3), label, fill="black")
         sheet.paste(to_pil(image).resize((cell, cell), Image.Resampling.NEAREST), (left, top + band))
-    info = PngImagePlugin.PngInfo()
-    if request is not None:
-        info.add_itxt(CHUNK, to_json(request))
-    for name, value in facts.items():
-        info.add_itxt(f"{CHUNK}_{name}", value)
-    sheet.save(file, format="PNG", pnginfo=info)
+    _write(sheet, file, request, facts)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import inspect
 import json
 import math
-import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
@@ -40,7 +39,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "momentum": (-1.0, 1.0),
     "radius": (0.0, 10.0),
     "parallel": (0.0, 1.0),
-    "cap": (1.0, math.inf),
+    "cap": (1.0, 1000.0),
     "knee": (0.0, 0.99),
     "low": (-20.0, 20.0),
     "high": (-20.0, 20.0),
@@ -94,12 +93,11 @@ def _check_number(name: str, value: Any, *, whole: bool = False, zero: float = 0
     """Refuse what is out of RANGES; a number that is counted from ``zero`` is named as it was given."""
     low, high = (end - zero for end in RANGES[name])
     kinds = int if whole else (int, float)
-    # bool is an int to Python, not to a user; nan fails every comparison, and an int may be too large for a float.
-    fits = isinstance(value, kinds) and (low <= value <= min(high, sys.float_info.max) or value == high)
+    # bool is an int to Python, not to a user; nan fails every comparison.
+    fits = isinstance(value, kinds) and low <= value <= high
     if isinstance(value, bool) or not fits:
         what = "a whole number" if whole else "a number"
-        limits = f"between {low} and {high}" if math.isfinite(high) else f"of at least {low}"
-        raise UserError(f"{name}: must be {what} {limits}, got {value!r:.60}")
+        raise UserError(f"{name}: must be {what} between {low} and {high}, got {value!r:.60}")
 
 
 @dataclass(frozen=True)
@@ -145,7 +143,9 @@ class StageConfig:
                 raise UserError(
                     f"{shown(name)}: not an option of {self._rules()}; it has {', '.join(allowed) or 'no options'}"
                 )
-            _check_number(name, value)
+            # A cap's own value, which is none, is beyond its range.
+            if not value == allowed[name] == math.inf:
+                _check_number(name, value)
         # A rule's own value is the same as none; so JSON, which knows no infinity, never sees that of a cap.
         object.__setattr__(self, "options", {name: v for name, v in self.options.items() if v != allowed[name]})
         chosen = {**allowed, **self.options}
@@ -165,7 +165,10 @@ class StageConfig:
     def _check_guidance(self) -> None:
         if self.guidance_rule in RENOISE_UNCOND and not (self.guidance <= 1 and self.sampler in RENOISERS):
             samplers = " or ".join(sorted(RENOISERS))
-            raise UserError(f"guidance_rule: {self.guidance_rule} takes a guidance between 0 and 1, and {samplers}")
+            raise UserError(
+                f"guidance_rule: {self.guidance_rule} takes a guidance between 0 and 1 and the sampler {samplers}, "
+                f"got {self.guidance:g} and {self.sampler}"
+            )
         # Schedules call 1 off, which it is not for these rules.
         if self.guidance_rule in OFF_AT_0 and self.w_schedule != "constant":
             raise UserError(f"w_schedule: {self.guidance_rule} takes a constant one")

@@ -162,6 +162,8 @@ def load(path: Path) -> Trace:
             return Trace(request, weights, stages)
     except UserError:
         raise
+    except FileNotFoundError as error:
+        raise UserError(f"trace: there is no file {path}") from error
     except BROKEN as error:
         raise UserError(f"trace: {path} is not a readable trace") from error
 

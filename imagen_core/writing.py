@@ -5,19 +5,31 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import EIO
 from pathlib import Path
 from tempfile import TemporaryFile
+from threading import get_native_id
 
 from .types import UserError
 
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """A place beside ``path`` to write a file to; it takes the name ``path`` at the end, and is gone if that fails."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    """A place beside ``path`` to write a file to; it takes the name ``path`` at the end, and is gone if that fails.
+
+    A link stays one: what it leads to is written.
+
+    Raises:
+        OSError: it cannot be written; names ``path``.
+    """
+    target = path.resolve()
+    # Short, since a name may have but 255 bytes, and one of this thread alone.
+    aside = target.with_name(f".{os.getpid()}-{get_native_id()}.part")
     try:
         yield aside
-        aside.replace(path)
+        aside.replace(target)
+    except OSError as error:
+        raise OSError(error.errno or EIO, error.strerror or str(error), str(path)) from error
     finally:
         aside.unlink(missing_ok=True)
 
@@ -40,6 +52,9 @@ def check_output(path: Path, suffix: str, option: str = "--out") -> None:
     try:
         if not path.parent.is_dir():
             raise UserError(f"{option}: the folder {path.parent} does not exist")
+        # Files are written aside first.
+        with TemporaryFile(dir=path.resolve().parent):
+            pass
         there = path.exists()
         # Opened, not guessed: rights and long names show up here.
         path.open("ab").close()

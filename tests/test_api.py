@@ -127,7 +127,7 @@ def predict(url: str, output: str, values: dict[str, Any] | list[Any]) -> httpx.
         ("seed", "", "seed: must be a whole number between"),
         ("seed", math.nan, "seed: must be a whole number between"),
         ("seed", [1], "seed: must be a whole number between"),
-        ("cap", {"a": [1]}, "cap: must be a number of at least 1.0"),
+        ("cap", {"a": [1]}, "cap: must be a number between 1.0 and 1000.0"),
     ],
 )  # fmt: skip
 def test_numbers_that_a_control_cannot_have_are_judged_by_the_engine(

@@ -54,10 +54,20 @@ def test_a_stop_finds_every_step_until_the_page_has_the_pictures(model: Model) -
     assert [button.interactive for button in first[3:5]] == [False, False]
     assert first[1] == [] and first[-1] == see.UPSCALING
     assert [button.interactive for button in seen[-1][3:5]] == [True, True]
-    shown, button, line = see.stopped(run)
-    assert len(json.loads(shown)["steps"]) == 3 and button.interactive and line == gr.skip()
+    shown, gallery, _, *buttons, line = see.stopped(run)
+    assert len(json.loads(shown)["steps"]) == 3 and len(gallery) == 1 and line == see.UPSCALING
+    assert all(button.interactive for button in buttons)
     assert next(updates, None) is None and run.delivered
     assert all(part == gr.skip() for part in see.stopped(run))
+
+
+def test_a_stop_before_the_first_step_leaves_the_run_before(model: Model) -> None:
+    """The page is handed a run with its first step, so what it had is whole until then."""
+    before = list(see.generate(model, *controls()))[-1][2]
+    seen = list(see.generate(model, *controls()))
+    handed = next(i for i, update in enumerate(seen) if isinstance(update[2], see.Run))
+    assert all(part == gr.skip() for update in seen[:handed] for part in update[1:])
+    assert all(part == gr.skip() for part in see.stopped(before))
 
 
 def test_a_refused_run_leaves_the_one_before(model: Model) -> None:

@@ -166,6 +166,26 @@ def test_a_cell_of_the_grid_opens_in_the_player(page) -> None:
     assert "guidance\t9\t3" in page.locator("#pinned").inner_text()
 
 
+def test_a_cell_that_is_opened_while_a_run_is_at_work_waits_for_it(open_at) -> None:
+    page = open_at("?steps=2&threshold=static")
+    go_to(page, "Compare")
+    page.locator("#grid-rows-values input, #grid-rows-values textarea").first.fill("9")
+    page.locator("#grid-columns-values input, #grid-columns-values textarea").first.fill("static")
+    page.locator("#grid-go").click()
+    page.get_by_text("1 cells from the same noise").wait_for()
+    go_to(page, "See it")
+    page.locator("#more button", has_text="Advanced").click()
+    page.locator("#steps input[type=number]").fill("100")
+    page.locator("#steps input[type=number]").press("Tab")
+    page.locator("#generate").click()
+    page.locator(".pl-title b", has_text="Sampling").wait_for()
+    go_to(page, "Compare")
+    page.locator("#grid button[data-key='0']").click()
+    page.locator(".pl-title span", has_text="w = 9").wait_for()
+    page.locator(".pl-counter", has_text="2 / 2").wait_for()
+    assert page.locator(".pl-selected figcaption b").inner_text() == "static"
+
+
 def test_a_grid_stops_and_keeps_what_it_drew(open_at) -> None:
     page = open_at("?steps=120")
     go_to(page, "Compare")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -303,6 +305,41 @@ def test_a_link_to_a_new_file_stays_a_link(run, tmp_path: Path) -> None:
     (tmp_path / "x.png").symlink_to(tmp_path / "real.png")
     assert run("sample", "a ball", "--steps", "1", "--out", "x.png") == 0
     assert (tmp_path / "x.png").is_symlink() and (tmp_path / "real.png").is_file()
+
+
+def test_a_full_disk_leaves_the_old_picture_and_says_which_file(run, capsys, tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "x.png").write_bytes(b"old")
+
+    def full(self: Image.Image, file: Path, **options: object) -> None:
+        file.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    assert run("sample", "a ball", "--steps", "1", "--out", "x.png") == 2
+    assert capsys.readouterr().err == "imagen_core sample: x.png: No space left on device\n"
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("x.png", b"old")]
+
+
+def test_the_longest_name_can_be_written(run, tmp_path: Path) -> None:
+    name = "a" * 251
+    assert run("sample", "a ball", "--steps", "1", "--out", f"{name}.png", "--trace", f"{name}.npz") == 0
+    assert {path.name for path in tmp_path.iterdir()} == {f"{name}.png", f"{name}.npz"}
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [(["--steps", "nan"], "argument --steps: must be a whole number, 1 to 250, got 'nan'"),
+     (["--guidance", "0x1"], "argument --guidance: must be a number, 0 to 30, got '0x1'"),
+     (["--size", "big"], "argument --size: must be a whole number, got 'big'"),
+     (["--times", "1;0.5"], "argument --times: must be numbers with commas between them, falling from at most 1"),
+     (["--set", "base64.steps="], "steps: must be a number, 1 to 250, got ''"),
+     (["--set", "base64.cap=1e39"], "cap: must be a number between 1.0 and 1000.0, got 1e+39"),
+     (["--set", "base64.guidance_rule=cfgpp"], "guidance between 0 and 1 and the sampler ddim or dpmpp_2m, got 5 and")],
+)  # fmt: skip
+def test_a_value_that_cannot_be_read_is_told_what_it_must_be(run, capsys, options: list[str], says: str) -> None:
+    assert run("sample", "a ball", "--out", "x.png", *options) == 2
+    err = capsys.readouterr().err
+    assert says in err and err.count("\n") == 1
 
 
 def test_bench_accounts_for_the_run(run, capsys) -> None:
