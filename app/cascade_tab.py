@@ -217,7 +217,7 @@ def swept(
         kept = _kept([(event.image, variant) for event, variant in zip(results, variants)], cascade.digest)
         choices = [(" · ".join([f"{level:g}", *badge]), f"{size}:{level}") for level, badge in zip(wanted, best)]
         yield (
-            views.message(f"{len(wanted)} levels from the same noise. {SCORES}"),
+            views.message(f"{len(wanted)} {'levels' if len(wanted) > 1 else 'level'} from the same noise. {SCORES}"),
             tiles.row(pictures, columns) + tiles.row(inputs, columns),
             kept,
             gr.Radio(choices, label=f"Take a level for SR {size}", visible=True, value=None),

@@ -48,7 +48,8 @@ def run(
                     shown = time.monotonic()
                     # Files of the grid before would not be these pictures.
                     yield views.progress(note), _rows(plan, made), plan, gr.File(visible=False)
-        done = f"{len(made)} cells from the same noise, seed {plan.cells[0].request.seed}."
+        cells = "cells" if len(made) > 1 else "cell"
+        done = f"{len(made)} {cells} from the same noise, seed {plan.cells[0].request.seed}."
         yield (
             views.message(done),
             _rows(plan, made),

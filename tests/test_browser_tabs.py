@@ -172,7 +172,7 @@ def test_a_cell_that_is_opened_while_a_run_is_at_work_waits_for_it(open_at) -> N
     page.locator("#grid-rows-values input, #grid-rows-values textarea").first.fill("9")
     page.locator("#grid-columns-values input, #grid-columns-values textarea").first.fill("static")
     page.locator("#grid-go").click()
-    page.get_by_text("1 cells from the same noise").wait_for()
+    page.get_by_text("1 cell from the same noise").wait_for()
     go_to(page, "See it")
     page.locator("#more button", has_text="Advanced").click()
     page.locator("#steps input[type=number]").fill("100")
