@@ -93,13 +93,13 @@ def with_picture(model: Model, start: Base) -> Generator[str, None, Base]:
 
 def drawn(model: Model, request: Request, image: Any = None, *, what: str) -> Generator[str, None, Any]:
     """The last result of a request, begun at ``image`` where that is given; yields what is being done."""
-    shown, result = 0.0, None
+    shown, result, steps = 0.0, None, {stage.name: stage.steps for stage in request.stages}
     for event in model.in_turn(generate(request, model.get(), image=image), request):
         if isinstance(event, StageResult):
             result = event
         elif time.monotonic() - shown > STATUS_SECONDS:
             shown = time.monotonic()
-            yield f"{what}: step {event.index + 1}"
+            yield f"{what}: step {event.index + 1} of {steps[event.stage]}"
     return result
 
 

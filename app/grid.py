@@ -119,7 +119,7 @@ def facts(image: Any) -> dict[str, float]:
     """How burnt a finished picture [1, 3, h, w] is."""
     found = measure(image)
     return {
-        "burnt": round(float(found.clipped), 4),
+        "burnt": round(float(found.burnt), 4),
         "colourfulness": round(float(found.colourfulness), 4),
         "contrast": round(float(found.contrast), 4),
     }

@@ -29,8 +29,8 @@ from .session import NOW, Build, Runs
 MAX_PNG = 8_000_000
 # What the table's columns are, in the order of their names.
 COLUMNS = (
-    "outside and largest: share of |x̂₀| > 1, and its largest value, before the rule; clipped: share of |x̂₀| > 0.99 "
-    "(burnt out); colourfulness: mean HSV saturation; contrast: deviation of luma; all after it."
+    "outside and largest: share of |x̂₀| > 1, and its largest value, before the rule; burnt: share of |x̂₀| > 0.99; "
+    "colourfulness: mean HSV saturation; contrast: deviation of luma; all after it."
 )
 CONTROLS_NOW = ("The settings on See it, as they are now", NOW)
 
@@ -172,7 +172,7 @@ client = Client("http://127.0.0.1:7860")
 picture, facts = client.predict("a red ball on grass", 1, 256, api_name="/sample")
 job = client.submit("a red ball on grass", api_name="/sweep_augmentation")
 job.cancel()                     # stops within a step
-client.view_api()                # every function, argument, range and default
+client.view_api()                # every function, its arguments and defaults
 """
 
 
@@ -221,7 +221,8 @@ def build(
     address, command, code = (
         gr.Code(label=label, language=None, interactive=False, wrap_lines=True, lines=1, show_line_numbers=False,
                 elem_id=f"inspect-{name}")
-        for label, name in (("Link with every setting", "link"), ("Command line", "command"), ("Python", "python"))
+        for label, name in (("Link with every setting of all stages", "link"), ("Command line", "command"),
+                            ("Python", "python"))
     )  # fmt: skip
     with gr.Accordion("From a program: the API", open=False):
         gr.HTML(api_help(functions))

@@ -167,7 +167,7 @@ def _lists(runs: session.Runs) -> tuple[Any, ...]:
     if not runs:
         return (gr.skip(),) * 4
     labels, pictures = session.labels(runs), session.pictures(runs)
-    newest, before = (str(run.number) for run in (runs[-1], runs[-2] if len(runs) > 1 else runs[-1]))
+    newest, before = str(runs[-1].number), str(runs[-2].number) if len(runs) > 1 else None
     return (
         gr.Dropdown([cascade_tab.CHOICE_NOW, *pictures], value=pictures[0][1]),
         gr.Dropdown(labels, value=before),
@@ -190,7 +190,7 @@ def _apply(names: list[str], request: Request | None, more: Any) -> list[Any]:
     """Set all tabs to the settings that were found in a picture, and show See it."""
     if request is None:
         raise handlers.refuse(settings.UserError("picture: drop a PNG that was made here first"))
-    gr.Info("All controls are set; press Generate to draw it again.", title="Settings restored")
+    gr.Info("All controls are set; press Generate to draw it again.", title="Settings restored", duration=4)
     return [*_values(names, request, more), gr.Tabs(selected="see")]
 
 

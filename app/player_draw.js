@@ -120,8 +120,8 @@ const drawHistogram = (svg, counts, m, s, cutAt) => {
   const near = s > 1.005 && x(s) - x(1) < 26;
   const label = (at, y, text, anchor = "middle", kind = "") => v("text", { x: at, y, "text-anchor": anchor, class: kind }, text);
   const clamp = (at, pad) => Math.max(pad, Math.min(width - pad, at));
-  const words = [label(1, height - 3, `−${number(m)}`, "start"), label(width - 1, height - 3, number(m), "end"),
-    label(width / 2, height - 3, "0")];
+  const words = [label(1, height - 3, `−${number(m)}`, "start"), label(width - 1, height - 3, number(m), "end")];
+  if (width > 90) words.push(label(width / 2, height - 3, "0"));
   if (width > 90) words.push(label(clamp(x(1) - (near ? 8 : 0), 8), 9, "1"), label(clamp(x(-1) + (near ? 8 : 0), 8), 9, "−1"));
   if (s > 1.005) words.push(label(clamp(x(s) + (near ? 8 : 0), 8), 9, "s", "middle", "pl-s"),
     label(clamp(x(-s) - (near ? 8 : 0), 8), 9, "−s", "middle", "pl-s"));

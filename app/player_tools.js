@@ -110,7 +110,8 @@ class Microscope {
     drawHistogram(this.chart, histogram(raw, m), m, s, s);
     const cut = share(raw, (x) => Math.abs(x) > s), burnt = share(raw, (x) => Math.abs(keep(this.rule, x, s)) > 0.99);
     this.title.textContent = `Microscope: step ${data.steps[at].step} under ${track.label}`;
-    this.words.textContent = `s = ${s.toFixed(3)}; ${percent(cut)} of values lie beyond it, ${percent(burnt)} end up burnt (|x̂₀| > 0.99).`;
+    const idle = this.rule === "dynamic" && s <= 1 ? " The percentile lies within ±1, so dynamic cuts as static does; earlier steps show more." : "";
+    this.words.textContent = `s = ${s.toFixed(3)}; ${percent(cut)} of values lie beyond it, ${percent(burnt)} end up burnt out (|x̂₀| > 0.99).${idle}`;
     Object.assign(this.words.dataset, { s, cut, burnt });
   }
 }

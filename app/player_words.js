@@ -26,7 +26,7 @@ const mix = (track, at) => {
 // Burnt out is |x̂₀| > 0.99. The last step says what became of it all, since by then there is often nothing left to
 // threshold.
 const verdict = (data, step) => {
-  const last = (track) => track.numbers.clipped.at(-1);
+  const last = (track) => track.numbers.burnt.at(-1);
   const name = (track) => (track.rule === "none" ? "without a rule" : `under ${track.label}`);
   const text = `Step ${step} of ${data.planned}, the end: `;
   const most = Math.max(...data.tracks.map(last)), whatever = data.tracks.length > 1 ? ", whatever the rule" : "";

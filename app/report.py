@@ -42,6 +42,7 @@ PAGE = """<!doctype html>
 <h2>The same pictures again</h2>
 <pre>{commands}</pre>
 <pre>weights {weights}
+settings under {first}, from which those of the other rules differ in the rule alone:
 {settings}</pre>
 </main>
 <script type="application/json" id="recording">{recording}</script>
@@ -81,6 +82,7 @@ def page(run: Recording, model: str = "tabletop", defaults: Mapping[int, StageCo
         why=player.WHY,
         commands=html.escape("\n".join(commands)),
         weights=html.escape(run.header["weights"]),
+        first=html.escape(next(iter(asked))),
         settings=html.escape(json.dumps(run.header["request"], indent=1, ensure_ascii=False)),
         recording=to_json(run),
         script=player.SCRIPT,

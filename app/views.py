@@ -44,9 +44,12 @@ def words_note(model: Model, prompt: Any) -> str:
     words = ", ".join(f"<b>{html.escape(word)}</b>" for word in unknown[:8])
     known = " · ".join(
         ", ".join(html.escape(phrases[0]) for phrases in concepts.values())
-        for concepts in (vocabulary.SHAPES, vocabulary.COLOURS, vocabulary.FLOORS, vocabulary.LIGHTS)
-    )
-    return f'<p class="lab-words">Never seen in training: {words}. It knows: {known}.</p>'
+        for concepts in (
+            vocabulary.SHAPES, vocabulary.COLOURS, vocabulary.SIZES, vocabulary.MATERIALS, vocabulary.RELATIONS,
+            vocabulary.FLOORS, vocabulary.LIGHTS,
+        )
+    )  # fmt: skip
+    return f'<p class="lab-words">Never seen in training: {words}. It knows one to three of: {known}.</p>'
 
 
 # In the line of whatever is still being done.

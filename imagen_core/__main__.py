@@ -87,7 +87,7 @@ def _grid(
     columns = len({cell.rule for cell in cells})
     png.save_grid(images, labels, columns, out, request, weights=weights, cells="; ".join(labels))
     facts = [
-        {"guidance": cell.w, "rule": cell.rule, "clipped": round(float(measure(image[None]).clipped), 4)}
+        {"guidance": cell.w, "rule": cell.rule, "burnt": round(float(measure(image[None]).burnt), 4)}
         for cell, image in zip(cells, images)
     ]
     for name, values in more.items():

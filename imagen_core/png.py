@@ -38,7 +38,7 @@ def to_pil(image: Float[Tensor, "3 h w"]) -> Image.Image:
     return Image.fromarray(to_bytes(image).transpose(1, 2, 0))
 
 
-def save(image: Float[Tensor, "3 h w"], file: Path, request: Request, **facts: str) -> None:
+def save(image: Float[Tensor, "3 h w"], file: Path | str, request: Request, **facts: str) -> None:
     """Write one picture with its settings; ``facts`` (weights digest, index, …) go into chunks of their own.
 
     Raises:
@@ -47,13 +47,13 @@ def save(image: Float[Tensor, "3 h w"], file: Path, request: Request, **facts: s
     _write(to_pil(image), file, request, facts)
 
 
-def _write(picture: Image.Image, file: Path, request: Request | None, facts: Mapping[str, str]) -> None:
+def _write(picture: Image.Image, file: Path | str, request: Request | None, facts: Mapping[str, str]) -> None:
     info = PngImagePlugin.PngInfo()
     if request is not None:
         info.add_itxt(CHUNK, to_json(request))
     for name, value in facts.items():
         info.add_itxt(f"{CHUNK}_{name}", value)
-    with written_whole(file) as aside:
+    with written_whole(Path(file)) as aside:
         picture.save(aside, format="PNG", pnginfo=info)
 
 

@@ -41,7 +41,7 @@ from .trace import BROKEN, StageTrace, Trace, levels_of
 from .types import Level, StepRecord, UserError
 from .writing import written_whole
 
-FORMAT = 2
+FORMAT = 3
 # More steps than anybody scrubs through; longer runs keep this many, evenly spread.
 MOST_STEPS = 64
 # zlib's effort: a live result must be there at once, a shipped file is made once.
@@ -69,7 +69,7 @@ SHIPPED: dict[str, tuple[str, Request]] = {
 class Frame:
     """One step of a run's first picture, slim enough to keep: float16 [3, h, w], z float32, and the engine's numbers.
 
-    ``numbers``: s; outside and largest of x0_raw; clipped, colourfulness and contrast of x0_hat (saturation.py).
+    ``numbers``: s; outside and largest of x0_raw; burnt, colourfulness and contrast of x0_hat (saturation.py).
     """
 
     index: int
@@ -117,7 +117,7 @@ def frame(record: StepRecord) -> Frame:
         "s": float(out.s[0]),
         "outside": float(raw.outside),
         "largest": float(raw.largest),
-        "clipped": float(kept.clipped),
+        "burnt": float(kept.burnt),
         "colourfulness": float(kept.colourfulness),
         "contrast": float(kept.contrast),
     }

@@ -17,13 +17,13 @@ PerImage = Float[Tensor, " b"]
 class Saturation:
     """Statistics of a batch of estimates, one number an image.
 
-    ``outside`` share of values with |x| > 1; ``clipped`` share with |x| > 0.99, the eye's "burnt";
+    ``outside`` share of values with |x| > 1; ``burnt`` share with |x| > 0.99;
     ``largest`` max |x|; ``colourfulness`` mean HSV saturation in [0, 1] and ``contrast`` the standard deviation
     of Rec. 709 luma, both of the picture as shown (clipped to [-1, 1]).
     """
 
     outside: PerImage
-    clipped: PerImage
+    burnt: PerImage
     largest: PerImage
     colourfulness: PerImage
     contrast: PerImage
@@ -36,7 +36,7 @@ def measure(x0: Float[Tensor, "b 3 h w"]) -> Saturation:
     most, least = shown.amax(1), shown.amin(1)
     return Saturation(
         outside=(size > 1).float().mean((1, 2, 3)),
-        clipped=(size > 0.99).float().mean((1, 2, 3)),
+        burnt=(size > 0.99).float().mean((1, 2, 3)),
         largest=size.amax((1, 2, 3)),
         colourfulness=((most - least) / most.clamp_min(1e-6)).mean((1, 2)),
         contrast=_luma(shown).std((1, 2)),

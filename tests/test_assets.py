@@ -78,7 +78,7 @@ def test_light_and_floor_follow_the_text(shipped: Cascade) -> None:
 def test_dynamic_saturates_least_at_a_large_weight(shipped: Cascade) -> None:
     asked = request("a large red sphere to the left of a small blue cube on grass at sunset", guidance=8.0, count=2)
     burnt = {
-        rule: float(measure(final(with_stage(asked, 64, threshold=rule), shipped)).clipped.mean())
+        rule: float(measure(final(with_stage(asked, 64, threshold=rule), shipped)).burnt.mean())
         for rule in ("none", "static", "dynamic")
     }
     assert burnt["none"] > burnt["static"] > 2 * burnt["dynamic"]

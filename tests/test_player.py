@@ -240,7 +240,7 @@ SHOW = """async (changes) => {
     ],
 )
 def test_the_verdict_says_none_only_where_there_is_none(page: Any, burnt: tuple[float, ...], words: str) -> None:
-    changes = [[f"tracks.{k}.numbers.clipped.{STEPS - 1}", value] for k, value in enumerate(burnt)]
+    changes = [[f"tracks.{k}.numbers.burnt.{STEPS - 1}", value] for k, value in enumerate(burnt)]
     found = page.evaluate(SHOW, changes).replace("\u00a0", " ")
     assert found.startswith(f"Step {STEPS} of {STEPS}, the end: {words}")
 

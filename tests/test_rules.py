@@ -151,8 +151,8 @@ def test_squash_bends_and_keeps_the_order() -> None:
 def test_an_overshooting_estimate_saturates_least_under_dynamic() -> None:
     """The point of the page, in one assertion."""
     x = images(1.5)
-    clipped = {name: measure(rule(x)[0]).clipped.mean() for name, rule in THRESHOLDS.items()}
-    assert clipped["none"] >= clipped["static"] > 10 * clipped["dynamic"]
+    burnt = {name: measure(rule(x)[0]).burnt.mean() for name, rule in THRESHOLDS.items()}
+    assert burnt["none"] >= burnt["static"] > 10 * burnt["dynamic"]
 
 
 def test_statistics_of_known_pictures() -> None:
@@ -161,6 +161,6 @@ def test_statistics_of_known_pictures() -> None:
     both = measure(torch.cat([grey, red, 2 * red]))
     assert_close(both.colourfulness, torch.tensor([0.0, 1.0, 1.0]))
     assert_close(both.outside, torch.tensor([0.0, 0.0, 1.0]))
-    assert_close(both.clipped, torch.tensor([0.0, 1.0, 1.0]))
+    assert_close(both.burnt, torch.tensor([0.0, 1.0, 1.0]))
     assert_close(both.contrast, torch.zeros(3))
     assert_close(both.largest, torch.tensor([0.0, 1.0, 2.0]))

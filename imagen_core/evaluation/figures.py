@@ -60,7 +60,7 @@ class Cells:
 def over_w(cascade: Cascade, judge: Judge, each: int, cache: Path) -> Cells:
     """WS × none, static, dynamic from the same noise: alignment, Fréchet distance and saturation of each.
 
-    ``alignment`` (the table top's: share of pictures with every named object right) has its interval; ``clipped``,
+    ``alignment`` (the table top's: share of pictures with every named object right) has its interval; ``burnt``,
     ``colourfulness`` and ``contrast`` (saturation.measure) are means in excess of the true pictures'.
     """
     numbers = [*range(len(judge.prompts))] * each
@@ -92,7 +92,7 @@ def over_w(cascade: Cascade, judge: Judge, each: int, cache: Path) -> Cells:
 
 def _looks(images: Tensor) -> dict[str, float]:
     measured = measure(images)
-    return {name: float(getattr(measured, name).mean()) for name in ("clipped", "colourfulness", "contrast")}
+    return {name: float(getattr(measured, name).mean()) for name in ("burnt", "colourfulness", "contrast")}
 
 
 def over_aug_level(cascade: Cascade, extent: Extent, cache: Path) -> Cells:

@@ -35,7 +35,7 @@ def pareto(rows: Rows, alignment: str, distance: str, note: str, file: Path) -> 
                 fontsize=8,
                 color=STYLES[rule]["color"],
             )
-        for axis, name in ((middle, "clipped"), (right, "contrast")):
+        for axis, name in ((middle, "burnt"), (right, "contrast")):
             axis.plot([row["w"] for row in mine], [row[f"{name}_excess"] for row in mine], **style)
     # The distances of small weights would lie on each other.
     left.set(xlabel=f"{distance} (lower is better)", ylabel=alignment, xscale="log")

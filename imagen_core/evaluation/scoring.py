@@ -92,9 +92,9 @@ def by_category(prompts: Sequence[Prompt], readings: Sequence[Reading]) -> dict[
     }
 
 
-def clipped(images: Tensor) -> float:
+def burnt(images: Tensor) -> float:
     """Mean share of burnt values (|x| > 0.99, saturation.measure) of pictures as they are shown."""
-    return float(measure(images).clipped.mean())
+    return float(measure(images).burnt.mean())
 
 
 def label(prompt: Prompt, reading: Reading) -> str:
@@ -113,7 +113,7 @@ def _burnt_over(
         rule: kept(cache, cascade, with_rule(config, guidance=LARGE_W, threshold=rule), asked)
         for rule in ("static", "dynamic")
     }
-    return {f"saturation_excess_{rule}": round(clipped(x) - clipped(usual), 5) for rule, x in drawn.items()}
+    return {f"saturation_excess_{rule}": round(burnt(x) - burnt(usual), 5) for rule, x in drawn.items()}
 
 
 def score(
