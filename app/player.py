@@ -24,8 +24,7 @@ WHY = (
     '<p class="pl-why">At every step the model guesses the finished picture, x̂₀. Strong guidance pushes the guess '
     'beyond ±1, where a screen has no more to show: <b class="pl-none">none</b> lets it, <b class="pl-static">static'
     '</b> cuts it off, <b class="pl-dynamic">dynamic</b> shrinks it by s first, which keeps shades apart. '
-    "Each then goes its own way: what the prompt leaves open may turn out differently, and no rule mends a wrong "
-    "shape.</p>"
+    "Each then goes its own way; no rule mends a wrong shape.</p>"
 )
 
 
