@@ -20,10 +20,12 @@ def compose(size: str, material: str, colour: str, shape: str, relation: str, co
 def pick_lists() -> list[gr.Dropdown]:
     """First words of every concept, with "nothing" where a part may be left out."""
 
-    def pick(label: str, concepts: vocabulary.Concepts, value: str, *, optional: bool = True) -> gr.Dropdown:
+    def pick(
+        label: str, concepts: vocabulary.Concepts, value: str, *, optional: bool = True, width: int = 110
+    ) -> gr.Dropdown:
         phrases = [phrases[0] for phrases in concepts.values()]
         choices = [("—", "")] * optional + [(phrase, phrase) for phrase in phrases]
-        return gr.Dropdown(choices, value=value, label=label, interactive=True, min_width=150)
+        return gr.Dropdown(choices, value=value, label=label, interactive=True, min_width=width)
 
     v = vocabulary
     with gr.Row():
@@ -35,10 +37,10 @@ def pick_lists() -> list[gr.Dropdown]:
         ]
     with gr.Row():
         second = [
-            pick("Relation", v.RELATIONS, "to the left of", optional=False),
-            pick("Colour of the second", v.COLOURS, "blue"),
+            pick("Relation", v.RELATIONS, "to the left of", optional=False, width=200),
+            pick("Second colour", v.COLOURS, "blue"),
             pick("Second shape", v.SHAPES, "cube"),
         ]
     with gr.Row():
-        place = [pick("Floor", v.FLOORS, "on grass"), pick("Light", v.LIGHTS, "at sunset")]
+        place = [pick("Floor", v.FLOORS, "on grass", width=200), pick("Light", v.LIGHTS, "at sunset")]
     return [*first, *second, *place]

@@ -17,7 +17,7 @@ OTHER: dict[str, Any] = {"color": "#CC79A7", "linestyle": "-.", "marker": "D"}
 CURVES = (
     ("outside", "share of values with |x̂0| > 1, before the rule"),
     ("s", "s, what the rule divides by"),
-    ("burnt", "burnt out: share of values with |x̂0| > 0.99, after the rule"),
+    ("burnt", "burnt: share of values with |x̂0| > 0.99, after it"),
     ("colourfulness", "colourfulness: mean HSV saturation, after the rule"),
     ("contrast", "contrast: standard deviation of luma, after the rule"),
     ("largest", "largest |x̂0|, before the rule"),
