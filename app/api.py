@@ -174,15 +174,14 @@ def sweep_augmentation(
 def describe(model: Model, prompt: str = "") -> dict[str, Any]:
     """Say what the model knows, which words of a prompt it never saw, and each setting's range, choices and default.
 
-    Of a model that is not this project's own, both are unknown, and empty.
+    What a model that is not this project's own knows is not known here: ``known`` and ``unknown`` are empty then.
 
     Args:
         prompt: words to look up; may be empty.
     """
     if not isinstance(prompt, str):
         raise refuse(UserError("prompt: must be text"))
-    concepts = ("SHAPES", "COLOURS", "SIZES", "MATERIALS", "FLOORS", "LIGHTS")
-    known = {name.lower(): {k: list(v) for k, v in getattr(vocabulary, name).items()} for name in concepts}
+    known = {name: {k: list(v) for k, v in concepts.items()} for name, concepts in vocabulary.CONCEPTS.items()}
     try:
         defaults = {**DEFAULTS, **model.defaults}
     except UserError as error:

@@ -43,13 +43,9 @@ def words_note(model: Model, prompt: Any) -> str:
         return ""
     words = ", ".join(f"<b>{html.escape(word)}</b>" for word in unknown[:8])
     known = " · ".join(
-        ", ".join(html.escape(phrases[0]) for phrases in concepts.values())
-        for concepts in (
-            vocabulary.SHAPES, vocabulary.COLOURS, vocabulary.SIZES, vocabulary.MATERIALS, vocabulary.RELATIONS,
-            vocabulary.FLOORS, vocabulary.LIGHTS,
-        )
-    )  # fmt: skip
-    return f'<p class="lab-words">Never seen in training: {words}. It knows one to three of: {known}.</p>'
+        ", ".join(html.escape(phrases[0]) for phrases in concepts.values()) for concepts in vocabulary.CONCEPTS.values()
+    )
+    return f'<p class="lab-words">Never seen in training: {words}. It knows, up to three at a time: {known}.</p>'
 
 
 # In the line of whatever is still being done.

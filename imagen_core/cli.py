@@ -81,7 +81,7 @@ def add_run_arguments(parser: argparse.ArgumentParser, without: tuple[str, ...] 
     for name, kind, default, what in (
         ("seed", int, 0, "of the first picture"),
         ("count", int, 1, "how many pictures"),
-        ("size", int, 64, f"one of {', '.join(map(str, DEFAULT_SIZES))}"),
+        ("size", int, 64, "of the finished picture"),
         ("steps", int, base.steps, "of the base stage"),
         ("guidance", float, base.guidance, "weight w of the text, 1 is off"),
         ("percentile", float, base.percentile, "of dynamic thresholding"),
@@ -89,9 +89,8 @@ def add_run_arguments(parser: argparse.ArgumentParser, without: tuple[str, ...] 
     ):
         if name not in without:
             flags = ["-n"] * (name == "count") + ["--" + name.replace("_", "-")]
-            allowed = f"; {_range(name)}" if name in RANGES else ""
-            wanted = ("a whole number" if kind is int else "a number") + allowed.replace(";", ",")
-            parser.add_argument(*flags, type=_typed(kind, wanted), help=f"{what}{allowed} (default {default})")
+            wanted = f"{'a whole number' if kind is int else 'a number'}, {_range(name)}"
+            parser.add_argument(*flags, type=_typed(kind, wanted), help=f"{what}; {_range(name)} (default {default})")
     for name, choices in CHOICES.items():
         if name not in without:
             flag = "--" + name.replace("_", "-")
@@ -156,6 +155,8 @@ def cells_of(args: argparse.Namespace, request: Request) -> list[Cell]:
 
 
 def _range(name: str) -> str:
+    if name == "size":
+        return f"one of {', '.join(map(str, DEFAULT_SIZES))}"
     low, high = RANGES[name]
     return f"{low:g} to {high:.10g}"
 

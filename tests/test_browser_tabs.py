@@ -145,13 +145,18 @@ def test_a_picture_is_panned_by_dragging(page) -> None:
     assert port.evaluate(place) == pytest.approx(before - 30, abs=1)
 
 
-def test_a_cell_of_the_grid_opens_in_the_player(page) -> None:
+def draw_grid(page, weights: str, rules: str, cost: str) -> None:
+    """A grid of w by rule on Compare, once its price was told."""
     go_to(page, "Compare")
-    page.locator("#grid-rows-values input, #grid-rows-values textarea").first.fill("2, 9")
-    page.locator("#grid-columns-values input, #grid-columns-values textarea").first.fill("none, dynamic")
-    page.locator("#grid-cost", has_text="2 × 2 = 4 cells of 3 steps").wait_for()
+    for side, values in (("rows", weights), ("columns", rules)):
+        page.locator(f"#grid-{side}-values input, #grid-{side}-values textarea").first.fill(values)
+    page.locator("#grid-cost", has_text=cost).wait_for()
     page.locator("#grid-go").click()
-    page.get_by_text("4 cells from the same noise").wait_for()
+    page.get_by_text("from the same noise, seed").wait_for()
+
+
+def test_a_cell_of_the_grid_opens_in_the_player(page) -> None:
+    draw_grid(page, "2, 9", "none, dynamic", "2 × 2 = 4 cells of 3 steps")
     page.locator("#grid button[data-key='2']").click()
     page.locator(".pl-title span", has_text="w = 9").wait_for()
     assert page.locator("#rule input:checked").input_value() == "none"
@@ -168,11 +173,7 @@ def test_a_cell_of_the_grid_opens_in_the_player(page) -> None:
 
 def test_a_cell_that_is_opened_while_a_run_is_at_work_waits_for_it(open_at) -> None:
     page = open_at("?steps=2&threshold=static")
-    go_to(page, "Compare")
-    page.locator("#grid-rows-values input, #grid-rows-values textarea").first.fill("9")
-    page.locator("#grid-columns-values input, #grid-columns-values textarea").first.fill("static")
-    page.locator("#grid-go").click()
-    page.get_by_text("1 cell from the same noise").wait_for()
+    draw_grid(page, "9", "static", "1 × 1 = 1 cells of 2 steps")
     go_to(page, "See it")
     page.locator("#more button", has_text="Advanced").click()
     page.locator("#steps input[type=number]").fill("100")

@@ -330,7 +330,7 @@ def test_the_longest_name_can_be_written(run, tmp_path: Path) -> None:
     ("options", "says"),
     [(["--steps", "nan"], "argument --steps: must be a whole number, 1 to 250, got 'nan'"),
      (["--guidance", "0x1"], "argument --guidance: must be a number, 0 to 30, got '0x1'"),
-     (["--size", "big"], "argument --size: must be a whole number, got 'big'"),
+     (["--size", "big"], "argument --size: must be a whole number, one of 64, 256, 1024, got 'big'"),
      (["--times", "1;0.5"], "argument --times: must be numbers with commas between them, falling from at most 1"),
      (["--set", "base64.steps="], "steps: must be a number, 1 to 250, got ''"),
      (["--set", "base64.cap=1e39"], "cap: must be a number between 1.0 and 1000.0, got 1e+39"),

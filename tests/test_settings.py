@@ -168,7 +168,7 @@ def test_an_option_at_its_rules_own_value_is_none() -> None:
     assert replace(capped, options={"cap": math.inf}) == replace(capped, options={})
     assert request("x", sampler="ancestral", options={"gamma": 0.3}) == request("x", sampler="ancestral")
     for name, options in (("cap", {"cap": math.nan}), ("gamma", {"gamma": math.inf})):
-        with pytest.raises(UserError, match=f"^{name}: must be a number "):
+        with pytest.raises(UserError, match=f"^{name}: must be a number between"):
             replace(capped, sampler="ancestral", options=options)
 
 

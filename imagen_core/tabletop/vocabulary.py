@@ -76,6 +76,16 @@ RELATIONS: Concepts = {
     "behind": ("behind",),
     "beside": ("next to", "beside", "and"),
 }
+# Everything that a prompt may name.
+CONCEPTS: dict[str, Concepts] = {
+    "shapes": SHAPES,
+    "colours": COLOURS,
+    "sizes": SIZES,
+    "materials": MATERIALS,
+    "relations": RELATIONS,
+    "floors": FLOORS,
+    "lights": LIGHTS,
+}
 OPENINGS = ("", "", "", "a picture of ", "a photo of ", "a render of ")
 
 # Words a prompt may use without naming anything, on top of those in the phrases above.
@@ -98,7 +108,7 @@ def with_article(phrase: str) -> str:
 def known_words() -> frozenset[str]:
     """Every lower-case word that occurs in training captions, and harmless function words."""
     words = set(FUNCTION_WORDS) | set(COUNTS.values())
-    for concepts in (SHAPES, COLOURS, SIZES, MATERIALS, FLOORS, LIGHTS, RELATIONS):
+    for concepts in CONCEPTS.values():
         for phrases in concepts.values():
             words.update(word for phrase in phrases for word in phrase.split())
     words.update(plural(noun) for nouns in SHAPES.values() for noun in nouns)
