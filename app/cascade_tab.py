@@ -206,7 +206,7 @@ def swept(
                 results = [event for event in row if isinstance(event, StageResult)]
             elif time.monotonic() - shown > STATUS_SECONDS:
                 shown = time.monotonic()
-                note = f"{len(wanted)} levels in step: {row[0].index + 1} of {planned}"
+                note = f"{views.counted(len(wanted), 'level')} in step: {row[0].index + 1} of {planned}"
                 yield views.progress(note), *_nothing()
         scores = [scores_of(event.image, small) for event in results]
         best = badges(scores)
@@ -217,7 +217,7 @@ def swept(
         kept = _kept([(event.image, variant) for event, variant in zip(results, variants)], cascade.digest)
         choices = [(" · ".join([f"{level:g}", *badge]), f"{size}:{level}") for level, badge in zip(wanted, best)]
         yield (
-            views.message(f"{len(wanted)} {'levels' if len(wanted) > 1 else 'level'} from the same noise. {SCORES}"),
+            views.message(f"{views.counted(len(wanted), 'level')} from the same noise. {SCORES}"),
             tiles.row(pictures, columns) + tiles.row(inputs, columns),
             kept,
             gr.Radio(choices, label=f"Take a level for SR {size}", visible=True, value=None),
@@ -271,7 +271,9 @@ def estimate(model: Model, build_request: Build, size: Any, levels: Any, *contro
     up = [f"to {s}: {about(model.pace.seconds([cuts[s]], above=DEFAULT_SIZES[0]))}" for s in LATER]
     before = max(s for s in DEFAULT_SIZES if s < size) if size in LATER else DEFAULT_SIZES[0]
     each = model.pace.seconds([cuts[size]] * len(wanted), above=before) if size in LATER else None
-    return views.note(f"Upscaling {', '.join(up)}. Sweep of {len(wanted)} levels at {size}: {about(each)}.")
+    return views.note(
+        f"Upscaling {', '.join(up)}. Sweep of {views.counted(len(wanted), 'level')} at {size}: {about(each)}."
+    )
 
 
 class _Steps:

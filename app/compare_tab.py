@@ -48,8 +48,7 @@ def run(
                     shown = time.monotonic()
                     # Files of the grid before would not be these pictures.
                     yield views.progress(note), _rows(plan, made), plan, gr.File(visible=False)
-        cells = "cells" if len(made) > 1 else "cell"
-        done = f"{len(made)} {cells} from the same noise, seed {plan.cells[0].request.seed}."
+        done = f"{views.counted(len(made), 'cell')} from the same noise, seed {plan.cells[0].request.seed}."
         yield (
             views.message(done),
             _rows(plan, made),
@@ -87,9 +86,9 @@ def estimate(
         plan = grid.make(build_request(*controls), row, row_values, column, column_values)
     except UserError as error:
         return views.note(str(error), wrong=True)
-    rows = len(plan.cells) // plan.columns
+    rows, steps = len(plan.cells) // plan.columns, plan.cells[0].request.stages[0].steps
     return views.note(
-        f"{rows} × {plan.columns} = {len(plan.cells)} cells of {plan.cells[0].request.stages[0].steps} steps: "
+        f"{rows} × {plan.columns} = {views.counted(len(plan.cells), 'cell')} of {steps} steps: "
         f"{about(model.pace.seconds(plan.requests))}"
     )
 

@@ -75,6 +75,11 @@ def note(text: str, *, wrong: bool = False) -> str:
     return f'<p class="{kind}" role="status">{html.escape(text)}</p>'
 
 
+def counted(n: int, noun: str) -> str:
+    """1 cell, 2 cells."""
+    return f"{n} {noun}{'s' * (n != 1)}"
+
+
 def few(lines: Sequence[str]) -> list[str]:
     """The first lines of many, and how many more there are: a foreign link or file may give a thousand."""
     return [*lines[:MOST_LINES], *([f"and {len(lines) - MOST_LINES} more like these"] * (len(lines) > MOST_LINES))]

@@ -173,7 +173,7 @@ def test_a_cell_of_the_grid_opens_in_the_player(page) -> None:
 
 def test_a_cell_that_is_opened_while_a_run_is_at_work_waits_for_it(open_at) -> None:
     page = open_at("?steps=2&threshold=static")
-    draw_grid(page, "9", "static", "1 × 1 = 1 cells of 2 steps")
+    draw_grid(page, "9", "static", "1 × 1 = 1 cell of 2 steps")
     go_to(page, "See it")
     page.locator("#more button", has_text="Advanced").click()
     page.locator("#steps input[type=number]").fill("100")
