@@ -5,9 +5,9 @@ from __future__ import annotations
 import signal
 from importlib.util import find_spec
 
-from app.layout import LAUNCH, build
-from app.models import Model
-from imagen_core.cli import Parser, add_model_argument, loading
+from app.page import LAUNCH, build
+from app.serving.model import Model
+from imagen_core.commands.options import Parser, add_model_argument, loading
 from imagen_core.types import UserError
 
 model = Model("tabletop")

@@ -12,11 +12,11 @@ from typing import Any
 
 import gradio as gr
 
-from imagen_core import png
+from imagen_core.records import png
 from imagen_core.settings import DEFAULTS, RANGES, Request
 from imagen_core.types import UserError
 
-from . import views
+from .parts import views
 
 # A frame costs the browser 50 to 60 ms, so more than eight a second would only queue up.
 FRAME_SECONDS = 0.125

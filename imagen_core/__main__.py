@@ -9,19 +9,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import cli, settings
+from . import settings
+from .commands import options as cli
+from .files.writing import check_output, check_writable
 from .settings import Request
 from .types import UserError
-from .writing import check_output, check_writable
 
 if TYPE_CHECKING:
-    from .checkpoints import Cascade
+    from .models.checkpoints import Cascade
 
 
 def _sample(args: Any) -> dict[str, Any]:
-    from . import trace
-    from .cascade import check, generate
-    from .checkpoints import load_cascade
+    from .models.checkpoints import load_cascade
+    from .records import trace
+    from .run.generate import check, generate
 
     request = cli.request_from(args)
     cli.warn(request)
@@ -43,8 +44,8 @@ def _sample(args: Any) -> dict[str, Any]:
 
 def _save(events: Iterable[Any], files: list[Path], request: Request, cascade: Cascade) -> dict[str, Any]:
     """Drain a run and write its last pictures."""
-    from . import png
-    from .cascade import StageResult
+    from .records import png
+    from .run.generate import StageResult
 
     results = [event for event in events if isinstance(event, StageResult)]
     for index, (file, image) in enumerate(zip(files, results[-1].image)):
@@ -60,8 +61,8 @@ def _guarded(cascade: Cascade, withheld: Iterable[bool]) -> dict[str, Any]:
 
 
 def _compare(args: Any) -> dict[str, Any]:
-    from .cascade import StageResult, check, compare
-    from .checkpoints import load_cascade
+    from .models.checkpoints import load_cascade
+    from .run.generate import StageResult, check, compare
 
     request = cli.request_from(args)
     cells = cli.cells_of(args, request)
@@ -80,8 +81,8 @@ def _grid(
     out: Path, request: Request, cells: list[cli.Cell], images: list[Any], weights: str, **more: list[Any]
 ) -> dict[str, Any]:
     """Write cells of rule × weight as a grid, a row a weight; returns what is burnt in each, and ``more`` of each."""
-    from . import png
-    from .saturation import measure
+    from .diffusion.saturation import measure
+    from .records import png
 
     labels = [f"w = {cell.w:g}, {cell.rule}" for cell in cells]
     columns = len({cell.rule for cell in cells})
@@ -96,10 +97,10 @@ def _grid(
 
 
 def _sweep(args: Any) -> dict[str, Any]:
-    from . import png
-    from .cascade import StageResult, at_levels, generate, sweep
-    from .checkpoints import load_cascade
-    from .saturation import consistency, sharpness
+    from .diffusion.saturation import consistency, sharpness
+    from .models.checkpoints import load_cascade
+    from .records import png
+    from .run.generate import StageResult, at_levels, generate, sweep
 
     aug_levels = cli.numbers(args.aug_levels, "--aug-levels")
     request = cli.request_from(args)
@@ -140,8 +141,8 @@ def _sweep(args: Any) -> dict[str, Any]:
 
 
 def _reapply(args: Any) -> dict[str, Any]:
-    from . import trace
-    from .branch import reapply
+    from .records import trace
+    from .run.branch import reapply
 
     run = trace.load(args.trace)
     recorded = replace(run.request, stages=run.request.stages[:1])
@@ -157,9 +158,9 @@ def _reapply(args: Any) -> dict[str, Any]:
 
 
 def _branch(args: Any) -> dict[str, Any]:
-    from . import trace
-    from .branch import branch
-    from .checkpoints import load_cascade
+    from .models.checkpoints import load_cascade
+    from .records import trace
+    from .run.branch import branch
 
     run = trace.load(args.trace)
     request = cli.changed_by(args, run.request)
@@ -174,8 +175,8 @@ def _branch(args: Any) -> dict[str, Any]:
 
 
 def _record(args: Any) -> dict[str, Any]:
-    from . import recording
-    from .checkpoints import load_cascade
+    from .models.checkpoints import load_cascade
+    from .records import recording
 
     check_writable(args.out)
     cascade = load_cascade(args.model, cli.loading(args))
@@ -184,8 +185,8 @@ def _record(args: Any) -> dict[str, Any]:
 
 
 def _info(args: Any) -> dict[str, Any]:
-    from .checkpoints import load_cascade, memory_plan, unet_of
-    from .unet import gflop
+    from .models.checkpoints import load_cascade, memory_plan, unet_of
+    from .networks.unet import gflop
 
     if plan := memory_plan(args.model, cli.loading(args)):
         return plan
@@ -206,8 +207,8 @@ def _info(args: Any) -> dict[str, Any]:
 
 
 def _bench(args: Any) -> dict[str, Any]:
-    from .bench import bench, bench_guidance
-    from .checkpoints import is_deepfloyd, load_cascade, locate
+    from .commands.bench import bench, bench_guidance
+    from .models.checkpoints import is_deepfloyd, load_cascade, locate
 
     request = cli.request_from(args)
     if args.peer:
@@ -216,7 +217,7 @@ def _bench(args: Any) -> dict[str, Any]:
         steps = request.stages[0].steps
         if request != settings.request(args.prompt, size=args.size, steps=steps, defaults=cli.defaults_of(args.model)):
             raise UserError("--peer: both sides sample as diffusers does; of a run's settings give only --steps")
-        from .peer import peer
+        from .commands.peer import peer
 
         return peer(locate(args.model), cli.loading(args), request.prompt, steps)
     cli.warn(request)
@@ -225,28 +226,28 @@ def _bench(args: Any) -> dict[str, Any]:
 
 
 def _train(args: Any) -> dict[str, Any]:
-    from .training import cli as training
+    from .commands import train as training
 
     return training.run(args)
 
 
 def _evaluate(args: Any) -> dict[str, Any]:
-    from .evaluation import cli as evaluation
+    from .commands import evaluate as evaluation
 
     return evaluation.run(args)
 
 
 def _render(args: Any) -> dict[str, Any]:
-    from .tabletop import cli as tabletop
+    from .commands import render as tabletop
 
     return tabletop.run(args)
 
 
 def _parser() -> cli.Parser:
-    from .evaluation.cli import add_arguments as add_evaluate_arguments
-    from .recording import FOLDER as RECORDINGS
-    from .tabletop.cli import add_arguments as add_render_arguments
-    from .training.cli import add_arguments as add_train_arguments
+    from .commands.evaluate import add_arguments as add_evaluate_arguments
+    from .commands.render import add_arguments as add_render_arguments
+    from .commands.train import add_arguments as add_train_arguments
+    from .records.recording import FOLDER as RECORDINGS
 
     parser = cli.Parser(prog="imagen_core", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True, parser_class=cli.Parser, metavar="VERB")

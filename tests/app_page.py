@@ -10,8 +10,8 @@ from typing import Any
 
 import gradio as gr
 
-from app import see
-from app.models import Model
+from app.serving.model import Model
+from app.tabs import see
 from imagen_core.settings import request, with_stage
 
 NAMES = list(inspect.signature(see.build_whole).parameters)

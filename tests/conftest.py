@@ -19,17 +19,17 @@ import torch
 from tiny_deepfloyd import write_if, write_upscaler
 from torch import nn
 
-from imagen_core import recording
-from imagen_core.cascade import generate
-from imagen_core.checkpoints import Cascade, load_cascade, save_stage, write_cascade
+from imagen_core.models.checkpoints import Cascade, load_cascade, save_stage, write_cascade
+from imagen_core.networks.text import minilm
+from imagen_core.networks.unet import UNet, UNetConfig
+from imagen_core.records import recording
+from imagen_core.run.generate import generate
 from imagen_core.settings import SIDE_BY_SIDE, with_stage
-from imagen_core.text import minilm
 from imagen_core.training.loop import STAGES
-from imagen_core.unet import UNet, UNetConfig
 
 if TYPE_CHECKING:
-    from app.models import Model
-    from app.session import Runs
+    from app.serving.model import Model
+    from app.serving.session import Runs
 
 # The first call of a torch function may take a second; that says nothing about the rule under test.
 hypothesis.settings.register_profile("lab", deadline=None)
@@ -177,7 +177,7 @@ def visit(chromium) -> Iterator[Callable[..., Any]]:
 @pytest.fixture(scope="module")
 def model(tiny_folder: Path) -> Model:
     """The model behind the page, over the tiny cascade; each file begins with one that is not loaded yet."""
-    from app.models import Model
+    from app.serving.model import Model
 
     return Model(str(tiny_folder))
 
@@ -185,7 +185,7 @@ def model(tiny_folder: Path) -> Model:
 @pytest.fixture(scope="module")
 def url(model: Model) -> Iterator[str]:
     """The address of the page over the tiny cascade, the same server for all tests of a file."""
-    from app.layout import LAUNCH, build
+    from app.page import LAUNCH, build
 
     demo = build(model)
     _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **LAUNCH)
@@ -198,7 +198,7 @@ def runs(tiny: Cascade) -> Runs:
     """A session of two runs: the first under dynamic, the second with two pictures under static at w = 9."""
     from app_page import SHORT
 
-    from app import session
+    from app.serving import session
 
     second = replace(with_stage(SHORT, 64, threshold="static", guidance=9.0), count=2)
     found: Runs = ()

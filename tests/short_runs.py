@@ -12,12 +12,12 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from imagen_core.augmentation import resize
-from imagen_core.cascade import StageResult, run_stage
-from imagen_core.checkpoints import load_cascade
+from imagen_core.diffusion.augmentation import resize
+from imagen_core.models.checkpoints import load_cascade
+from imagen_core.run.generate import StageResult, run_stage
 from imagen_core.settings import DEFAULTS
-from imagen_core.tabletop.render import render
-from imagen_core.tabletop.scenes import sample_scene
+from imagen_core.worlds.tabletop.render import render
+from imagen_core.worlds.tabletop.scenes import sample_scene
 
 FILE = Path(__file__).parent / "data" / "short_runs.safetensors"
 PROMPT, SEED, STEPS = "a large red sphere to the left of a small blue cube on grass at sunset", 7, 3

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from imagen_core.cascade import StageResult
+from imagen_core.run.generate import StageResult
 from imagen_core.settings import StageConfig
 from imagen_core.types import StepRecord
 

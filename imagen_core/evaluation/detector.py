@@ -19,10 +19,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..checkpoints import read_tensors
-from ..tabletop.vocabulary import COLOURS, FLOORS, LIGHTS, MATERIALS, SHAPES, SIZES, WORLD_VERSION
+from ..files.writing import written_whole
+from ..models.checkpoints import read_tensors
 from ..types import Image, UserError
-from ..writing import written_whole
+from ..worlds.tabletop.vocabulary import COLOURS, FLOORS, LIGHTS, MATERIALS, SHAPES, SIZES, WORLD_VERSION
 
 SIZE = 64
 CELLS = 16

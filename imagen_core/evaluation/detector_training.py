@@ -22,13 +22,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from ..png import from_bytes
-from ..tabletop.render import camera, render
-from ..tabletop.scenes import HALF_FIELD, Scene, relation, sample_scene
+from ..files.writing import check_writable, written_whole
+from ..records.png import from_bytes
 from ..training.data import FRESH_SEEDS, Images, render_shards
 from ..training.loop import DAMAGED, averaged, bf16_is_fast
 from ..types import UserError
-from ..writing import check_writable, written_whole
+from ..worlds.tabletop.render import camera, render
+from ..worlds.tabletop.scenes import HALF_FIELD, Scene, relation, sample_scene
 from .detector import (
     ATTRIBUTES,
     FOLDER,

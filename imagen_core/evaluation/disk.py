@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..png import from_bytes, to_bytes
+from ..files.writing import written_whole
+from ..records.png import from_bytes, to_bytes
 from ..types import Image
-from ..writing import written_whole
 
 
 def write_once(file: Path, shape: tuple[int, ...], make: Callable[[], Image]) -> None:

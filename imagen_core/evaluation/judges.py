@@ -20,8 +20,8 @@ from PIL import ImageOps
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..checkpoints import Cascade
-from ..png import from_bytes, to_bytes
+from ..models.checkpoints import Cascade
+from ..records.png import from_bytes, to_bytes
 from ..settings import MAX_PROMPT, StageConfig
 from ..types import Image, UserError
 from . import tabletopbench

@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
-from ..recording import STYLES
+from ..records.recording import STYLES
 from ..settings import SIDE_BY_SIDE
 
 Rows = Sequence[dict[str, Any]]

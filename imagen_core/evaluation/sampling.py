@@ -17,19 +17,15 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ..cascade import StageResult, run_stage
-from ..checkpoints import Cascade
-from ..hub import file_digest
+from ..files.hub import file_digest
+from ..models.checkpoints import Cascade
+from ..run.generate import StageResult, run_stage
 from ..settings import StageConfig
 from ..types import Image, UserError
 from .disk import kept_in
 
 # The engine's modules that a picture follows from: all that sampling and loading a cascade import.
-DRAWN_BY = (
-    "augmentation", "cascade", "checkpoints", "classifier", "deepfloyd", "denoiser", "guidance", "hub", "layers",
-    "models", "parameterization", "samplers", "schedules", "settings", "text", "thresholding", "types", "unet",
-    "w_schedules", "writing",
-)  # fmt: skip
+DRAWN_BY = ("diffusion", "files", "models", "networks", "records", "run", "settings", "types")
 # Pixels in a batch: on a CPU larger ones are no faster, and one picture at a time costs half as much again.
 PIXELS = 16 * 64 * 64
 # Texts that are read together: of T5-XXL's 1.3 MB each.
@@ -97,7 +93,7 @@ def shown(cascade: Cascade, size: int, images: Image) -> Image:
 def engine_digest() -> str:
     """sha256 of the sources of DRAWN_BY: where one of them was changed, a kept picture may not be what it would be."""
     root = Path(__file__).parents[1]
-    files = [file for name in DRAWN_BY for file in (root / name).glob("*.py")]
+    files = [file for name in DRAWN_BY for file in (root / name).rglob("*.py")]
     files += [file for name in DRAWN_BY if (file := root / f"{name}.py").is_file()]
     return hashlib.sha256("".join(file_digest(file) for file in sorted(files)).encode()).hexdigest()
 

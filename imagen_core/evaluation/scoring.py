@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ..checkpoints import Cascade
-from ..png import save_grid
-from ..saturation import measure
+from ..diffusion.saturation import measure
+from ..models.checkpoints import Cascade
+from ..records.png import save_grid
 from ..settings import StageConfig, with_rule
-from ..tabletop.render import render
-from ..tabletop.vocabulary import WORLD_VERSION
+from ..worlds.tabletop.render import render
+from ..worlds.tabletop.vocabulary import WORLD_VERSION
 from . import tabletopbench
 from .detector import SIZE, Reading, load_detector, look
 from .disk import kept_in

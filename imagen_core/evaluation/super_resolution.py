@@ -13,16 +13,16 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
-from ..augmentation import bicubic, resize
-from ..checkpoints import Cascade
-from ..saturation import consistency, sharpness
+from ..diffusion.augmentation import bicubic, resize
+from ..diffusion.saturation import consistency, sharpness
+from ..models.checkpoints import Cascade
 from ..settings import DEFAULT_SIZES
-from ..tabletop.captions import caption
-from ..tabletop.render import render
-from ..tabletop.scenes import sample_scene
-from ..tabletop.vocabulary import WORLD_VERSION
 from ..training.data import FRESH_SEEDS
 from ..types import Image, UserError
+from ..worlds.tabletop.captions import caption
+from ..worlds.tabletop.render import render
+from ..worlds.tabletop.scenes import sample_scene
+from ..worlds.tabletop.vocabulary import WORLD_VERSION
 from .detector import SIZE, Detector, load_detector, look
 from .disk import kept_in
 from .frechet import frechet

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..tabletop.scenes import ASIDE, IN_DEPTH, Scene, Thing, place, relation, surround
-from ..tabletop.vocabulary import MATERIALS, SIZES
+from ..worlds.tabletop.scenes import ASIDE, IN_DEPTH, Scene, Thing, place, relation, surround
+from ..worlds.tabletop.vocabulary import MATERIALS, SIZES
 from .detector import Found, Reading
 
 FILE = Path(__file__).parents[2] / "assets" / "tabletopbench.jsonl"

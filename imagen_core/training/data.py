@@ -20,16 +20,16 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
-from ..png import from_bytes, to_bytes
-from ..tabletop.captions import caption
-from ..tabletop.render import render
-from ..tabletop.scenes import Scene, Thing, sample_scene
-from ..tabletop.vocabulary import WORLD_VERSION
+from ..files.writing import written_whole
+from ..records.png import from_bytes, to_bytes
 from ..types import TextEmbedding, UserError
-from ..writing import written_whole
+from ..worlds.tabletop.captions import caption
+from ..worlds.tabletop.render import render
+from ..worlds.tabletop.scenes import Scene, Thing, sample_scene
+from ..worlds.tabletop.vocabulary import WORLD_VERSION
 
 if TYPE_CHECKING:
-    from ..text import TextEncoder
+    from ..networks.text import TextEncoder
 
 SHARD = 1000
 CAPTIONS = 2

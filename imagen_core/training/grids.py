@@ -9,17 +9,17 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..augmentation import bicubic, resize
-from ..cascade import StageResult, run_stage
-from ..checkpoints import Stage
-from ..png import save_grid
+from ..diffusion.augmentation import bicubic, resize
+from ..models.checkpoints import Stage
+from ..networks.text import TextEncoder
+from ..networks.unet import UNet
+from ..records.png import save_grid
+from ..run.generate import StageResult, run_stage
 from ..settings import DEFAULTS
-from ..tabletop.captions import caption
-from ..tabletop.render import render
-from ..tabletop.scenes import Scene, sample_scene
-from ..text import TextEncoder
 from ..types import StageSpec
-from ..unet import UNet
+from ..worlds.tabletop.captions import caption
+from ..worlds.tabletop.render import render
+from ..worlds.tabletop.scenes import Scene, sample_scene
 from .data import FRESH_SEEDS
 
 PROMPTS = (

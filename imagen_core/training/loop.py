@@ -24,10 +24,10 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
-from ..schedules import LOG_SNR_MAX
+from ..diffusion.schedules import LOG_SNR_MAX
+from ..files.writing import written_whole
+from ..networks.unet import CONFIGS, UNet
 from ..types import StageSpec, TextEmbedding, UserError
-from ..unet import CONFIGS, UNet
-from ..writing import written_whole
 from .data import CAPTIONS, CROP, Pictures, odds
 from .objective import Example, Objective, make_example
 

@@ -14,11 +14,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from ..augmentation import augment, resize
-from ..parameterization import PREDICTIONS
-from ..schedules import SCHEDULES, alpha_sigma
+from ..diffusion.augmentation import augment, resize
+from ..diffusion.parameterization import PREDICTIONS
+from ..diffusion.schedules import SCHEDULES, alpha_sigma
+from ..networks.unet import UNet, from_low_res
 from ..types import StageSpec, TextEmbedding
-from ..unet import UNet, from_low_res
 from .data import CROP, Batch
 
 # The paper drops the text from one example in ten, in all three stages (sec. 4.1).

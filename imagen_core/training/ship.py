@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checkpoints import CLASSIFIER, check_others, save_classifier, save_stage, write_cascade
-from ..classifier import Classifier
-from ..tabletop.vocabulary import WORLD_VERSION
-from ..text import TEXT_ENCODERS, TextEncoder
+from ..files.writing import check_writable
+from ..models.checkpoints import CLASSIFIER, check_others, save_classifier, save_stage, write_cascade
+from ..networks.classifier import Classifier
+from ..networks.text import TEXT_ENCODERS, TextEncoder
+from ..networks.unet import UNet
 from ..types import UserError
-from ..unet import UNet
-from ..writing import check_writable
+from ..worlds.tabletop.vocabulary import WORLD_VERSION
 from .loop import STAGES, Recipe
 
 

@@ -1,0 +1,65 @@
+"""What to type to get a run's pictures again: the command line, and a few lines of Python."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import fields
+
+from imagen_core.settings import CHOICES, DEFAULT_SIZES, DEFAULTS, Request, StageConfig
+
+from . import link
+
+# Settings of the base stage that have an option of their own on the command line.
+BARE = {"guidance", "percentile", "steps", *CHOICES}
+BASE = f"base{DEFAULT_SIZES[0]}"
+
+
+def command_line(
+    request: Request, model: str, defaults: Mapping[int, StageConfig] = DEFAULTS, out: str = "imagen.png"
+) -> str:
+    """The command that makes the run's pictures; settings at ``defaults``, the model's own, are left out."""
+    options = ["--seed", str(request.seed), "--size", str(request.stages[-1].size)]
+    if request.count > 1:
+        options += ["--count", str(request.count)]
+    for key, value in link.changed(request, defaults).items():
+        text = ",".join(map(repr, value)) if isinstance(value, tuple) else link.write(value)
+        if key in BARE:
+            options += [f"--{key.replace('_', '-')}", text]
+        else:
+            options += ["--set", f"{key if '.' in key else f'{BASE}.{key}'}={text}"]
+    if model != "tabletop":
+        options += ["--model", model]
+    words = [*options, "--out", out]
+    # Behind "--" nothing is taken for an option, whatever the prompt begins with.
+    words = [*words, "--", request.prompt] if request.prompt.startswith("-") else [request.prompt, *words]
+    return "python -m imagen_core sample " + " ".join(_quote(word) for word in words)
+
+
+def snippet(request: Request, model: str, out: str = "imagen-{seed}.png") -> str:
+    """Python that makes the run's pictures with the engine, every setting that is not its default spelt out."""
+    stages = "".join(f"        {_code(stage)},\n" for stage in request.stages)
+    fields = "".join(f"    {name}={getattr(request, name)!r},\n" for name in link.RUN_FIELDS)
+    return (
+        "from imagen_core.models.checkpoints import load_cascade\n"
+        "from imagen_core.records import png\n"
+        "from imagen_core.run.generate import StageResult, generate\n"
+        "from imagen_core.settings import Request, StageConfig\n\n"
+        f"request = Request(\n{fields}    stages=(\n{stages}    ),\n)\n"
+        f"cascade = load_cascade({model!r})\n"
+        "results = [event for event in generate(request, cascade) if isinstance(event, StageResult)]\n"
+        "for seed, image in zip(request.seeds, results[-1].image):\n"
+        f"    png.save(image, f{out!r}, request, weights=cascade.digest)\n"
+    )
+
+
+def _code(stage: StageConfig) -> str:
+    values = {f.name: (getattr(stage, f.name), f.default, f.default_factory) for f in fields(stage)}
+    own = {name: v for name, (v, plain, make) in values.items() if v != plain and not (make is dict and not v)}
+    return f"StageConfig({', '.join(f'{name}={value!r}' for name, value in own.items())})"
+
+
+def _quote(word: str) -> str:
+    # Double quotes are understood by cmd.exe too, as long as nothing inside them is special anywhere.
+    plain = word.isprintable() and not set(word) & set("\"\\$`!%^&|<>'")
+    return f'"{word}"' if plain and " " in word else shlex.quote(word)

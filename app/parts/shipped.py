@@ -1,0 +1,42 @@
+"""The recorded runs that come with the page: what it opens with, and the examples."""
+
+from __future__ import annotations
+
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from imagen_core.records import recording
+from imagen_core.types import UserError
+
+from . import player, report
+
+# The recorded runs, which are the examples as well: their prompts and settings are what the controls begin with.
+RECORDED = tuple(recording.SHIPPED)
+# Their reports, which stay as long as the server runs.
+REPORTS = tempfile.TemporaryDirectory(prefix="imagen-lab-reports-")
+OPENING = recording.SHIPPED[RECORDED[0]][1]
+
+
+def recorded(name: str) -> tuple[Any, Any]:
+    """A recorded run: (player, the report's button)."""
+    try:
+        view, path = _made(name)
+    except UserError:
+        return player.waiting("Press Generate: three runs from the same noise, under three rules."), gr.skip()
+    return view, gr.DownloadButton(value=str(path), interactive=True)
+
+
+@cache
+def _made(name: str) -> tuple[str, Path]:
+    """A recorded run for the player, and its report: made once, since every visitor is given them."""
+    run = recording.load(recording.FOLDER / f"{name}.npz")
+    return player.recorded(run), report.save(run, Path(tempfile.mkdtemp(dir=REPORTS.name)))
+
+
+def opening() -> tuple[Any, Any]:
+    """The recorded run that the page opens with."""
+    return recorded(RECORDED[0])

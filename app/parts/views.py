@@ -1,0 +1,105 @@
+"""Views: values of the engine → HTML and PNG. Nothing here knows gradio, and all user text is escaped."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from imagen_core.models.cascade import Cascade
+from imagen_core.records.png import to_pil
+from imagen_core.settings import DEFAULTS, StageConfig
+from imagen_core.types import UserError
+from imagen_core.worlds.tabletop import vocabulary
+
+from ..serving.model import Model
+
+MOST_LINES = 3
+
+
+def data_uri(images) -> str:
+    """One to four pictures [b, 3, h, w] as one lossless PNG in a data link, two beside each other."""
+    from PIL import Image
+
+    side, columns = images.shape[-1], min(2, len(images))
+    sheet = Image.new("RGB", (columns * side, -(-len(images) // columns) * side))
+    for i, image in enumerate(images):
+        sheet.paste(to_pil(image), (i % columns * side, i // columns * side))
+    file = io.BytesIO()
+    sheet.save(file, format="PNG")
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def words_note(model: Model, prompt: Any) -> str:
+    """What the shipped model does not know of a prompt, and what it does know; empty if it knows every word."""
+    if not model.own or not isinstance(prompt, str):
+        return ""
+    unknown = vocabulary.unknown_words(prompt)
+    if not unknown:
+        return ""
+    words = ", ".join(f"<b>{html.escape(word)}</b>" for word in unknown[:8])
+    known = " · ".join(
+        ", ".join(html.escape(phrases[0]) for phrases in concepts.values()) for concepts in vocabulary.CONCEPTS.values()
+    )
+    return f'<p class="lab-words">Never seen in training: {words}. It knows, up to three at a time: {known}.</p>'
+
+
+# In the line of whatever is still being done.
+WORKING = " data-working"
+
+
+def message(text: str, *, working: bool = False) -> str:
+    """A line of plain text for the viewer."""
+    return f'<p class="lab-message" role="status"{WORKING * working}>{html.escape(text)}</p>'
+
+
+def progress(text: str) -> str:
+    """The same of work that is still being done."""
+    return message(text, working=True)
+
+
+def preview(images, caption: str) -> str:
+    """The estimate of a super-resolution stage at work."""
+    alt = html.escape(caption)
+    picture = f'<img src="{data_uri(images)}" alt="{alt}">'
+    return f'<figure class="lab-preview"{WORKING}>{picture}<figcaption>{alt}</figcaption></figure>'
+
+
+def note(text: str, *, wrong: bool = False) -> str:
+    """A quiet line of plain text; a wrong one says what to change."""
+    kind = "lab-note lab-wrong" if wrong else "lab-note"
+    return f'<p class="{kind}" role="status">{html.escape(text)}</p>'
+
+
+def counted(n: int, noun: str) -> str:
+    """1 cell, 2 cells."""
+    return f"{n} {noun}{'s' * (n != 1)}"
+
+
+def few(lines: Sequence[str]) -> list[str]:
+    """The first lines of many, and how many more there are: a foreign link or file may give a thousand."""
+    return [*lines[:MOST_LINES], *([f"and {len(lines) - MOST_LINES} more like these"] * (len(lines) > MOST_LINES))]
+
+
+def level_facts(config: StageConfig, cascade: Cascade | None = None) -> str:
+    """What a super-resolution stage's aug_level does: σ and SNR of its noise, which differ from model to model."""
+    level = config.aug_level or 0.0
+    if cascade is None or config.size not in cascade.sizes:
+        return f"aug_level {level:g}"
+    stage = cascade.stage(config.size)
+    snr = stage.aug_snr(level)
+    ratio = "∞ (untouched)" if math.isinf(snr) else f"{snr:.3g}"
+    return f"aug_level {level:g} · σ = {stage.aug_sigma(level):.3f} · SNR = {ratio}"
+
+
+def aug_note(model: Model, size: int, level: Any) -> str:
+    """The same of a slider's value, or what is wrong with it."""
+    try:
+        config = replace(DEFAULTS[size], aug_level=level)
+    except UserError as error:
+        return note(str(error), wrong=True)
+    return note(level_facts(config, model.get() if model.ready else None))

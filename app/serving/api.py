@@ -1,0 +1,244 @@
+"""The page's functions for programs (``gradio_client``, and MCP where it is on): sample, compare, sweep, describe.
+
+Each is a generator: it yields what it is at after every step, so that a cancelled call stops there, and ends with a
+file and plain facts. All settings are those of the page, checked by the same code.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any, get_type_hints
+
+import gradio as gr
+
+from imagen_core import settings
+from imagen_core.records import png
+from imagen_core.run.generate import StageResult, at_levels, check, generate, sweep
+from imagen_core.settings import CHOICES, DEFAULTS, RANGES, Request
+from imagen_core.types import UserError
+from imagen_core.worlds.tabletop import vocabulary
+
+from ..handlers import files, folder, refuse
+from ..parts import grid, link, views
+from ..tabs import cascade as cascade_tab
+from ..tabs import compare as compare_tab
+from .model import Model
+
+Answer = tuple[gr.FileData | None, dict[str, Any]]
+
+
+def sample(
+    model: Model,
+    prompt: str,
+    seed: int = 0,
+    size: int = 64,
+    guidance: float | None = None,
+    threshold: str | None = None,
+    percentile: float | None = None,
+    aug_level: float | None = None,
+    more: str = "",
+) -> Iterator[Answer]:
+    """Draw one picture of a prompt; ends with a PNG that carries its settings, and with these settings as plain values.
+
+    What is left out is at the model's own default; describe tells them all.
+
+    Args:
+        prompt: what to draw, 1 to 500 characters.
+        seed: a whole number from 0; the same seed and settings draw the same picture.
+        size: 64, 256 or 1024 pixels along each side.
+        guidance: weight w of the text, 0 to 30, in the paper's form: 1 is off.
+        threshold: what is done with values of x0_hat outside [-1, 1]: none, static, dynamic, channelwise or squash.
+        percentile: of |x0_hat|, 50 to 100, which dynamic thresholding divides by.
+        aug_level: noise on what the super-resolution stages are given, 0 to 1.
+        more: any other settings as in a link: "sampler=ddim steps=50 sr256.steps=20".
+    """
+    try:
+        request = _request(
+            model, prompt, more, size=size, seed=seed, aug_level=aug_level,
+            guidance=guidance, threshold=threshold, percentile=percentile,
+        )  # fmt: skip
+        cascade = model.get()
+        check(request, cascade)
+        seconds = {}
+        for event in model.in_turn(generate(request, cascade), request):
+            if isinstance(event, StageResult):
+                image, seconds[event.stage] = event.image, round(event.seconds, 3)
+                yield None, {"stage": event.stage, "done": True}
+            else:
+                yield None, {"stage": event.stage, "step": event.index + 1}
+        path = files(image, request, cascade.digest)[0][0]
+        yield gr.FileData(path=path), {"settings": link.flat(request), "weights": cascade.digest, "seconds": seconds}
+    except UserError as error:
+        raise refuse(error) from None
+
+
+def compare(
+    model: Model,
+    prompt: str,
+    seed: int = 0,
+    rows: str = "guidance",
+    row_values: str = grid.SUGGESTED["guidance"],
+    columns: str = "threshold",
+    column_values: str = grid.SUGGESTED["threshold"],
+    more: str = "",
+) -> Iterator[Answer]:
+    """Vary two settings of the 64 x 64 stage from the same noise; ends with a PNG grid and what each cell measures.
+
+    At most 16 cells.
+
+    Args:
+        prompt: what to draw, 1 to 500 characters.
+        seed: a whole number from 0, the same for every cell.
+        rows: a setting of the base stage, such as guidance, threshold, percentile, sampler or steps.
+        row_values: its values, separated by commas.
+        columns: another setting of the base stage.
+        column_values: its values, separated by commas.
+        more: any other settings as in a link: "sampler=ddim steps=50".
+    """
+    try:
+        start = _request(model, prompt, more, seed=seed)
+        plan = grid.make(start, rows, row_values, columns, column_values)
+        cascade = model.get()
+        for request in plan.requests:
+            check(request, cascade)
+        pictures, found = [], []
+        for number, cell in enumerate(plan.cells):
+            for event in model.in_turn(generate(cell.request, cascade), cell.request):
+                if isinstance(event, StageResult):
+                    pictures.append(event.image[0])
+                    found.append(grid.facts(event.image))
+                yield None, {"cell": number + 1, "of": len(plan.cells)}
+        path = compare_tab.files(plan, pictures, found, cascade.digest)[0]
+        cells = [
+            {"label": cell.label, "settings": link.flat(cell.request), **facts}
+            for cell, facts in zip(plan.cells, found)
+        ]
+        yield gr.FileData(path=path), {"cells": cells, "weights": cascade.digest}
+    except UserError as error:
+        raise refuse(error) from None
+
+
+def sweep_augmentation(
+    model: Model,
+    prompt: str,
+    seed: int = 0,
+    size: int = 256,
+    aug_levels: str = cascade_tab.LEVELS,
+    more: str = "",
+) -> Iterator[Answer]:
+    """Run one super-resolution stage at several aug_levels from the same noise; ends with a PNG grid and scores.
+
+    Args:
+        prompt: what to draw, 1 to 500 characters.
+        seed: a whole number from 0, the same for every level.
+        size: the stage to sweep, 256 or 1024.
+        aug_levels: up to six levels from 0 to 1, separated by commas.
+        more: any other settings as in a link: "guidance=8 sr256.steps=20".
+    """
+    try:
+        if size not in cascade_tab.LATER:
+            raise UserError(f"size: must be 256 or 1024, got {size!r:.60}")
+        levels = cascade_tab.levels_in(aug_levels)
+        request = _request(model, prompt, more, seed=seed, size=size)
+        cascade = model.get()
+        variants = at_levels(request, cascade, levels)
+        before = replace(request, stages=request.stages[:-1])
+        for event in model.in_turn(generate(before, cascade), before):
+            if isinstance(event, StageResult):
+                small = event.unmarked
+            yield None, {"stage": event.stage}
+        for row in model.in_turn(sweep(request, cascade, levels, image=small), *variants):
+            if isinstance(row[0], StageResult):
+                images = [event.image for event in row if isinstance(event, StageResult)]
+            yield None, {"stage": row[0].stage}
+        stages = [variant.stages[-1] for variant in variants]
+        labels = [views.level_facts(stage, cascade) for stage in stages]
+        path = folder() / "sweep.png"
+        facts = {"weights": cascade.digest, "cells": "; ".join(labels)}
+        png.save_grid([image[0] for image in images], labels, len(labels), path, request, **facts)
+        own = cascade.stage(size)
+        found = [
+            {
+                "aug_level": level,
+                "sigma": own.aug_sigma(level),
+                # JSON has no infinity.
+                "snr": None if own.aug_sigma(level) == 0 else own.aug_snr(level),
+                **vars(cascade_tab.scores_of(image, small)),
+            }
+            for level, image in zip(levels, images)
+        ]
+        yield gr.FileData(path=str(path)), {"levels": found, "settings": link.flat(request), "weights": cascade.digest}
+    except UserError as error:
+        raise refuse(error) from None
+
+
+def describe(model: Model, prompt: str = "") -> dict[str, Any]:
+    """Say what the model knows, which words of a prompt it never saw, and each setting's range, choices and default.
+
+    What a model that is not this project's own knows is not known here: ``known`` and ``unknown`` are empty then.
+
+    Args:
+        prompt: words to look up; may be empty.
+    """
+    if not isinstance(prompt, str):
+        raise refuse(UserError("prompt: must be text"))
+    known = {name: {k: list(v) for k, v in concepts.items()} for name, concepts in vocabulary.CONCEPTS.items()}
+    try:
+        defaults = {**DEFAULTS, **model.defaults}
+    except UserError as error:
+        raise refuse(error) from None
+    facts = {"name": model.name, "ready": model.ready}
+    if model.ready:
+        cascade = model.get()
+        facts |= {"sizes": list(cascade.sizes), "weights": cascade.digest, "text_encoder": cascade.encode.name}
+    return {
+        "unknown": list(vocabulary.unknown_words(prompt[: settings.MAX_PROMPT])) if model.own else [],
+        "known": known if model.own else {},
+        "model": facts,
+        "defaults": link.flat(Request("…", stages=tuple(defaults.values()))),
+        "choices": {name: list(choices) for name, choices in CHOICES.items()},
+        "ranges": {name: list(ends) for name, ends in RANGES.items()},
+    }
+
+
+PUBLIC: dict[str, Callable[..., Any]] = {
+    "sample": sample,
+    "compare": compare,
+    "sweep_augmentation": sweep_augmentation,
+    "describe": describe,
+}
+
+
+def functions(model: Model) -> dict[str, Callable[..., Any]]:
+    """PUBLIC over one model, with the signatures that gradio reads types, defaults and descriptions from."""
+    return {name: _bound(model, function) for name, function in PUBLIC.items()}
+
+
+def _bound(model: Model, function: Callable[..., Any]) -> Callable[..., Any]:
+    hints = get_type_hints(function)
+    signature = inspect.signature(function)
+    parameters = [p.replace(annotation=hints[p.name]) for p in list(signature.parameters.values())[1:]]
+    streams = inspect.isgeneratorfunction(function)
+
+    def stream(*args: Any, **kwargs: Any) -> Any:
+        yield from function(model, *args, **kwargs)
+
+    def answer(*args: Any, **kwargs: Any) -> Any:
+        return function(model, *args, **kwargs)
+
+    bound: Any = stream if streams else answer
+    # What is yielded, which is what gradio takes the annotation for.
+    returned = tuple[gr.FileData, dict[str, Any]] if streams else dict[str, Any]
+    bound.__signature__ = signature.replace(parameters=parameters, return_annotation=returned)
+    bound.__annotations__ = {p.name: p.annotation for p in parameters}
+    bound.__name__, bound.__doc__ = function.__name__, function.__doc__
+    return bound
+
+
+def _request(model: Model, prompt: str, more: str, *, size: int = 64, **given: Any) -> Request:
+    """What was asked for, the rest at the model's own defaults; refused before the model is waited for."""
+    asked = {name: value for name, value in given.items() if value is not None}
+    request = link.with_more(settings.request(prompt, size=size, defaults=model.defaults, **asked), more)
+    return replace(request, stages=tuple(stage for stage in request.stages if stage.size <= size))

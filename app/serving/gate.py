@@ -1,0 +1,53 @@
+"""What stands between anybody's JSON and the handlers: values that no control has are refused as handlers refuse."""
+
+from __future__ import annotations
+
+from copy import copy
+from typing import Any
+
+import gradio as gr
+
+from imagen_core.types import UserError
+
+from ..handlers import refuse
+
+
+class Page(gr.Blocks):
+    """Blocks that answer in one line where gradio would print a traceback.
+
+    Numbers are the engine's to judge, which names setting and range: a slider's field holds 9 while 99.5 is typed.
+    """
+
+    async def preprocess_data(
+        self, block_fn: Any, inputs: list[Any], state: Any, explicit_call: bool = False
+    ) -> list[Any]:
+        """The values as the handlers take them.
+
+        Raises:
+            gr.Error: one is missing, or its control cannot have it; without a traceback.
+        """
+        try:
+            return await super().preprocess_data(block_fn, inputs, state, explicit_call)
+        except Exception:
+            if len(inputs) < len(block_fn.inputs):
+                first = block_fn.inputs[len(inputs)]
+                raise refuse(UserError(f"{first.label}: is missing, all {len(block_fn.inputs)} are needed")) from None
+        values = []
+        for block, value in zip(block_fn.inputs, inputs):
+            alone = copy(block_fn)
+            alone.inputs = [block]
+            try:
+                values += await super().preprocess_data(alone, [value], state, explicit_call)
+            except Exception:
+                known = state[block._id] if state is not None and block._id in state else block
+                if not isinstance(known, gr.Slider | gr.Number):
+                    raise refuse(UserError(f"{known.label}: must be {allowed(known)}")) from None
+                values.append(value)
+        return values
+
+
+def allowed(control: Any) -> str:
+    """What a control's value may be, in a few words."""
+    if isinstance(control, gr.Radio | gr.Dropdown):
+        return "one of " + (", ".join(f"{value}" or "nothing" for _, value in control.choices) or "nothing yet")
+    return "a PNG that was dropped here" if isinstance(control, gr.File) else "text"

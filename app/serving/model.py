@@ -1,0 +1,143 @@
+"""The model behind the page: loaded once, in the background, so that the server answers at once."""
+
+from __future__ import annotations
+
+import atexit
+import re
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import TypeVar
+
+from imagen_core.models.cascade import Cascade, Loading
+from imagen_core.models.checkpoints import defaults_of, load_cascade, locate
+from imagen_core.run.generate import generate
+from imagen_core.settings import Request, StageConfig, request
+from imagen_core.types import StepRecord, UserError
+
+from .pace import Pace
+
+# The pace of a model that needs longer than this for a few steps is learnt from its first run instead.
+MEASURE_SECONDS = 4.0
+# How long the end of the process waits for a thread that loads: at most one stage's file, or one step.
+EXIT_SECONDS = 5.0
+T = TypeVar("T")
+
+
+class Model:
+    """A cascade that loads itself in a thread; whoever needs it waits for it."""
+
+    def __init__(self, name: str) -> None:
+        self._lock = threading.Lock()
+        self._busy = threading.Lock()
+        self._leaving = threading.Event()
+        self._take(name)
+
+    @property
+    def label(self) -> str:
+        """The model's name without owner or folders; a cascade of several goes by its first."""
+        return re.sub(r"[^\w.-]+", " ", self.name.partition(",")[0].rstrip("/").rpartition("/")[2])[:40] or "model"
+
+    @property
+    def slug(self) -> str:
+        """The label as the last part of an address."""
+        return re.sub(r"[^a-z0-9]+", "-", self.label.lower()).strip("-") or "model"
+
+    def use(self, name: str, loading: Loading | None = None) -> None:
+        """Take another model; it is loaded when :meth:`start` or :meth:`get` is first called.
+
+        Raises:
+            UserError: there is no such model.
+        """
+        locate(name)
+        self._take(name, loading)
+
+    def _take(self, name: str, loading: Loading | None = None) -> None:
+        self.name, self._loading = name, loading
+        self._thread: threading.Thread | None = None
+        self._tried = threading.Event()
+        self._cascade: Cascade | None = None
+        self._error: Exception | None = None
+        self.pace = Pace()
+
+    def start(self) -> None:
+        """Begin to load, unless that was done before."""
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._load, name="model", daemon=True)
+                self._thread.start()
+                atexit.register(self._leave, self._thread)
+
+    def _leave(self, thread: threading.Thread) -> None:
+        """A thread that is still inside torch when the interpreter goes would abort the process."""
+        self._leaving.set()
+        thread.join(EXIT_SECONDS)
+
+    def _load(self) -> None:
+        try:
+            cascade = load_cascade(self.name, self._loading)
+            if not self._leaving.is_set():
+                cascade.encode.warm_up()
+            self._cascade = cascade
+        except Exception as error:
+            self._error = error
+        finally:
+            self._tried.set()
+        # A large model would keep its first visitor waiting for this.
+        if self._cascade is not None and self.own:
+            self._measure(self._cascade)
+
+    def _measure(self, cascade: Cascade) -> None:
+        """Two steps of each stage: the first run is then warm, and its time can be told beforehand."""
+        small = request("a red ball", size=cascade.sizes[-1])
+        asked = replace(small, stages=tuple(replace(stage, steps=2) for stage in small.stages))
+        began = time.monotonic()
+        for _ in self.in_turn(generate(asked, cascade), asked):
+            if self._leaving.is_set() or time.monotonic() - began > MEASURE_SECONDS:
+                return
+
+    def in_turn(self, events: Iterator[T], *requests: Request) -> Iterator[T]:
+        """A run's events, each computed while no other run computes; ``requests``, if given, are what it runs.
+
+        The queue already lets one run in at a time, but forgets a cancelled one before its last step has ended.
+        """
+        while True:
+            with self._busy:
+                began = time.perf_counter()
+                event = next(events, None)
+                seconds = time.perf_counter() - began
+            if event is None:
+                return
+            first = event[0] if isinstance(event, tuple) else event
+            if isinstance(first, StepRecord):
+                self.pace.note(first, seconds, requests)
+            yield event
+
+    @property
+    def ready(self) -> bool:
+        return self._cascade is not None
+
+    @property
+    def defaults(self) -> Mapping[int, StageConfig]:
+        """The settings that suit the model, by size, known before it is loaded; UserError as for :meth:`get`."""
+        return self._cascade.defaults if self._cascade is not None else defaults_of(self.name)
+
+    @property
+    def own(self) -> bool:
+        """Cascade.own, and True until that is known."""
+        return self._cascade is None or self._cascade.own
+
+    def get(self) -> Cascade:
+        """The cascade, once it is there.
+
+        Raises:
+            UserError: it could not be loaded; one line says why.
+        """
+        self.start()
+        self._tried.wait()
+        if self._cascade is None:
+            if isinstance(self._error, UserError):
+                raise self._error
+            raise UserError(f"model: {self.name} could not be loaded ({type(self._error).__name__})")
+        return self._cascade

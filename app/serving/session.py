@@ -1,0 +1,137 @@
+"""What one visitor has made: the last base runs, kept in that visitor's own state and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from imagen_core.records.recording import Frame
+from imagen_core.settings import Request, with_stage
+from imagen_core.types import UserError
+
+# A run's pictures are small (0.2 MB for four under three rules); a longer list would be hard to choose from.
+MOST_RUNS = 12
+# The key of the settings that stand on See it now, beside those of the session's pictures.
+NOW = "now"
+# Of more than this (70 steps under three rules) no steps are kept; Inspect then draws them again.
+MOST_BYTES = 32_000_000
+# The steps of a run's first picture under each rule.
+Frames = Mapping[str, Sequence[Frame]]
+
+
+class Finished(Protocol):
+    """What a finished base run hands over: its request, and each rule's pictures [b, 3, 64, 64], twice as below."""
+
+    @property
+    def request(self) -> Request: ...
+    @property
+    def images(self) -> dict[str, Any]: ...
+    @property
+    def onward(self) -> dict[str, Any]: ...
+    @property
+    def frames(self) -> Frames | None: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A finished base run under its number in the session.
+
+    ``frames``, its first picture's steps, are kept while it is the newest: 25 steps under three rules are 11 MB.
+    Those of long runs are not (:func:`kept`).
+    """
+
+    number: int
+    request: Request
+    images: dict[str, Any]
+    onward: dict[str, Any]
+    frames: Frames | None = None
+
+    @property
+    def label(self) -> str:
+        base, prompt = self.request.stages[0], " ".join(self.request.prompt.split())
+        short = prompt if len(prompt) <= 36 else prompt[:35] + "…"
+        return f"{self.number}: w {base.guidance:g}, {base.threshold}, seed {self.request.seed} · {short}"
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """One picture of a run, as a request that makes just this one, and the picture [1, 3, 64, 64].
+
+    ``onward`` is what the next stage is given: the same, but for cascades that mark what people see.
+    """
+
+    request: Request
+    image: Any
+    onward: Any
+
+
+Runs = tuple[Run, ...]
+# How the controls of See it become a request.
+Build = Callable[..., Request]
+
+
+def kept(frames: dict[str, list[Frame]]) -> dict[str, list[Frame]] | None:
+    """The steps if they are few enough to be kept for an hour, as a visitor's state is."""
+    return frames if sum(frame.nbytes for track in frames.values() for frame in track) <= MOST_BYTES else None
+
+
+def remember(finished: Finished | None, runs: Runs) -> Runs:
+    """The session with one more run, the oldest forgotten."""
+    if finished is None:
+        return runs
+    number = runs[-1].number + 1 if runs else 1
+    older = (replace(run, frames=None) for run in runs)
+    return (*older, Run(number, finished.request, finished.images, finished.onward, finished.frames))[-MOST_RUNS:]
+
+
+def pictures(runs: Runs) -> list[tuple[str, str]]:
+    """Labels and keys of all pictures of a session, newest run first, for a list to choose from."""
+    return [
+        (run.label if run.request.count == 1 else f"{run.label} · picture {i + 1}", f"{run.number}.{i}")
+        for run in reversed(runs)
+        for i in range(run.request.count)
+    ]
+
+
+def labels(runs: Runs) -> list[tuple[str, str]]:
+    """Labels and keys of a session's runs, newest first."""
+    return [(run.label, str(run.number)) for run in reversed(runs)]
+
+
+def find(runs: Runs, key: Any) -> Run:
+    """The run of a key that :func:`labels` or :func:`pictures` gave, if it is of this session.
+
+    Raises:
+        UserError: there is none.
+    """
+    number = str(key).partition(".")[0]
+    for run in runs:
+        if str(run.number) == number:
+            return run
+    raise UserError("run: choose one of this session's runs; older ones are forgotten")
+
+
+def steps(runs: Runs, key: Any) -> Frames | None:
+    """The kept steps of the picture of a key, if there are any."""
+    return None if key == NOW or str(key).partition(".")[2] not in ("", "0") else find(runs, key).frames
+
+
+def picture(runs: Runs, key: Any, rule: Any = None) -> Picture:
+    """One picture of a run under ``rule``, or under the rule that the run kept.
+
+    Raises:
+        UserError: there is no such run, picture or rule.
+    """
+    run = find(runs, key)
+    index = str(key).partition(".")[2] or "0"
+    if not (index.isdecimal() and int(index) < run.request.count):
+        raise UserError(f"picture: must be between 1 and {run.request.count}")
+    rule = rule or run.request.stages[0].threshold
+    if rule not in run.images:
+        raise UserError(f"threshold: this run had {', '.join(run.images)}, got {rule!r:.60}")
+    i = int(index)
+    alone = replace(run.request, seed=run.request.seeds[i], count=1, stages=run.request.stages[:1])
+    if rule != alone.stages[0].threshold:
+        alone = with_stage(alone, 64, threshold=rule)
+    return Picture(alone, run.images[rule][i : i + 1], run.onward[rule][i : i + 1])

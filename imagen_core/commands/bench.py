@@ -1,0 +1,153 @@
+"""What a run costs: counted operations, and speed as a ratio to a large matrix product of the same minute."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import settings
+from ..diffusion.guidance import GUIDANCE
+from ..diffusion.w_schedules import W_SCHEDULES
+from ..models.checkpoints import Cascade
+from ..networks.unet import UNet, gflop
+from ..run.generate import StageResult, check, generate
+from ..settings import Request
+from ..types import Network, TextEmbedding, UserError
+
+
+class Timed:
+    """A network that keeps count of the seconds and rows it was called for."""
+
+    def __init__(self, network: Network) -> None:
+        self.network, self.seconds, self.rows = network, 0.0, 0
+
+    def prepare(self, text: TextEmbedding) -> Any:
+        """The network's own, timed."""
+        with self._clock():
+            return self.network.prepare(text)
+
+    def __call__(
+        self,
+        z: Tensor,
+        log_snr: Tensor,
+        context: Any,
+        low_res: Tensor | None = None,
+        aug_level: Tensor | None = None,
+    ) -> Tensor:
+        """The network's own, timed, its rows counted."""
+        self.rows += len(z)
+        with self._clock():
+            return self.network(z, log_snr, context, low_res, aug_level)
+
+    @contextmanager
+    def _clock(self) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self.seconds += time.perf_counter() - began
+
+
+def bench(request: Request, cascade: Cascade) -> dict[str, Any]:
+    """Run ``request`` once to warm up and once for the figures; imports and loading are not counted.
+
+    Raises:
+        UserError: the cascade lacks a stage.
+    """
+    for _ in generate(request, cascade):
+        pass
+    matmul = _matmul_gflops()
+    timed = {stage.spec.name: Timed(stage.network) for stage in cascade.stages}
+    stages = tuple(replace(stage, network=timed[stage.spec.name]) for stage in cascade.stages)
+    began = time.perf_counter()
+    results = [e for e in generate(request, replace(cascade, stages=stages)) if isinstance(e, StageResult)]
+    total = time.perf_counter() - began
+    figures = {r.stage: _figures(r, timed[r.stage], matmul) for r in results}
+    return {
+        "seconds": round(total, 3),
+        "network_share": round(sum(timed[r.stage].seconds for r in results) / sum(r.seconds for r in results), 3),
+        "matmul_gflop_per_s": round(matmul, 1),
+        "peak_memory_mb": _peak_memory_mb(),
+        "threads": torch.get_num_threads(),
+        "stages": figures,
+    }
+
+
+# Every way of guiding, as settings of the base stage; the first is what the others are compared with.
+WAYS: dict[str, dict[str, Any]] = {
+    "cfg": {},
+    **{rule: {"guidance_rule": rule} for rule in GUIDANCE if rule != "cfg"},
+    "cfgpp": {"guidance_rule": "cfgpp", "guidance": 0.6},
+    **{f"cfg, {name}": {"w_schedule": name} for name in W_SCHEDULES if name != "constant"},
+    "off (w = 1)": {"guidance": 1.0},
+}
+
+
+def bench_guidance(request: Request, cascade: Cascade, repeats: int = 4) -> dict[str, Any]:
+    """Seconds a step of the base stage under every way of guiding, and as a ratio to cfg's; the best of ``repeats``.
+
+    Ways take turns, so that a busy moment of the machine falls on all of them. One that the sampler or the cascade
+    cannot take is left out.
+    """
+    base = settings.vary(request.stages[0], {"w_schedule": "constant", "guidance_rule": "cfg"})
+    ways = {}
+    for name, changes in WAYS.items():
+        try:
+            asked = replace(request, stages=(settings.vary(base, changes),))
+            check(asked, cascade)
+        except UserError:
+            if not changes:
+                raise
+        else:
+            ways[name] = asked
+    best = dict.fromkeys(ways, math.inf)
+    for _ in range(repeats):
+        for name, asked in ways.items():
+            *_, result = generate(asked, cascade)
+            assert isinstance(result, StageResult)
+            best[name] = min(best[name], result.seconds / base.steps)
+    ways_found = {
+        name: {"seconds_per_step": round(seconds, 4), "ratio": round(seconds / best["cfg"], 3)}
+        for name, seconds in best.items()
+    }
+    return {**ways_found, "weights": cascade.digest}
+
+
+def _figures(result: StageResult, timed: Timed, matmul: float) -> dict[str, float]:
+    figures = {
+        "seconds": round(result.seconds, 3),
+        "network_share": round(timed.seconds / result.seconds, 3),
+        "evaluations": timed.rows,
+    }
+    # Operations are counted of this project's own networks only.
+    if not isinstance(timed.network, UNet):
+        return figures
+    work = gflop(timed.network.config, result.size)
+    speed = work * timed.rows / timed.seconds
+    counted = {"gflop_per_evaluation": round(work, 2), "gflop_per_s": round(speed, 1)}
+    return {**figures, **counted, "ratio_to_matmul": round(speed / matmul, 3)}
+
+
+def _matmul_gflops(n: int = 1536, repeats: int = 8) -> float:
+    a, b = torch.randn(n, n), torch.randn(n, n)
+    a @ b
+    began = time.perf_counter()
+    for _ in range(repeats):
+        a @ b
+    return 2e-9 * n**3 * repeats / (time.perf_counter() - began)
+
+
+def _peak_memory_mb() -> int | None:
+    """The process's largest memory so far; None on Windows, which does not keep it."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak // (1024 * 1024 if sys.platform == "darwin" else 1024)

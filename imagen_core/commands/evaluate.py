@@ -1,0 +1,192 @@
+"""``python -m imagen_core evaluate``: the numbers behind what is claimed of a model."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..files.writing import check_output, check_writable
+from ..settings import CHOICES, DEFAULTS, RANGES, StageConfig, with_rule
+from ..types import UserError
+from .options import add_model_argument, loading
+
+EACH, MOST_EACH = 2, 100
+OUT, DATA, CACHE = Path("docs/results"), Path("runs/data"), Path("runs/evaluation")
+# Which verbs take an option that not all take.
+TAKEN_BY: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("each", "seed", "guidance", "steps", "threshold", "sampler", "sheet"), ("tabletopbench",)),
+    **dict.fromkeys(("clip", "prompts", "reference"), ("tabletopbench", "figures")),
+    "cache": ("tabletopbench", "sr", "figures", "samplers"),
+    "out": ("figures", "samplers"),
+    **dict.fromkeys(("train", "data"), ("detector",)),
+}
+# A quick bench takes every second prompt, once.
+QUICK_STRIDE = 2
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What is measured, of which model, how thoroughly, and where to."""
+    parser.add_argument(
+        "what",
+        choices=VERBS,
+        help="tabletopbench: is in the picture what was asked for; captions: what exchanging a caption's words does to "
+        "the base's loss; sr: super-resolution against true renders; "
+        "figures: the paper's figures on this model; samplers: quality against steps; "
+        "detector: the judge itself on fresh renders",
+    )
+    add_model_argument(parser)
+    parser.add_argument("--quick", action="store_true", help="minutes instead of hours, and only indicative")
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        help=f"where true renders and finished cells are kept (default {CACHE})",
+    )
+    parser.add_argument("--each", type=int, help=f"tabletopbench: pictures a prompt, 1 to {MOST_EACH} (default {EACH})")
+    parser.add_argument("--seed", type=int, help="tabletopbench: of the first picture (default 0)")
+    for name in ("guidance", "steps"):
+        low, high = RANGES[name]
+        about = f"tabletopbench: of the base stage, {low:g} to {high:g} (default: the model's own)"
+        parser.add_argument(f"--{name}", type=type(getattr(DEFAULTS[64], name)), help=about)
+    for name in ("threshold", "sampler"):
+        about = "tabletopbench: of the base stage (default: the model's own)"
+        parser.add_argument(f"--{name}", choices=CHOICES[name], help=about)
+    parser.add_argument(
+        "--sheet", type=Path, help="tabletopbench: also write 64 pictures with their verdicts to this PNG"
+    )
+    parser.add_argument("--out", type=Path, help=f"figures, samplers: folder of CSV and PNG (default {OUT})")
+    parser.add_argument(
+        "--clip",
+        metavar="SOURCE",
+        help="tabletopbench, figures: for a model of photographs, CLIP score by this CLIP folder or hub name, and FID",
+    )
+    parser.add_argument("--prompts", type=Path, metavar="FILE", help="with --clip: a prompt a line")
+    parser.add_argument("--reference", type=Path, metavar="FOLDER", help="with --clip: real pictures for FID")
+    parser.add_argument(
+        "--train", type=Path, metavar="RUN", help="detector: train or resume it in this folder, then ship it"
+    )
+    parser.add_argument("--data", type=Path, help=f"detector: where training pictures are kept (default {DATA})")
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Measure; returns one flat object of numbers, and what they were measured with."""
+    from ..evaluation.judges import MOST_PROMPTS
+
+    for name, verbs in TAKEN_BY.items():
+        if getattr(args, name) is not None and args.what not in verbs:
+            raise UserError(f"--{name}: goes with {' or '.join(verbs)}, not with {args.what}")
+    if args.quick and args.each is not None:
+        raise UserError("--each: a --quick bench draws one picture a prompt")
+    args.each = EACH if args.each is None else args.each
+    args.seed = 0 if args.seed is None else args.seed
+    args.out, args.data, args.cache = args.out or OUT, args.data or DATA, args.cache or CACHE
+    for name in ("out", "cache"):
+        if args.what in TAKEN_BY[name]:
+            check_writable(getattr(args, name), f"--{name}")
+    if not 1 <= args.each <= MOST_EACH:
+        raise UserError(f"--each: must be between 1 and {MOST_EACH}, got {args.each}")
+    low, high = RANGES["seed"]
+    # Every picture of a bench has a seed of its own, from this one on.
+    high -= MOST_EACH * MOST_PROMPTS
+    if not low <= args.seed <= high:
+        raise UserError(f"--seed: must be between {low} and {high}, got {args.seed}")
+    together = [args.clip, args.prompts, args.reference]
+    if any(x is not None for x in together) and not (args.clip and args.prompts and args.reference):
+        raise UserError("--clip, --prompts and --reference: go together")
+    if args.clip and args.sheet:
+        raise UserError("--sheet: shows verdicts on the table top, not with --clip")
+    return VERBS[args.what](args)
+
+
+def _bench(args: argparse.Namespace) -> dict[str, Any]:
+    from ..evaluation.scoring import score
+    from ..evaluation.tabletopbench import prompts
+    from ..models.checkpoints import defaults_of, load_cascade
+
+    given = {name: getattr(args, name) for name in ("guidance", "steps", "threshold", "sampler")}
+    changes = {name: value for name, value in given.items() if value is not None}
+    config = with_rule(defaults_of(args.model)[64], **changes)
+    asked, each = (prompts()[::QUICK_STRIDE], 1) if args.quick else (prompts(), args.each)
+    if args.sheet:
+        check_output(args.sheet, ".png", "--sheet")
+    if args.clip:
+        return {**_photographic(args, config), "indicative": args.quick}
+    found = score(load_cascade(args.model, loading(args)), config, asked, each, args.seed, args.cache, args.sheet)
+    return {**found, "indicative": args.quick}
+
+
+def _photographic(args: argparse.Namespace, config: StageConfig) -> dict[str, Any]:
+    from ..evaluation.judges import photographic_judge, score_by
+    from ..models.checkpoints import load_cascade
+
+    judge = photographic_judge(args.clip, args.prompts, args.reference, QUICK_STRIDE if args.quick else 1)
+    return score_by(
+        judge, load_cascade(args.model, loading(args)), config, 1 if args.quick else args.each, args.seed, args.cache
+    )
+
+
+def _captions(args: argparse.Namespace) -> dict[str, Any]:
+    from ..evaluation.caption_use import QUICK_SCENES, SCENES, measure
+    from ..models.checkpoints import load_cascade
+
+    return {
+        **measure(load_cascade(args.model, loading(args)), QUICK_SCENES if args.quick else SCENES),
+        "indicative": args.quick,
+    }
+
+
+def _sr(args: argparse.Namespace) -> dict[str, Any]:
+    from ..evaluation.super_resolution import QUICK_SCENES, SCENES, evaluate
+    from ..models.checkpoints import load_cascade
+
+    found = evaluate(load_cascade(args.model, loading(args)), args.cache, QUICK_SCENES if args.quick else SCENES)
+    return {**found, "indicative": args.quick}
+
+
+def _figures(args: argparse.Namespace) -> dict[str, Any]:
+    from ..evaluation.judges import photographic_judge, tabletop_judge
+    from ..evaluation.paper_figures import FULL, QUICK, draw_figures
+    from ..models.checkpoints import load_cascade
+
+    extent = QUICK if args.quick else FULL
+    if args.clip:
+        judge = photographic_judge(args.clip, args.prompts, args.reference, extent.stride)
+        cascade = load_cascade(args.model, loading(args))
+    else:
+        cascade = load_cascade(args.model, loading(args))
+        judge = tabletop_judge(extent.stride, args.cache)
+    note = f"weights {cascade.digest[:12]}" + (", few samples: indicative only" if args.quick else "")
+    found = draw_figures(cascade, judge, extent, args.cache, args.out, note, world=not args.clip)
+    return {**found, "indicative": args.quick}
+
+
+def _samplers(args: argparse.Namespace) -> dict[str, Any]:
+    from ..evaluation.sampler_study import FULL, QUICK, measure_samplers
+    from ..models.checkpoints import load_cascade
+
+    cascade = load_cascade(args.model, loading(args))
+    args.out.mkdir(parents=True, exist_ok=True)
+    found = measure_samplers(cascade, QUICK if args.quick else FULL, args.cache, args.out)
+    return {**found, "indicative": args.quick}
+
+
+def _detector(args: argparse.Namespace) -> dict[str, Any]:
+    from ..evaluation.detector import load_detector
+    from ..evaluation.detector_training import FRESH, QUICK_FRESH, accuracy, train_and_ship
+
+    if args.train:
+        train_and_ship(args.data, args.train)
+    detector, digest = load_detector()
+    found = accuracy(detector, QUICK_FRESH if args.quick else FRESH)
+    return {**found, "detector": digest, "indicative": args.quick}
+
+
+VERBS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
+    "tabletopbench": _bench,
+    "captions": _captions,
+    "sr": _sr,
+    "figures": _figures,
+    "samplers": _samplers,
+    "detector": _detector,
+}

@@ -1,0 +1,331 @@
+"""The command line's options. Choices, defaults and ranges come from the engine; see settings.py."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+from .. import settings
+from ..diffusion.thresholding import PRESETS
+from ..files.writing import check_output
+from ..models.cascade import DTYPES, Cascade, Loading
+from ..models.checkpoints import defaults_of
+from ..settings import CHOICES, CONVENTIONS, DEFAULT_SIZES, DEFAULTS, RANGES, RULES, Request, StageConfig
+from ..types import StepRecord, UserError
+
+# More than this is a long wait for pictures too small to see.
+MOST_CELLS = 25
+# What a stored run has fixed: these cannot be given with --from.
+OF_THE_RUN = ("prompt", "seed", "count", "steps", "spacing", "schedule")
+# What has no part in one stored step of a base: neither a network nor a sampler's step comes after it.
+OF_THE_NETWORKS = ("model", "size", "aug_level", "sampler")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One picture of a grid of rules and weights; ``w`` as it was given, in either convention."""
+
+    w: float
+    rule: str
+    request: Request
+
+
+class Parser(argparse.ArgumentParser):
+    """Errors are one line on standard error and exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {' '.join(message.split()):.300}\n")
+
+
+def add_model_argument(parser: argparse.ArgumentParser) -> None:
+    """--model, and how a large one is loaded."""
+    parser.add_argument(
+        "--model",
+        default="tabletop",
+        help="tabletop, a folder or a hub id (owner/name@revision): a cascade of this project, or the stages of "
+        "DeepFloyd IF joined by commas (default %(default)s)",
+    )
+    large = parser.add_argument_group("a large model", "how DeepFloyd IF is loaded; the shipped model ignores these")
+    large.add_argument("--dtype", choices=DTYPES, default="auto", help="auto: float16 on a card, else float32")
+    large.add_argument(
+        "--device", default="auto", help="auto spreads it over cards, memory and disk; or cpu, cuda, cuda:N, mps"
+    )
+    large.add_argument("--eight-bit", action="store_true", help="text encoder in 8 bits (NVIDIA card, bitsandbytes)")
+    large.add_argument("--no-safety", action="store_true", help="without its authors' safety checker and watermark")
+
+
+def loading(args: argparse.Namespace) -> Loading:
+    """How add_model_argument's options ask for a model to be loaded."""
+    return Loading(args.dtype, args.device, args.eight_bit, not args.no_safety)
+
+
+def add_json_argument(parser: argparse.ArgumentParser) -> None:
+    """--json, which every verb takes."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+
+
+def add_run_arguments(parser: argparse.ArgumentParser, without: tuple[str, ...] = ()) -> None:
+    """Everything that makes a Request, but for the settings in ``without``.
+
+    Bare options are the base stage's; --aug-level is every later stage's. What is not given stays None, so that
+    :func:`request_from` and :func:`changed_by` can tell; the defaults that are shown are the shipped model's.
+    """
+    base, later = DEFAULTS[64], DEFAULTS[256]
+    if "prompt" not in without:
+        parser.add_argument("prompt", help=f"what to draw, 1 to {settings.MAX_PROMPT} characters")
+    for name, kind, default, what in (
+        ("seed", int, 0, "of the first picture"),
+        ("count", int, 1, "how many pictures"),
+        ("size", int, 64, "of the finished picture"),
+        ("steps", int, base.steps, "of the base stage"),
+        ("guidance", float, base.guidance, "weight w of the text, 1 is off"),
+        ("percentile", float, base.percentile, "of dynamic thresholding"),
+        ("aug_level", float, later.aug_level, "noise on what the super-resolution stages are given"),
+    ):
+        if name not in without:
+            flags = ["-n"] * (name == "count") + ["--" + name.replace("_", "-")]
+            wanted = f"{'a whole number' if kind is int else 'a number'}, {_range(name)}"
+            parser.add_argument(*flags, type=_typed(kind, wanted), help=f"{what}; {_range(name)} (default {default})")
+    for name, choices in CHOICES.items():
+        if name not in without:
+            flag = "--" + name.replace("_", "-")
+            parser.add_argument(flag, choices=choices, help=f"default {getattr(base, name)}")
+    if "steps" not in without:
+        parser.add_argument(
+            "--times",
+            type=_typed(_times, "numbers with commas between them, falling from at most 1 to above 0"),
+            metavar="T,T,…",
+            help="t of each step of the base outright, falling from at most 1 (noise) to above 0",
+        )
+    if "threshold" not in without:
+        parser.add_argument(
+            "--preset",
+            choices=PRESETS,
+            help="threshold as others set it; not together with --threshold and --percentile",
+        )
+    parser.add_argument(
+        "--guidance-convention",
+        choices=CONVENTIONS,
+        default="paper",
+        help="paper: w eps(c) + (1 - w) eps; ho: (1 + w) eps(c) - w eps (default %(default)s)",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="STAGE.FIELD=VALUE",
+        help=f"any setting of any stage, such as sr256.steps=20, or an option of one of its rules: {_rule_options()}; "
+        "may be repeated",
+    )
+    if "model" not in without:
+        add_model_argument(parser)
+
+
+def add_cell_arguments(parser: argparse.ArgumentParser) -> None:
+    """A grid of threshold rules × guidance weights, and where to write it."""
+    rules = ",".join(settings.SIDE_BY_SIDE)
+    parser.add_argument("--rules", default=rules, help="columns (default %(default)s)")
+    parser.add_argument(
+        "--guidances", default="1,5,10", help="rows, each read like --guidance of sample (default %(default)s)"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="PNG to write")
+
+
+def add_trace_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which run, and which of its steps."""
+    parser.add_argument("--from", dest="trace", type=Path, required=True, help="a run's .npz, by sample --trace")
+    step = _typed(int, "a whole number, 1 or more")
+    parser.add_argument("--step", type=step, required=True, help="to go back to, counted from 1 as on the page")
+
+
+def cells_of(args: argparse.Namespace, request: Request) -> list[Cell]:
+    """The cells of add_cell_arguments, row by row; UserError for too many, or the same twice."""
+    refuse_set(args.set, {"base64.guidance": "--guidances", "base64.threshold": "--rules"})
+    rules = [rule.strip() for rule in args.rules.split(",")]
+    weights = numbers(args.guidances, "--guidances")
+    if len(rules) * len(weights) > MOST_CELLS or len(set(rules)) < len(rules) or len(set(weights)) < len(weights):
+        raise UserError(f"--rules and --guidances: must be different, and make at most {MOST_CELLS} cells")
+    guided = [settings.weight(w, args.guidance_convention, request.stages[0].guidance_rule) for w in weights]
+    return [Cell(w, rule, with_rule(request, rule, own)) for w, own in zip(weights, guided) for rule in rules]
+
+
+def _range(name: str) -> str:
+    if name == "size":
+        return f"one of {', '.join(map(str, DEFAULT_SIZES))}"
+    low, high = RANGES[name]
+    return f"{low:g} to {high:.10g}"
+
+
+def _rule_options() -> str:
+    """The hyper-parameters that have no option of their own: "gamma of ancestral (0 to 1, default 0.3), …"."""
+    found = {
+        f"{name} of {rule} ({_range(name)}, default {'none' if math.isinf(default) else f'{default:g}'})": None
+        for functions in RULES.values()
+        for rule, function in functions.items()
+        for name, default in settings.hyper_parameters(function).items()
+        if name not in settings.OWN_FIELD
+    }
+    return ", ".join(found)
+
+
+def request_from(args: argparse.Namespace) -> Request:
+    """The request that parsed arguments ask for.
+
+    Raises:
+        UserError: a value is out of range, or --set names no stage or field.
+    """
+    defaults = defaults_of(args.model)
+    request = settings.request(args.prompt, convention=args.guidance_convention, defaults=defaults, **_given(args))
+    return _finish(request, args)
+
+
+def changed_by(args: argparse.Namespace, request: Request) -> Request:
+    """``request`` with those settings of its base replaced that were given, and the stages up to --size if that was.
+
+    Raises:
+        UserError: as for :func:`request_from`.
+    """
+    given, later = _given(args), request.stages[1:]
+    size, aug_level = given.pop("size", None), given.pop("aug_level", None)
+    if size is not None or aug_level is not None:
+        size = request.stages[-1].size if size is None else size
+        later = settings.later_stages(size, aug_level, instead=later, defaults=defaults_of(args.model))
+    if "guidance" in given:
+        rule = given.get("guidance_rule", request.stages[0].guidance_rule)
+        given["guidance"] = settings.weight(given["guidance"], args.guidance_convention, rule)
+    base = settings.with_rule(request.stages[0], **given)
+    prompt = getattr(args, "prompt", None)
+    request = replace(request, prompt=request.prompt if prompt is None else prompt, stages=(base, *later))
+    return _finish(request, args)
+
+
+def _given(args: argparse.Namespace) -> dict[str, Any]:
+    names = ("size", "seed", "count", "guidance", "percentile", "aug_level", "steps", "times", *CHOICES)
+    return {name: value for name in names if (value := getattr(args, name, None)) is not None}
+
+
+def _finish(request: Request, args: argparse.Namespace) -> Request:
+    """Apply --preset and --set, and see that the convention of the weight fits the rule that then holds."""
+    if getattr(args, "preset", None):
+        if args.threshold or args.percentile is not None:
+            raise UserError("--preset: sets threshold and percentile itself; leave those options out")
+        base = settings.with_preset(request.stages[0], args.preset)
+        request = replace(request, stages=(base, *request.stages[1:]))
+    # All at once: which options are taken, and which weights, depends on the rules.
+    changes: dict[str, dict[str, Any]] = {}
+    for text in args.set:
+        stage, change = _change(request, text)
+        changes.setdefault(stage, {}).update(change)
+    stages = (settings.vary(stage, changes.get(stage.name, {})) for stage in request.stages)
+    request = replace(request, stages=tuple(stages))
+    settings.check_convention(args.guidance_convention, request.stages[0].guidance_rule)
+    return request
+
+
+def warn(*requests: Request, before: Request | None = None) -> None:
+    """Say on standard error, once, what is allowed but hardly meant; not what was said of the run ``before`` them."""
+
+    def found(request: Request) -> list[tuple[str, str]]:
+        return [(stage.name, warning) for stage in request.stages for warning in stage.warnings]
+
+    said = set(found(before)) if before else set()
+    for stage, warning in dict.fromkeys(pair for request in requests for pair in found(request)):
+        if (stage, warning) not in said:
+            print(f"imagen_core: {stage}: warning: {warning}", file=sys.stderr)
+
+
+def warn_of_words(request: Request, cascade: Cascade) -> None:
+    """Say on standard error which words of the prompt a cascade of this project never saw in training."""
+    from ..worlds.tabletop.vocabulary import unknown_words
+
+    if cascade.own and (words := unknown_words(request.prompt)):
+        print(f"imagen_core: prompt: never seen in training: {', '.join(words)}", file=sys.stderr)
+
+
+def _change(request: Request, text: str) -> tuple[str, dict[str, Any]]:
+    """The stage and the change of one STAGE.FIELD=VALUE; a field that no stage has may be an option of its rules."""
+    place, equals, value = text.partition("=")
+    stage, dot, name = place.partition(".")
+    names = [stage.name for stage in request.stages]
+    if not equals or not dot or not name or stage not in names:
+        stages = f"one of {', '.join(names)} at this --size"
+        raise UserError(f"--set: must be STAGE.FIELD=VALUE with STAGE {stages}, got {text!r:.60}")
+    name = name.replace("-", "_")
+    if name == "times":
+        times = _times(value)
+        return stage, {"times": times, "steps": len(times)}
+    return stage, {name: value if name in CHOICES else _number(name, value)}
+
+
+def refuse_set(texts: Iterable[str], instead: dict[str, str]) -> None:
+    """Refuse --set for a stage's settings that a verb takes another way."""
+    for text in texts:
+        field = text.partition("=")[0].replace("-", "_")
+        if field in instead:
+            raise UserError(f"--set: {field.partition('.')[2]} is what {instead[field]} is for")
+
+
+def check_same_step(config: StageConfig, recorded: StageConfig) -> None:
+    """Refuse another sampler, or other options of it, where no step is taken."""
+    asked, was = config.rule("sampler"), recorded.rule("sampler")
+    if (asked.func, asked.keywords) != (was.func, was.keywords):
+        raise UserError("--set: a sampler and its options change nothing in a step that was taken; branch takes others")
+
+
+def with_rule(request: Request, threshold: str, w: float) -> Request:
+    """The same request with another threshold and weight on its base, and those of its options that the rule takes."""
+    base = settings.with_rule(request.stages[0], threshold=threshold, guidance=w)
+    return replace(request, stages=(base, *request.stages[1:]))
+
+
+def _times(text: str) -> tuple[float, ...]:
+    return tuple(float(value) for value in numbers(text, "times"))
+
+
+def _typed(kind: Callable[[str], Any], wanted: str) -> Callable[[str], Any]:
+    """A type for argparse, whose own refusals would name a function instead of what is wanted."""
+
+    def read(text: str) -> Any:
+        try:
+            return kind(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"must be {wanted}, got {text!r:.60}") from None
+
+    return read
+
+
+def _number(name: str, text: str) -> int | float:
+    try:
+        return int(text) if text.lstrip("-").isdecimal() else float(text)
+    except ValueError as error:
+        allowed = f", {_range(name)}" if name in RANGES else ""
+        raise UserError(f"{name}: must be a number{allowed}, got {text!r:.60}") from error
+
+
+def outputs(path: Path, count: int) -> list[Path]:
+    """Where ``count`` pictures go: x.png, or x-1.png, x-2.png, …; UserError if one cannot be written."""
+    files = [path] if count == 1 else [path.with_stem(f"{path.stem}-{i + 1}") for i in range(count)]
+    for file in files:
+        check_output(file, ".png")
+    return files
+
+
+def with_progress(events: Iterable[Any], steps: int) -> Iterator[Any]:
+    """Pass events on with a bar on standard error that counts sampling steps."""
+    from tqdm import tqdm
+
+    with tqdm(total=steps, unit="step", disable=not sys.stderr.isatty()) as bar:
+        for event in events:
+            yield event
+            first = event[0] if isinstance(event, tuple) else event
+            bar.update(isinstance(first, StepRecord))
+
+
+def numbers(text: str, option: str) -> list[int | float]:
+    """A comma-separated list of numbers."""
+    return [_number(option, part.strip()) for part in text.split(",")]

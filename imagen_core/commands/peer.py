@@ -1,0 +1,126 @@
+"""Our engine beside diffusers' own pipelines on the same weights: time of a step and peak memory at identical work."""
+
+from __future__ import annotations
+
+import multiprocessing
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..diffusion.augmentation import aug_timestep
+from ..models.cascade import Cascade, Loading
+from ..models.deepfloyd.folder import Pipeline, defaults
+from ..models.deepfloyd.load import dtype_of, find, load, on_card
+from ..run.generate import run_stage
+from ..types import TextEmbedding
+
+# Each side runs this often, in turns, so that other work on the machine meets both alike.
+REPEATS = 5
+
+
+def peer(sources: Sequence[str], loading: Loading, prompt: str, steps: int) -> dict[str, Any]:
+    """Sample each pixel stage at its own defaults, ours and theirs in turns; memory in processes of their own.
+
+    The first run of each side is not counted. ``ratio`` is ours over theirs, the median of the pairs. On a card the
+    clock's time counts; without one the processor's, which other work on the machine disturbs less.
+
+    Raises:
+        UserError: as for loading.
+    """
+    cascade, pipelines = load(sources, loading), find(sources, loading)
+    text = cascade.encode([prompt])
+    stages = {}
+    for pipeline in pipelines:
+        if pipeline.kind == "latent":
+            continue
+        sides = {"ours": _ours(cascade, pipeline, text, steps), "diffusers": _theirs(pipeline, loading, text, steps)}
+        seconds: dict[str, list[float]] = {side: [] for side in sides}
+        for _ in range(REPEATS + 1):
+            for side, run in sides.items():
+                seconds[side].append(seconds_of(run, card=on_card(loading)) / steps)
+        pairs = [ours / theirs for ours, theirs in zip(seconds["ours"][1:], seconds["diffusers"][1:])]
+        stages[pipeline.spec.name] = {
+            **{f"{side}_ms_a_step": round(1000 * statistics.median(v[1:]), 2) for side, v in seconds.items()},
+            "ratio": round(statistics.median(pairs), 3),
+        }
+    memory = {}
+    for side in ("ours", "diffusers"):
+        # A process's peak never falls, so each side gets one.
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as alone:
+            memory[side] = alone.submit(_peak, side, tuple(sources), loading, text, steps).result()
+    return {"steps": steps, "repeats": REPEATS, "stages": stages, "peak_memory_mb": memory}
+
+
+def seconds_of(run: Callable[[], Any], *, card: bool) -> float:
+    """How long ``run`` takes: by the clock where a card works, which is waited for, else of the processor's time."""
+    clock = time.perf_counter if card else time.process_time
+    if card:
+        torch.cuda.synchronize()
+    began = clock()
+    run()
+    if card:
+        # What was asked of a card is only queued when the call returns.
+        torch.cuda.synchronize()
+    return clock() - began
+
+
+def _ours(cascade: Cascade, pipeline: Pipeline, text: TextEmbedding, steps: int) -> Callable[[], Any]:
+    size = pipeline.spec.size
+    stage, config = cascade.stage(size), replace(cascade.defaults[size], steps=steps)
+    image = _image() if pipeline.kind == "sr" else None
+    # The safety checker and the watermark are not what is compared.
+    stage = replace(stage, finish=None)
+
+    def run() -> None:
+        with torch.no_grad():
+            for _ in run_stage(stage, config, text, (0,), image):
+                pass
+
+    return run
+
+
+def _theirs(pipeline: Pipeline, loading: Loading, text: TextEmbedding, steps: int) -> Callable[[], Any]:
+    from diffusers import DiffusionPipeline
+
+    left_out = dict.fromkeys(("text_encoder", "tokenizer", "safety_checker", "feature_extractor", "watermarker"))
+    options = {"variant": v} if (v := pipeline.weights["unet"].variant) else {}
+    made: Any = DiffusionPipeline.from_pretrained(
+        pipeline.folder, dtype=dtype_of(loading), requires_safety_checker=False, **left_out, **options
+    )
+    if on_card(loading):
+        made.to("cuda" if loading.device == "auto" else loading.device)
+    made.set_progress_bar_config(disable=True)
+    made.scheduler.set_timesteps(steps)
+    embeddings = {"prompt_embeds": text.tokens, "negative_prompt_embeds": text.null().tokens}
+    embeddings = {name: value.to(made.unet.device, made.unet.dtype) for name, value in embeddings.items()}
+    config = defaults(pipeline.source)
+    more: dict[str, Any] = {"guidance_scale": config.guidance, "output_type": "pt", **embeddings}
+    if config.aug_level is not None:
+        more |= {"image": _image(), "noise_level": int(aug_timestep(torch.tensor(config.aug_level)))}
+    return lambda: made(num_inference_steps=steps, **more)
+
+
+def _image() -> Tensor:
+    return torch.linspace(-1, 1, 3 * 64 * 64).reshape(1, 3, 64, 64)
+
+
+def _peak(side: str, sources: tuple[str, ...], loading: Loading, text: TextEmbedding, steps: int) -> int | None:
+    """Peak memory in MB of a process that does one side alone: the card's, or its own; None where nobody keeps it."""
+    cascade = load(sources, loading)
+    for pipeline in find(sources, loading):
+        if pipeline.kind != "latent":
+            run = _ours(cascade, pipeline, text, steps) if side == "ours" else _theirs(pipeline, loading, text, steps)
+            run()
+    if on_card(loading):
+        return torch.cuda.max_memory_allocated() // 2**20
+    # Linux passes ru_maxrss on from parent to child; this peak is the process's own.
+    status = Path("/proc/self/status")
+    told = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM")) if status.exists() else ""
+    return int(told.split()[1]) // 1024 if told else None

@@ -1,0 +1,246 @@
+"""``python -m imagen_core train``: prepare the pictures, train a stage, its text layers or the classifier, ship."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..files.writing import check_writable
+from ..types import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..training.loop import Recipe
+
+GRID_EVERY = 1000
+CLASSIFIER, LAYOUT = "classifier", "layout"
+# What the trainings with a loop of their own take of a recipe; the rest of it is fixed.
+OF_THE_SMALL = {"steps", "pictures"}
+# Fewer leave their schedule no rise.
+FEWEST_STEPS = 20
+# Windows waits for no more processes than these.
+MOST_WORKERS = 61
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from ..training.loop import PRECISIONS, STAGES, Recipe
+
+    parser.add_argument(
+        "--stage",
+        required=True,
+        choices=[*STAGES, LAYOUT, CLASSIFIER],
+        help="which of the three models to train, the base's text layers before it, or the classifier",
+    )
+    parser.add_argument("--run", type=Path, required=True, help="the run's own folder; a stage is resumed there")
+    parser.add_argument(
+        "--data", type=Path, default=Path("runs/data"), help="where pictures are kept (default %(default)s)"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=2, help="processes that render missing pictures (default %(default)s)"
+    )
+    parser.add_argument("--cpu", action="store_true", help="train a stage on the CPU even where there is a GPU")
+    parser.add_argument(
+        "--grid-every", type=int, help=f"steps between a stage's sample grids, 0 for none (default {GRID_EVERY})"
+    )
+    parser.add_argument(
+        "--start",
+        help="a new run begins from these weights instead of random ones: tabletop, a cascade's folder, or the folder "
+        "of a run of --stage layout (a run that is resumed has its own)",
+    )
+    parser.add_argument("--ship", type=Path, help="write the averaged weights into this cascade folder at the end")
+    parser.add_argument(
+        "--average-with",
+        help="what is shipped is the mean of this run's averaged weights and those of this cascade: a soup of two runs",
+    )
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, help="how a stage is computed (default bf16 where that is fast, else no)"
+    )
+    for field in dataclasses.fields(Recipe):
+        if field.name not in ("stage", "precision", "started_from"):
+            kind = {"int": int, "float": float}[str(field.type)]
+            parser.add_argument(
+                "--" + field.name.replace("_", "-"), type=kind, help=f"default for each stage: {_defaults(field.name)}"
+            )
+
+
+def _defaults(name: str) -> str:
+    from ..training.recipes import RECIPES
+
+    return ", ".join(f"{stage} {getattr(recipe, name)}" for stage, recipe in RECIPES.items())
+
+
+def _weights(model: str, size: int, option: str) -> tuple[dict[str, Tensor], str]:
+    """The weights of a cascade's stage of this size, or what a run of the layout left, with their digest."""
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from ..files.hub import file_digest
+    from ..models.checkpoints import load_cascade, unet_of
+    from ..networks.unet import CONFIGS, UNet
+    from ..training.text_layers import WEIGHTS
+
+    file = Path(model) / WEIGHTS
+    # Text layers alone are something to begin with, not a picture network to average with.
+    if option == "--start" and model and size == 64 and file.is_file():
+        try:
+            weights = load_file(file)
+        except SafetensorError as error:
+            raise UserError(f"{option}: {file} is damaged") from error
+        with torch.device("meta"):
+            wanted = UNet(CONFIGS["base64"]).state_dict()
+        if {name: x.shape for name, x in weights.items()} != {name: x.shape for name, x in wanted.items()}:
+            raise UserError(f"{option}: {file} is of another network than the one that is trained here")
+        return weights, file_digest(file)
+    try:
+        cascade = load_cascade(model)
+    except UserError as error:
+        raise UserError(f"{option}: {error}") from error
+    found = [stage for stage in cascade.stages if stage.spec.size == size]
+    if not found or unet_of(found[0]).config != CONFIGS.get(found[0].spec.name):
+        raise UserError(f"{option}: {model} has no stage of {size} with the network that is trained here")
+    return unet_of(found[0]).state_dict(), cascade.digest
+
+
+def recipe_of(args: argparse.Namespace) -> tuple[Recipe, dict[str, Tensor] | None]:
+    """What a stage is trained by, and the weights that a new run begins from, if any.
+
+    What the options leave open is the stage's own; where a run is resumed, its precision and where it began are kept.
+
+    Raises:
+        UserError: a value is out of range, or the run or the weights cannot be read.
+    """
+    from ..training.loop import STAGES, Recipe, bf16_is_fast
+    from ..training.recipes import RECIPES
+    from ..training.text_layers import WEIGHTS
+
+    given = {f.name: value for f in dataclasses.fields(Recipe) if (value := getattr(args, f.name, None)) is not None}
+    if (args.run / "state.pt").exists():
+        try:
+            before = json.loads((args.run / "recipe.json").read_text())
+            kept = {name: str(before[name]) for name in ("precision", "started_from")}
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise UserError(f"--run: {args.run} holds a state without its recipe.json; use a new folder") from error
+        return dataclasses.replace(RECIPES[args.stage], **{**kept, **given}), None
+    if (args.run / WEIGHTS).exists():
+        raise UserError(f"--run: {args.run} is one of --stage {LAYOUT}; a stage needs a folder of its own")
+    given.setdefault("precision", "bf16" if bf16_is_fast(cpu=args.cpu) else "no")
+    # Ranges before weights, which take a moment to read.
+    recipe = dataclasses.replace(RECIPES[args.stage], **given)
+    start, started = (None, "") if args.start is None else _weights(args.start, STAGES[args.stage].size, "--start")
+    return dataclasses.replace(recipe, started_from=started), start
+
+
+def run(args: argparse.Namespace) -> dict:
+    """Do it all; returns what was trained."""
+    from accelerate import PartialState
+
+    from ..networks.text import TEXT_ENCODERS
+    from ..training.data import encode_shards, render_shards, unrendered
+    from ..training.grids import draw_grid
+    from ..training.loop import STAGES, Progress, kept_state, train
+    from ..training.ship import check_shippable, ship
+
+    if not 1 <= args.workers <= MOST_WORKERS:
+        raise UserError(f"--workers: must be between 1 and {MOST_WORKERS}, got {args.workers}")
+    if args.grid_every is not None and args.grid_every < 0:
+        raise UserError(f"--grid-every: must be at least 0, got {args.grid_every}")
+    check_writable(args.run, "--run")
+    if args.stage in (CLASSIFIER, LAYOUT):
+        return {CLASSIFIER: _run_classifier, LAYOUT: _run_layout}[args.stage](args)
+    spec = STAGES[args.stage]
+    if args.ship:
+        check_shippable(args.ship, spec.name)
+    elif args.average_with:
+        raise UserError("--average-with: says what to --ship, which is not given")
+    recipe, start = recipe_of(args)
+    size = spec.size
+    other = _weights(args.average_with, size, "--average-with") if args.average_with else None
+    if unrendered(args.data, size, recipe.pictures):
+        check_writable(args.data, "--data")
+    state = PartialState(cpu=args.cpu)
+    kept_state(args.run, recipe, state.num_processes)
+    grid_every = GRID_EVERY if args.grid_every is None else args.grid_every
+    encoder = TEXT_ENCODERS["minilm"]()
+    with state.main_process_first():
+        render_shards(args.data, size, recipe.pictures, args.workers)
+        encode_shards(args.data, size, recipe.pictures, encoder)
+
+    def watch(progress: Progress) -> None:
+        if grid_every and progress.step % grid_every == 0:
+            draw_grid(progress.averaged, spec, encoder, args.run / f"grid-{progress.step:06d}.png")
+
+    unet = train(recipe, args.data, args.run, cpu=args.cpu, start=start, watch=watch)
+    if state.is_main_process:
+        draw_grid(unet, spec, encoder, args.run / "grid.png")
+        if args.ship:
+            ship(args.ship, unet, recipe, encoder, average_with=other)
+    return {"stage": args.stage, "run": str(args.run), **dataclasses.asdict(recipe)}
+
+
+def _few(args: argparse.Namespace, steps: int, refused: set[str]) -> tuple[int, int]:
+    """Steps and pictures of a training that takes nothing else of a recipe."""
+    from ..training.data import unrendered
+    from ..training.loop import LIMITS, Recipe
+    from ..training.recipes import RECIPES
+
+    refused |= {"cpu", "grid_every", *(f.name for f in dataclasses.fields(Recipe))} - {"stage", *OF_THE_SMALL}
+    for name in sorted(refused):
+        value = getattr(args, name, None)
+        # 0 is a value, though it equals False.
+        if value is not None and value is not False:
+            raise UserError(
+                f"--{name.replace('_', '-')}: of a recipe the training of the {args.stage} takes only --steps and "
+                "--pictures"
+            )
+    if any((args.run / name).exists() for name in ("state.pt", "recipe.json")):
+        raise UserError(f"--run: {args.run} is a stage's; the training of the {args.stage} needs a folder of its own")
+    asked = {
+        "steps": steps if args.steps is None else args.steps,
+        "pictures": RECIPES["base"].pictures if args.pictures is None else args.pictures,
+    }
+    for name, value in asked.items():
+        low, high = max(LIMITS[name][0], {"steps": FEWEST_STEPS}.get(name, 1)), LIMITS[name][1]
+        if not low <= value <= high:
+            raise UserError(f"--{name}: must be between {low} and {high}, got {value}")
+    if unrendered(args.data, 64, asked["pictures"]):
+        check_writable(args.data, "--data")
+    return asked["steps"], asked["pictures"]
+
+
+def _run_layout(args: argparse.Namespace) -> dict:
+    from ..networks.text import TEXT_ENCODERS
+    from ..networks.unet import CONFIGS, UNet
+    from ..training.data import encode_shards, render_shards
+    from ..training.text_layers import STEPS, sides_told, train
+
+    steps, pictures = _few(args, STEPS, {"ship", "average_with"})
+    unet = UNet(CONFIGS["base64"])
+    if args.start is not None:
+        unet.load_state_dict(_weights(args.start, 64, "--start")[0])
+    encoder = TEXT_ENCODERS["minilm"]()
+    render_shards(args.data, 64, pictures, args.workers)
+    encode_shards(args.data, 64, pictures, encoder)
+    reader = train(unet, args.data, args.run, pictures=pictures, steps=steps)
+    told = sides_told(reader, encoder)
+    return {"stage": LAYOUT, "run": str(args.run), "steps": steps, "pictures": pictures, "sides_told": round(told, 3)}
+
+
+def _run_classifier(args: argparse.Namespace) -> dict:
+    from ..training.data import render_shards
+    from ..training.noisy_classifier import STEPS, accuracy, train
+    from ..training.ship import check_shippable, ship_classifier
+
+    steps, pictures = _few(args, STEPS, {"start", "average_with"})
+    if not args.ship:
+        raise UserError("--ship: must name the cascade that the classifier belongs to")
+    check_shippable(args.ship, CLASSIFIER)
+    render_shards(args.data, 64, pictures, args.workers)
+    network = train(args.data, args.run, pictures=pictures, steps=steps)
+    facts = {"steps": steps, "pictures": pictures, "accuracy": accuracy(network)}
+    ship_classifier(args.ship, network, facts)
+    return {"stage": CLASSIFIER, "run": str(args.run), **facts}

@@ -1,0 +1,1 @@
+"""The mathematics of diffusion sampling: schedules, guidance, thresholding, augmentation, samplers."""

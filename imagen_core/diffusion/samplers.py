@@ -1,0 +1,200 @@
+"""Samplers: one loop, many steps. A step sees the network only through ``denoise(z, level) -> Denoised``.
+
+A step is ``(denoise, z, now, next, noise, past) -> (z_next, Denoised)``: ``noise()`` is the step's fresh unit noise and
+``past`` is the record before this one, None at the start. All arithmetic is float32 or better.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import pairwise
+
+import torch
+
+from ..types import Denoise, Denoised, Image, Level, StepRecord
+from .parameterization import to_eps
+
+Noise = Callable[[], Image]
+# The largest noise-to-signal ratio that Heun's method is used at: EDM begins there.
+HEUN_FROM = 80.0
+Step = Callable[..., tuple[Image, Denoised]]
+
+
+def ddim(
+    denoise: Denoise,
+    z: Image,
+    now: Level,
+    next: Level,
+    noise: Noise,
+    past: StepRecord | None,
+    *,
+    eta: float = 0.0,
+) -> tuple[Image, Denoised]:
+    """DDIM: ``z_s = alpha_s x0_hat + sqrt(sigma_s^2 - fresh^2) eps_hat + fresh eps`` (Song, Meng, Ermon 2021, eq. 12).
+
+    ``fresh = eta (sigma_s / sigma_t) sqrt(1 - alpha_t^2 / alpha_s^2)``: eta = 0 is deterministic, eta = 1 is DDPM with
+    its small variance. eps_hat is recomputed from the thresholded x0_hat, so that both belong to the same z.
+    """
+    out = denoise(z, now)
+    eps = to_eps(out.x0_renoise, z, now.alpha, now.sigma)
+    fresh = eta * (next.sigma / now.sigma) * math.sqrt(1 - (now.alpha / next.alpha) ** 2)
+    # The difference is never negative, but rounding may say so where alpha_t is almost 0.
+    z_next = next.alpha * out.x0_hat + math.sqrt(max(0.0, next.sigma**2 - fresh**2)) * eps
+    return (z_next + fresh * noise() if fresh > 0 else z_next), out
+
+
+def ancestral(
+    denoise: Denoise,
+    z: Image,
+    now: Level,
+    next: Level,
+    noise: Noise,
+    past: StepRecord | None,
+    *,
+    gamma: float = 0.3,
+) -> tuple[Image, Denoised]:
+    """The stochastic sampler of DDPM in continuous time (Saharia et al. 2022, App. A, eq. 6; Ho et al. 2020).
+
+    ``z_s = mu + sqrt(var_small^(1 - gamma) var_large^gamma) eps``: gamma in [0, 1] interpolates the log of DDPM's
+    two variances. The paper gives no value; 0.3 is our choice. A network that learned gamma, such
+    as DeepFloyd IF, decides it pixel by pixel (Nichol & Dhariwal 2021, eq. 15), and the option does nothing.
+    """
+    out = denoise(z, now)
+    # 1 - exp(log_snr_t - log_snr_s): how much of the noise at t is not yet there at s.
+    fresh = -math.expm1(now.log_snr - next.log_snr)
+    mean = (1 - fresh) * (next.alpha / now.alpha) * z + fresh * next.alpha * out.x0_hat
+    if next.sigma == 0:
+        return mean, out
+    small, large = fresh * next.sigma**2, fresh * now.sigma**2
+    if out.gamma is None:
+        return mean + math.sqrt(small ** (1 - gamma) * large**gamma) * noise(), out
+    log_variance = math.log(small) + out.gamma * math.log(large / small)
+    return mean + (log_variance / 2).exp() * noise(), out
+
+
+def dpmpp_2m(
+    denoise: Denoise, z: Image, now: Level, next: Level, noise: Noise, past: StepRecord | None
+) -> tuple[Image, Denoised]:
+    """DPM-Solver++(2M): second order from the step before (Lu et al. 2022, arXiv 2211.01095, algorithm 2).
+
+    With half log-SNR ``lambda`` and ``h = lambda_s - lambda_t``:
+    ``z_s = (sigma_s / sigma_t) z - alpha_s (exp(-h) - 1) D``, D extrapolated from the last two x0_hat.
+    The step to the clean image is first order, where it is exactly x0_hat.
+    """
+    out = denoise(z, now)
+    d = out.x0_hat
+    if past is not None and math.isfinite(next.log_snr):
+        r = (now.log_snr - past.now.log_snr) / (next.log_snr - now.log_snr)
+        d = d + (d - past.out.x0_hat) / (2 * r)
+    shrink = math.expm1((now.log_snr - next.log_snr) / 2)
+    # Re-noising comes from z itself; a rule that re-noises from elsewhere (CFG++) moves z's share of the noise.
+    z_next = (next.sigma / now.sigma) * (z + now.alpha * (out.x0_hat - out.x0_renoise)) - next.alpha * shrink * d
+    return z_next, out
+
+
+def dpmpp_2m_sde(
+    denoise: Denoise, z: Image, now: Level, next: Level, noise: Noise, past: StepRecord | None
+) -> tuple[Image, Denoised]:
+    """The stochastic form of DPM-Solver++(2M) (arXiv 2211.01095, sec. 5 and App. A; midpoint variant).
+
+    With ``h`` as in :func:`dpmpp_2m`:
+    ``z_s = (sigma_s / sigma_t) exp(-h) z + alpha_s (1 - exp(-2h)) D + sigma_s sqrt(1 - exp(-2h)) eps``.
+    """
+    out = denoise(z, now)
+    d = out.x0_hat
+    if next.sigma == 0:
+        return d, out
+    h = (next.log_snr - now.log_snr) / 2
+    if past is not None:
+        d = d + (d - past.out.x0_hat) * h / (now.log_snr - past.now.log_snr)
+    fresh = -math.expm1(-2 * h)
+    kept = (next.sigma / now.sigma) * math.exp(-h)
+    return kept * z + next.alpha * fresh * d + next.sigma * math.sqrt(fresh) * noise(), out
+
+
+def heun(
+    denoise: Denoise, z: Image, now: Level, next: Level, noise: Noise, past: StepRecord | None
+) -> tuple[Image, Denoised]:
+    """Heun's method, two evaluations a step (Karras et al. 2022, arXiv 2206.00364, algorithm 1).
+
+    On ``y = z / alpha`` and ``r = sigma / alpha`` the flow is ``dy/dr = (y - x0_hat) / r``; its slopes at both ends are
+    averaged. The step to the clean image is Euler's, where it is exactly x0_hat, and so are steps from above
+    HEUN_FROM, where the average would weigh an error of x0_hat by r / r_next.
+    """
+    out = denoise(z, now)
+    if next.sigma == 0:
+        return next.alpha * out.x0_hat, out
+    y, r, r_next = z / now.alpha, now.sigma / now.alpha, next.sigma / next.alpha
+    slope = (y - out.x0_hat) / r
+    euler = y + (r_next - r) * slope
+    if not averages(now, next):
+        return next.alpha * euler, out
+    slope_next = (euler - denoise(next.alpha * euler, next).x0_hat) / r_next
+    return next.alpha * (y + (r_next - r) * (slope + slope_next) / 2), out
+
+
+def averages(now: Level, next: Level) -> bool:
+    """Whether Heun's method asks the network at both ends of a step."""
+    return next.sigma > 0 and now.sigma / now.alpha <= HEUN_FROM
+
+
+SAMPLERS: dict[str, Step] = {
+    "dpmpp_2m": dpmpp_2m,
+    "dpmpp_2m_sde": dpmpp_2m_sde,
+    "heun": heun,
+    "ddim": ddim,
+    "ancestral": ancestral,
+}
+
+
+# How often a step asks the network, where that is not once.
+EVALUATIONS: dict[str, Callable[[Level, Level], int]] = {"heun": lambda now, next: 1 + averages(now, next)}
+# Samplers that honour Denoised.x0_renoise.
+RENOISERS = frozenset({"ddim", "dpmpp_2m"})
+
+
+def sample(
+    step: Step,
+    denoise: Denoise,
+    z: Image,
+    levels: Sequence[Level],
+    noise: Callable[[int], Image],
+    *,
+    stage: str,
+    past: StepRecord | None = None,
+) -> Iterator[StepRecord]:
+    """The one sampling loop: from ``z`` at ``levels[0]`` to the last level, a record for each step.
+
+    ``noise(i)`` is the fresh unit noise of step i. ``past``, the record of the step before ``levels[0]``, resumes a
+    run. The last ``out.x0_hat`` is the picture.
+    """
+    first = 0 if past is None else past.index + 1
+    for index, (now, next) in enumerate(pairwise(levels), start=first):
+        z_next, out = step(denoise, z, now, next, partial(noise, index), past)
+        past = StepRecord(stage, index, now, next, z, out)
+        yield past
+        z = z_next
+
+
+def evaluations(sampler: str, levels: Sequence[Level]) -> list[int]:
+    """How often a sampler asks the network at each step along ``levels``."""
+    often = EVALUATIONS.get(sampler, lambda now, next: 1)
+    return [often(now, next) for now, next in pairwise(levels)]
+
+
+def unit_noise(seeds: Sequence[int], stream: str, shape: tuple[int, ...]) -> Image:
+    """Unit noise [b, *shape], each image's from a generator of its own, seeded by (seed, stream) alone.
+
+    A picture then depends neither on its batch nor on what was drawn before, so a run can be taken up at any step,
+    and devices see the same noise.
+    """
+    generators = (torch.Generator().manual_seed(_seed(seed, stream)) for seed in seeds)
+    return torch.stack([torch.randn(shape, generator=generator) for generator in generators])
+
+
+def _seed(seed: int, stream: str) -> int:
+    digest = hashlib.sha256(f"{seed}/{stream}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1

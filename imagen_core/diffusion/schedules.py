@@ -1,0 +1,221 @@
+"""Noise schedules: t in [0, 1] → log_snr, from (nearly) clean at 0 to (nearly) pure noise at 1.
+
+``z_t = alpha x + sigma eps``, ``alpha^2 = sigmoid(log_snr)``, ``sigma^2 = sigmoid(-log_snr)`` (Kingma et al. 2021).
+Imagen uses cosine for the base and 64 → 256, linear for 256 → 1024 (Saharia et al. 2022).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import lru_cache, partial
+from itertools import pairwise
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..types import Level, UserError
+
+# Our choice: beyond ±15 the picture, or the noise, is less than a tenth of one of 256 grey values (2 / 255).
+LOG_SNR_MAX = 15.0
+
+
+def cosine(t: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
+    """``-2 log tan(pi t / 2)``, with t squeezed so that log_snr runs from 15 to -15 (Ho & Salimans 2022, sec. 2)."""
+    low = math.atan(math.exp(-LOG_SNR_MAX / 2))
+    high = math.atan(math.exp(LOG_SNR_MAX / 2))
+    return -2 * torch.log(torch.tan(low + t * (high - low)))
+
+
+def linear(t: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
+    """DDPM's beta from 1e-4 to 0.02 over 1000 steps, in continuous time (Song et al., arXiv 2011.13456, eq. 32-33).
+
+    ``alpha^2 = exp(-(beta_0 t + (beta_1 - beta_0) t^2 / 2))`` with beta_0 = 0.1, beta_1 = 20; clipped at 15.
+    """
+    exponent = 0.1 * t + 0.5 * (20 - 0.1) * t * t
+    return -torch.log(torch.expm1(exponent).clamp_min(math.exp(-LOG_SNR_MAX)))
+
+
+def shifted_cosine(t: Float[Tensor, "*b"], size: int) -> Float[Tensor, "*b"]:
+    """Cosine moved to more noise for a larger picture: ``cosine(t) + 2 log(64 / size)``.
+
+    Averaging neighbours takes noise away but leaves the picture, so that at a given log_snr a larger picture is less
+    destroyed: the shift gives every size the same log_snr when shrunk to 64 (Hoogeboom et al. 2023, arXiv 2301.11093,
+    sec. 3.1).
+    """
+    return cosine(t) + 2 * math.log(64 / size)
+
+
+TRAIN_STEPS = 1000
+
+
+def _squaredcos_cap_v2() -> Float[Tensor, " n"]:
+    """``alpha^2 = cos^2((t + s) / (1 + s) pi / 2)``, s = 0.008, beta at most 0.999 (Nichol & Dhariwal 2021, eq. 17)."""
+    t = torch.arange(TRAIN_STEPS + 1, dtype=torch.float64) / TRAIN_STEPS
+    alpha2 = torch.cos((t + 0.008) / 1.008 * math.pi / 2) ** 2
+    return (1 - alpha2[1:] / alpha2[:-1]).clamp_max(0.999)
+
+
+def _scaled_linear() -> Float[Tensor, " n"]:
+    """Square roots of beta in equal steps, from 1e-4 to 0.02 (the x4 upscaler of Stable Diffusion)."""
+    return torch.linspace(1e-4**0.5, 0.02**0.5, TRAIN_STEPS, dtype=torch.float64) ** 2
+
+
+def _table(betas: Float[Tensor, " n"]) -> Float[Tensor, " m"]:
+    """log_snr before the first and after each of DDPM's discrete steps, ``alpha^2 = prod(1 - beta)``."""
+    log_alpha2 = torch.log1p(-betas).cumsum(0)
+    return torch.cat([betas.new_tensor([LOG_SNR_MAX]), log_alpha2 - torch.log(-torch.expm1(log_alpha2))])
+
+
+# Schedules of networks that know whole timesteps 0 to 999 only, by diffusers' names: timestep n is t = (n + 1) / 1000.
+DISCRETE = {"squaredcos_cap_v2": _table(_squaredcos_cap_v2()), "scaled_linear": _table(_scaled_linear())}
+
+
+def _discrete(table: Float[Tensor, " m"], t: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
+    """The table's log_snr at t, linear between timesteps."""
+    place = t.double() * TRAIN_STEPS
+    below = place.floor().clamp(0, TRAIN_STEPS - 1).long()
+    values = table.to(t.device)
+    return torch.lerp(values[below], values[below + 1], place - below).to(t.dtype)
+
+
+def timestep_of(schedule: str, log_snr: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
+    """The timestep that a network of a discrete schedule is told at ``log_snr``; between two it is a fraction."""
+    table, places = DISCRETE[schedule].flip(0).numpy(), np.arange(TRAIN_STEPS - 1, -2, -1)
+    n = torch.from_numpy(np.interp(log_snr.double().cpu().numpy(), table, places))
+    # Whole timesteps come back whole, though log_snr is float32.
+    return torch.where((n - n.round()).abs() < 1e-3, n.round(), n).clamp_min(0).to(log_snr)
+
+
+SCHEDULES: dict[str, Callable[[Tensor], Tensor]] = {
+    "cosine": cosine,
+    "linear": linear,
+    "cosine_for_256": partial(shifted_cosine, size=256),
+    "cosine_for_1024": partial(shifted_cosine, size=1024),
+    **{name: partial(_discrete, table) for name, table in DISCRETE.items()},
+}
+
+
+def alpha_sigma(log_snr: Float[Tensor, "*b"]) -> tuple[Float[Tensor, "*b"], Float[Tensor, "*b"]]:
+    """Signal and noise scale of a log_snr; their squares sum to one."""
+    return torch.sigmoid(log_snr).sqrt(), torch.sigmoid(-log_snr).sqrt()
+
+
+def level_at(schedule: str, t: float) -> Level:
+    """The level of a time in [0, 1], computed in float64."""
+    return Level(t, float(SCHEDULES[schedule](torch.tensor(t, dtype=torch.float64))))
+
+
+def time_of(schedule: str, log_snr: float) -> float:
+    """The time at which a schedule reaches ``log_snr``: bisection, since every schedule falls monotonically."""
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        if level_at(schedule, middle).log_snr > log_snr:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
+
+
+def _trailing(schedule: str, steps: int) -> list[float]:
+    """Equal steps in t, the last of which ends at the clean picture: ``t = 1 - i / n``.
+
+    "Trailing" in diffusers' words: pure noise is always among the levels (Lin et al. 2023, arXiv 2305.08891, sec. 3.3).
+    """
+    return [1 - i / steps for i in range(steps)]
+
+
+def _uniform(schedule: str, steps: int) -> list[float]:
+    """Levels at equal distances from t = 1 to t = 0.001, both among them: "linspace" in diffusers' words.
+
+    0.001 is the cleanest of DDPM's 1000 levels; from there to the clean picture is one more, very small, step.
+    """
+    return [1 - 0.999 * i / max(1, steps - 1) for i in range(steps)]
+
+
+def _log_snr(schedule: str, steps: int) -> list[float]:
+    """Equal steps in log_snr, from t = 1 to the cleanest level a picture of 8 bits can tell from clean.
+
+    The last level before the clean one is at log_snr 10 where the schedule reaches it: sigma = 0.0067, less than one of
+    256 grey values.
+    """
+    return _equal(schedule, steps, level_at(schedule, 1.0).log_snr, min(10.0, level_at(schedule, 1e-4).log_snr))
+
+
+# A super-resolution stage lacks detail of root mean square 0.04 to 0.08: above log_snr 0 noise begins to show it.
+LATE = 0.0, 7.0
+
+
+def _late(schedule: str, steps: int) -> list[float]:
+    """Pure noise, then equal steps in log_snr above 0, to 7: for super-resolution, our choice.
+
+    What the low-resolution image already tells is told at any level; levels where noise drowns all that it lacks
+    bring nothing new (docs/LOG.md).
+    """
+    return _equal(schedule, steps, *LATE)
+
+
+def _equal(schedule: str, steps: int, first: float, last: float) -> list[float]:
+    """t = 1 in place of ``first``, which is not visited, then what follows in equal steps of log_snr to ``last``."""
+    return [1.0, *(time_of(schedule, first + (last - first) * i / max(1, steps - 1)) for i in range(1, steps))]
+
+
+def _quadratic(schedule: str, steps: int) -> list[float]:
+    """Steps that shrink towards the clean end, t = (1 - i / n)^2 (Song, Meng, Ermon 2021, App. D.2)."""
+    return [(1 - i / steps) ** 2 for i in range(steps)]
+
+
+def _leading(schedule: str, steps: int) -> list[float]:
+    """Every k-th of DDPM's 1000 timesteps, counted from 0: what diffusers and DeepFloyd IF do by default.
+
+    Its first level is cleaner than t = 1, and much cleaner where steps does not divide 1000.
+    """
+    return [((steps - 1 - i) * (TRAIN_STEPS // steps) + 1) / TRAIN_STEPS for i in range(steps)]
+
+
+SPACINGS: dict[str, Callable[[str, int], list[float]]] = {
+    "trailing": _trailing,
+    "uniform": _uniform,
+    "log_snr": _log_snr,
+    "quadratic": _quadratic,
+    "late": _late,
+    "leading": _leading,
+}
+
+
+@lru_cache(maxsize=256)
+def levels(schedule: str, steps: int, spacing: str = "trailing") -> tuple[Level, ...]:
+    """The ``steps + 1`` levels a sampler visits: from t = 1 down to exactly clean (sigma = 0).
+
+    Only "leading" begins below t = 1, though z is pure noise all the same.
+    On a discrete schedule "leading" visits whole timesteps, and "trailing" where ``steps`` divides 1000.
+
+    Raises:
+        UserError: unknown schedule or spacing, or fewer than one step.
+    """
+    if schedule not in SCHEDULES:
+        raise UserError(f"schedule: {schedule!r} is not one of {', '.join(SCHEDULES)}")
+    if spacing not in SPACINGS:
+        raise UserError(f"spacing: {spacing!r} is not one of {', '.join(SPACINGS)}")
+    if steps < 1:
+        raise UserError(f"steps: must be at least 1, got {steps}")
+    return levels_at(schedule, tuple(SPACINGS[spacing](schedule, steps)))
+
+
+@lru_cache(maxsize=256)
+def levels_at(schedule: str, times: tuple[float, ...]) -> tuple[Level, ...]:
+    """The levels at ``times`` given outright, and the clean one after them.
+
+    Raises:
+        UserError: times that do not fall, that are not in (0, 1], or that the schedule cannot tell apart.
+    """
+    if not times or not all(0 < t <= 1 for t in times) or any(a <= b for a, b in pairwise(times)):
+        raise UserError("times: must fall from at most 1, and stay above 0")
+    found = [level_at(schedule, t) for t in times]
+    # Schedules are clipped, and float64 ends somewhere: no sampler can step between two like levels.
+    if any(a.log_snr >= b.log_snr for a, b in pairwise(found)):
+        raise UserError(f"times: are so near each other that {schedule} has the same noise at two of them")
+    return (*found, Level(0.0, math.inf))

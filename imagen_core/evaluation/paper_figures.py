@@ -1,0 +1,177 @@
+"""The paper's figures on this cascade: alignment against Fréchet distance over w (Fig. 4c, A.8), pictures over w (A.9),
+and the super-resolution stage over aug_level and w (A.11).
+
+Every cell is kept in the cache under a name made of all that went into it; an interrupted run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from tqdm import tqdm
+
+from ..diffusion.augmentation import bicubic, resize
+from ..diffusion.saturation import consistency, measure
+from ..models.checkpoints import Cascade
+from ..records.png import save_grid
+from ..settings import SIDE_BY_SIDE, with_rule
+from .detector import load_detector
+from .frechet import frechet
+from .intervals import share
+from .judges import Judge
+from .sampling import Order, kept, shown
+from .super_resolution import captions, compared, describe, true_pictures
+
+WS = (1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 16.0)
+# What the grid over w shows; drawn with every cell, and not counted.
+SHOWN = Order("a large red sphere to the left of a small blue cube on grass at sunset", 1)
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much is sampled: pictures a prompt and every how-maniest prompt; aug_levels, weights and scenes of the SR."""
+
+    each: int
+    stride: int
+    aug_levels: tuple[float, ...]
+    sr_ws: tuple[float, ...]
+    sr_scenes: int
+
+
+FULL = Extent(each=1, stride=1, aug_levels=(0.0, 0.1, 0.2, 0.3, 0.5), sr_ws=(1.0, 2.0, 4.0, 8.0), sr_scenes=32)
+QUICK = Extent(each=1, stride=6, aug_levels=(0.0, 0.1, 0.3), sr_ws=(1.0, 2.0, 4.0), sr_scenes=6)
+
+
+@dataclass(frozen=True)
+class Cells:
+    """A figure's table, a row a cell, and pictures to look at with their labels."""
+
+    rows: list[dict[str, Any]]
+    images: list[Tensor]
+    labels: list[str]
+
+
+def over_w(cascade: Cascade, judge: Judge, each: int, cache: Path) -> Cells:
+    """WS × none, static, dynamic from the same noise: alignment, Fréchet distance and saturation of each.
+
+    ``alignment`` (the table top's: share of pictures with every named object right) has its interval; ``burnt``,
+    ``colourfulness`` and ``contrast`` (saturation.measure) are means in excess of the true pictures'.
+    """
+    numbers = [*range(len(judge.prompts))] * each
+    asked = [*(Order(judge.prompts[number], seed) for seed, number in enumerate(numbers)), SHOWN]
+    true_features, true_looks = judge.features(judge.truth), _looks(judge.truth)
+    found = Cells([], [], [])
+    for w in tqdm(WS, desc="weights", unit="w", disable=None):
+        for rule in SIDE_BY_SIDE:
+            config = with_rule(cascade.defaults[64], guidance=w, threshold=rule)
+            drawn = kept(cache, cascade, config, asked)
+            images = drawn[:-1]
+            aligned = share(judge.align(images, numbers), [judge.names[number] for number in numbers])
+            found.rows.append(
+                {
+                    "w": w,
+                    "threshold": rule,
+                    "alignment": round(aligned.value, 4),
+                    "low": round(aligned.low, 4),
+                    "high": round(aligned.high, 4),
+                    "frechet": round(frechet(judge.features(images), true_features), 4),
+                    **{f"{name}_excess": round(x - true_looks[name], 5) for name, x in _looks(images).items()},
+                    "samples": len(images),
+                }
+            )
+            found.images.extend(shown(cascade, 64, drawn[-1:]))
+            found.labels.append(f"w = {w:g}, {rule}")
+    return found
+
+
+def _looks(images: Tensor) -> dict[str, float]:
+    measured = measure(images)
+    return {name: float(getattr(measured, name).mean()) for name in ("burnt", "colourfulness", "contrast")}
+
+
+def over_aug_level(cascade: Cascade, extent: Extent, cache: Path) -> Cells:
+    """The 256 stage at each aug_level and w, on base samples and on shrunk true renders of the same captions."""
+    asked, truth = captions(extent.sr_scenes), true_pictures(256, extent.sr_scenes, cache)
+    detector, _ = load_detector()
+    inputs = {"generated": kept(cache, cascade, cascade.defaults[64], asked), "true": resize(truth, 64)}
+    true = describe(detector, truth)
+    found = Cells([], [], [])
+    for kind, clean in inputs.items():
+        plain = describe(detector, bicubic(clean, 256))
+        for level in extent.aug_levels:
+            for w in extent.sr_ws:
+                config = replace(cascade.defaults[256], aug_level=level, guidance=w)
+                made = kept(cache, cascade, config, asked, clean)
+                result = compared(describe(detector, made), plain, true, float(consistency(made, clean).mean()))
+                found.rows.append(
+                    {
+                        "inputs": kind,
+                        "aug_level": level,
+                        "w": w,
+                        **{name: round(value, 4) for name, value in asdict(result).items()},
+                        "samples": len(made),
+                    }
+                )
+                if kind == "generated":
+                    found.images.extend(shown(cascade, 256, made[:1]))
+                    found.labels.append(f"aug_level {level:g}, w = {w:g}")
+    return found
+
+
+def recommended(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The cell on generated inputs whose crops are nearest to true ones."""
+    return min((row for row in rows if row["inputs"] == "generated"), key=lambda row: row["frechet"])
+
+
+def write_table(rows: Sequence[dict[str, Any]], file: Path) -> None:
+    """CSV with a header."""
+    with file.open("w", newline="") as out:
+        writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def draw_figures(
+    cascade: Cascade, judge: Judge, extent: Extent, cache: Path, out: Path, note: str, *, world: bool = True
+) -> dict[str, Any]:
+    """Sample what is missing, write tables and plots (CSV, PNG, SVG) and grids (PNG) to ``out``; returns the findings.
+
+    Only a model of the table top (``world``) has true renders to compare the super-resolution stage with.
+    """
+    from . import plots
+
+    began = time.perf_counter()
+    out.mkdir(parents=True, exist_ok=True)
+    weights = over_w(cascade, judge, extent.each, cache)
+    write_table(weights.rows, out / "pareto.csv")
+    plots.pareto(weights.rows, judge.alignment, judge.distance, note, out / "pareto.png")
+    # Rows are rules and columns weights, as in the paper.
+    n = len(SIDE_BY_SIDE)
+    order = [i for rule in range(n) for i in range(rule, len(weights.rows), n)]
+    save_grid(
+        [weights.images[i] for i in order],
+        [weights.labels[i] for i in order],
+        len(WS),
+        out / "weights.png",
+        weights=cascade.digest,
+    )
+    found: dict[str, Any] = {"weights": cascade.digest, "pareto": weights.rows}
+    files = ["pareto.csv", "pareto.png", "pareto.svg", "weights.png"]
+    if world and 256 in cascade.sizes:
+        levels = over_aug_level(cascade, extent, cache)
+        write_table(levels.rows, out / "aug_level.csv")
+        plots.aug_level(levels.rows, note, out / "aug_level.png")
+        save_grid(
+            levels.images, levels.labels, len(extent.sr_ws), out / "aug_level-pictures.png", weights=cascade.digest
+        )
+        best = recommended(levels.rows)
+        found |= {"aug_level": levels.rows, "recommended": {name: best[name] for name in ("aug_level", "w")}}
+        files += ["aug_level.csv", "aug_level.png", "aug_level.svg", "aug_level-pictures.png"]
+    seconds = round(time.perf_counter() - began, 1)
+    return {**found, "files": [str(out / file) for file in files], "seconds": seconds, "note": note}

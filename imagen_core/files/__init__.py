@@ -1,0 +1,1 @@
+"""Files: hub snapshots as data only, and writing a file whole or not at all."""

@@ -1,0 +1,177 @@
+"""What a model is: stages, their text encoder, and what its authors ask of whoever shows its pictures."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..diffusion.augmentation import aug_sigma, aug_snr
+from ..files import hub
+from ..networks.classifier import Classifier
+from ..networks.text import TextEncoder
+from ..settings import DEFAULTS, StageConfig
+from ..types import Image, Network, StageSpec, UserError
+
+# What a large model may compute in.
+DTYPES = ("auto", "float32", "float16", "bfloat16")
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How a large model is loaded; the shipped one is small, and none of this changes it.
+
+    ``dtype`` "auto" is float16 on a card and float32 elsewhere; ``device`` "auto" spreads a network over cards, memory
+    and disk, anything else is a torch device that must hold it. ``eight_bit`` is for the text encoder. ``safety`` is
+    whether the authors' safety checker and watermark are used.
+    """
+
+    dtype: str = "auto"
+    device: str = "auto"
+    eight_bit: bool = False
+    safety: bool = True
+
+    def __post_init__(self) -> None:
+        if self.dtype not in DTYPES:
+            raise UserError(f"dtype: must be one of {', '.join(DTYPES)}, got {self.dtype!r:.60}")
+        try:
+            known = self.device == "auto" or torch.device(self.device).type in {"cpu", "cuda", "mps"}
+        except RuntimeError:
+            known = False
+        if not known:
+            raise UserError(f"device: must be auto, cpu, cuda, cuda:N or mps, got {self.device!r:.60}")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Pictures for people (``image``) and for the next stage (``unmarked``), both black where ``withheld``."""
+
+    image: Image
+    unmarked: Image
+    withheld: tuple[bool, ...]
+
+
+Finish = Callable[[Image], Finished]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A trained stage: what it is and the network that does it.
+
+    ``encode`` is the text encoder of a stage that does not share the cascade's, ``decode`` a latent stage's way back to
+    pictures, and ``finish`` what the model's authors ask to be done to pictures before anybody sees them.
+    """
+
+    spec: StageSpec
+    network: Network
+    training: dict[str, Any]
+    encode: TextEncoder | None = None
+    decode: Callable[[Tensor], Image] | None = None
+    finish: Finish | None = None
+
+    def aug_sigma(self, aug_level: float) -> float:
+        """Standard deviation of the noise that ``aug_level`` puts on this very stage's low-resolution image."""
+        return aug_sigma(aug_level, self.spec.augmentation)
+
+    def aug_snr(self, aug_level: float) -> float:
+        """Signal-to-noise ratio of this very stage's augmented low-resolution image; infinite without noise."""
+        return aug_snr(aug_level, self.spec.augmentation)
+
+
+@dataclass(frozen=True)
+class Cascade:
+    """Stages in order of size, and the text encoder they were trained with. ``digest`` names the weights.
+
+    ``classifier`` reads noisy pictures of the base's size, for classifier guidance; most cascades have none. ``folder``
+    is where a cascade of this project's own was read from. ``guard`` says in one sentence what is done to pictures
+    before anybody sees them, empty where that is nothing. ``defaults`` are the settings that suit the model, by size.
+    """
+
+    name: str
+    stages: tuple[Stage, ...]
+    encode: TextEncoder
+    digest: str
+    classifier: Classifier | None = None
+    folder: Path | None = None
+    guard: str = ""
+    defaults: Mapping[int, StageConfig] = field(default_factory=lambda: DEFAULTS, repr=False)
+
+    @property
+    def own(self) -> bool:
+        """Whether this is a cascade of this project, which knows the table top and nothing else."""
+        return self.folder is not None
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """What the stages make, in pixels a side, the smallest first."""
+        return tuple(stage.spec.size for stage in self.stages)
+
+    def stage(self, size: int) -> Stage:
+        """The stage that makes pictures of this size; KeyError if there is none (cascade.check says so kindly)."""
+        return {stage.spec.size: stage for stage in self.stages}[size]
+
+    @classmethod
+    def from_pretrained(
+        cls, source: Path | str, *, revision: str | None = None, loading: Loading | None = None
+    ) -> Cascade:
+        """A cascade by folder or hub id, ``owner/name`` or ``owner/name@revision``: checkpoints.load_cascade."""
+        from .checkpoints import load_cascade
+
+        return load_cascade(f"{source}@{revision}" if revision else source, loading)
+
+    def save_pretrained(self, folder: Path | str) -> None:
+        """Copy this cascade, each file checked, to a folder that :meth:`from_pretrained` reads; its digest stays.
+
+        Raises:
+            UserError: it is not one of this project's own: others stay in the layout they came in.
+        """
+        if self.folder is None:
+            raise UserError(f"model: {self.name} is not a cascade of this project's own, and is kept where it is")
+        from .checkpoints import read_checked
+
+        facts = read_checked(self.folder, "cascade.json", {"cascade.json": self.digest})
+        digests = json.loads(facts)["digests"]
+        copies = {"cascade.json": facts, **{file: read_checked(self.folder, file, digests) for file in digests}}
+        there = (self.folder / "README.md").is_file()
+        copies["README.md"] = hub.inside(self.folder, "README.md").read_bytes() if there else _card(self).encode()
+        for file, data in copies.items():
+            (Path(folder) / file).parent.mkdir(parents=True, exist_ok=True)
+            (Path(folder) / file).write_bytes(data)
+
+    def push_to_hub(self, repository: str, *, private: bool = True) -> str:
+        """Create or update a repository on the hub (token from HF_TOKEN) and return its commit's address.
+
+        Raises:
+            UserError: not this project's networks, or the hub refuses; one line says why.
+        """
+        from huggingface_hub import HfApi
+
+        with tempfile.TemporaryDirectory() as place:
+            self.save_pretrained(place)
+            try:
+                HfApi().create_repo(repository, private=private, exist_ok=True)
+                return str(HfApi().upload_folder(repo_id=repository, folder_path=place, commit_message=self.name))
+            except Exception as error:
+                raise UserError(f"hub: {repository} cannot be written ({hub.reason(error, repository)})") from error
+
+
+def _card(cascade: Cascade) -> str:
+    """A model card for a cascade that has none: what the hub lists, and what its files say of it."""
+    from .checkpoints import unet_of
+
+    lines = [
+        f"| {stage.spec.name} | {stage.spec.size} × {stage.spec.size} | {stage.spec.schedule}, {stage.spec.prediction} "
+        f"| {sum(p.numel() for p in unet_of(stage).parameters()):,} |"
+        for stage in cascade.stages
+    ]
+    head = ("---", "pipeline_tag: text-to-image", "library_name: imagen-lab", "tags: [imagen, diffusion]", "---")
+    table = ("| stage | picture | schedule, prediction | parameters |", "|---|---|---|---|", *lines)
+    about = f"A cascade of diffusion models on the frozen text encoder {cascade.encode.name}."
+    facts = "Each stage's `config.json` says how it was trained; `cascade.json` holds the digest of every file."
+    return "\n".join((*head, f"# {cascade.name}", "", about, "", *table, "", facts, ""))

@@ -1,0 +1,1 @@
+"""The networks: the Efficient U-Net, the noisy classifier, the frozen text encoders."""

@@ -1,0 +1,1 @@
+"""Runs: from a request to pictures, and the experiments made of several runs."""

@@ -1,0 +1,109 @@
+"""What every setting may be: ranges of numbers, choices by name, and the checks that refuse anything else."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from ..diffusion.guidance import BY_CLASSIFIER, GUIDANCE, RENOISE_UNCOND, w_from_ho
+from ..diffusion.samplers import SAMPLERS
+from ..diffusion.schedules import SCHEDULES, SPACINGS
+from ..diffusion.thresholding import THRESHOLDS
+from ..diffusion.w_schedules import W_SCHEDULES
+from ..types import UserError
+
+FORMAT = 1
+MAX_PROMPT = 500
+
+# Lowest and highest allowed value of every number; sliders and error messages read them here.
+RANGES: dict[str, tuple[float, float]] = {
+    "seed": (0, 2**31 - 1),
+    "count": (1, 4),
+    "steps": (1, 250),
+    "guidance": (0.0, 30.0),
+    "percentile": (50.0, 100.0),
+    "aug_level": (0.0, 1.0),
+    # Hyper-parameters of single rules.
+    "gamma": (0.0, 1.0),
+    "eta": (0.0, 1.0),
+    "phi": (0.0, 1.0),
+    "momentum": (-1.0, 1.0),
+    "radius": (0.0, 10.0),
+    "parallel": (0.0, 1.0),
+    "cap": (1.0, 1000.0),
+    "knee": (0.0, 0.99),
+    "low": (-20.0, 20.0),
+    "high": (-20.0, 20.0),
+    "hold": (0.0, 1.0),
+    "rest": (0.0, 30.0),
+}
+# Functions by name, whose keyword arguments are hyper-parameters that a user may set.
+RULES: dict[str, Mapping[str, Callable[..., Any]]] = {
+    "sampler": SAMPLERS,
+    "guidance_rule": GUIDANCE,
+    "w_schedule": W_SCHEDULES,
+    "threshold": THRESHOLDS,
+}
+# The schedule that a stage was trained with; its network takes the levels of any other as well.
+TRAINED = "trained"
+# From here up a step may begin from pure noise without harm.
+PURE_NOISE = 0.95
+# What may be chosen by name, on the page and on the command line.
+CHOICES: dict[str, tuple[str, ...]] = {
+    "sampler": tuple(SAMPLERS),
+    "spacing": tuple(SPACINGS),
+    "schedule": (TRAINED, *SCHEDULES),
+    "guidance_rule": tuple(GUIDANCE),
+    "w_schedule": tuple(W_SCHEDULES),
+    "threshold": tuple(THRESHOLDS),
+}
+# The rules of the paper, which page and CLI set side by side.
+SIDE_BY_SIDE = ("none", "static", "dynamic")
+# How the number on the guidance slider is read, as the paper's w or as Ho & Salimans' w' = w - 1: what its 0 is in w.
+CONVENTIONS: dict[str, float] = {"paper": 0.0, "ho": w_from_ho(0.0)}
+# Rules whose weight is off at 0 in every paper, so that there is nothing to convert.
+OFF_AT_0 = RENOISE_UNCOND | BY_CLASSIFIER
+# Hyper-parameters that have a field of their own, by their name in the rule's signature.
+OWN_FIELD = {"w": "guidance", "percentile": "percentile"}
+# Passed by the machinery, not by the user.
+_MACHINERY = {"memory"}
+DEFAULT_SIZES = (64, 256, 1024)
+
+
+def check_size(size: Any) -> None:
+    # 64.0 equals 64 and would be found in the tuple, but no picture has 64.0 pixels.
+    if type(size) is not int or size not in DEFAULT_SIZES:
+        raise UserError(f"size: must be one of {', '.join(map(str, DEFAULT_SIZES))}, got {size!r:.60}")
+
+
+def check_choice(name: str, value: Any, choices: Collection[str]) -> None:
+    if not isinstance(value, str) or value not in choices:
+        raise UserError(f"{name}: must be one of {', '.join(choices)}, got {value!r:.60}")
+
+
+def check_number(name: str, value: Any, *, whole: bool = False, zero: float = 0) -> None:
+    """Refuse what is out of RANGES; a number that is counted from ``zero`` is named as it was given."""
+    low, high = (end - zero for end in RANGES[name])
+    kinds = int if whole else (int, float)
+    # bool is an int to Python, not to a user; nan fails every comparison.
+    fits = isinstance(value, kinds) and low <= value <= high
+    if isinstance(value, bool) or not fits:
+        what = "a whole number" if whole else "a number"
+        raise UserError(f"{name}: must be {what} between {low} and {high}, got {value!r:.60}")
+
+
+def hyper_parameters(rule: Callable[..., Any]) -> dict[str, float]:
+    """Keyword-only parameters of an option's function and their defaults, read from its signature."""
+    parameters = inspect.signature(rule).parameters.values()
+    return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in _MACHINERY}
+
+
+def unknown(key: Any) -> str:
+    """The warning about a setting that there is none of; its name may hold anything, and is shown in plain signs."""
+    return f"{shown(key)}: unknown setting, ignored"
+
+
+def shown(name: Any) -> str:
+    """A name that anybody may have made up, cut short, its line breaks, halves and invisible signs escaped."""
+    return repr(str(name)[:40])[1:-1]

@@ -1,0 +1,188 @@
+"""How one stage samples, in one frozen value that is valid once it exists."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
+from typing import Any
+
+from ..diffusion.guidance import BY_CLASSIFIER, RENOISE_UNCOND
+from ..diffusion.samplers import RENOISERS
+from ..diffusion.schedules import SPACINGS, levels_at
+from ..diffusion.thresholding import PRESETS, THRESHOLDS
+from ..types import UserError
+from .ranges import (
+    CHOICES,
+    DEFAULT_SIZES,
+    OFF_AT_0,
+    OWN_FIELD,
+    PURE_NOISE,
+    RULES,
+    TRAINED,
+    check_choice,
+    check_number,
+    check_size,
+    hyper_parameters,
+    shown,
+)
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """How one stage samples. ``guidance`` is the paper's w (1 is off); ``aug_level`` is None for the base.
+
+    ``times`` gives the t of each step outright, falling within (0, 1]; empty, they follow from ``steps`` and
+    ``spacing``. ``options`` holds further hyper-parameters of the chosen rules, such as ``{"gamma": 0.5}``;
+    those at their rule's own value are left out.
+    """
+
+    size: int
+    steps: int
+    guidance: float
+    sampler: str = "dpmpp_2m"
+    spacing: str = "trailing"
+    schedule: str = TRAINED
+    times: tuple[float, ...] = ()
+    guidance_rule: str = "cfg"
+    w_schedule: str = "constant"
+    threshold: str = "dynamic"
+    percentile: float = 99.5
+    aug_level: float | None = None
+    options: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_size(self.size)
+        for name, choices in CHOICES.items():
+            check_choice(name, getattr(self, name), choices)
+        check_number("steps", self.steps, whole=True)
+        check_number("guidance", self.guidance)
+        check_number("percentile", self.percentile)
+        self._check_times()
+        self._check_guidance()
+        if self.size == DEFAULT_SIZES[0]:
+            if self.aug_level is not None:
+                raise UserError("aug_level: the base stage has none; it belongs to the super-resolution stages")
+        else:
+            check_number("aug_level", self.aug_level)
+        allowed = self.allowed_options()
+        for name, value in self.options.items():
+            if name not in allowed:
+                raise UserError(
+                    f"{shown(name)}: not an option of {self._rules()}; it has {', '.join(allowed) or 'no options'}"
+                )
+            # A cap's own value, which is none, is beyond its range.
+            if not value == allowed[name] == math.inf:
+                check_number(name, value)
+        # A rule's own value is the same as none; so JSON, which knows no infinity, never sees that of a cap.
+        object.__setattr__(self, "options", {name: v for name, v in self.options.items() if v != allowed[name]})
+        chosen = {**allowed, **self.options}
+        if chosen.get("low", 0) > chosen.get("high", 0):
+            raise UserError(f"low: must not be above high, got {chosen['low']} and {chosen['high']}")
+
+    def _check_times(self) -> None:
+        # JSON knows lists only.
+        object.__setattr__(self, "times", tuple(self.times) if isinstance(self.times, list) else self.times)
+        if not isinstance(self.times, tuple) or any(type(t) not in (int, float) for t in self.times):
+            raise UserError("times: must be a list of numbers that fall from at most 1, and stay above 0")
+        if self.times:
+            levels_at(self.schedule if self.schedule != TRAINED else "cosine", self.times)
+        if self.times and len(self.times) != self.steps:
+            raise UserError(f"times: has {len(self.times)} entries for {self.steps} steps")
+
+    def _check_guidance(self) -> None:
+        if self.guidance_rule in RENOISE_UNCOND and not (self.guidance <= 1 and self.sampler in RENOISERS):
+            samplers = " or ".join(sorted(RENOISERS))
+            raise UserError(
+                f"guidance_rule: {self.guidance_rule} takes a guidance between 0 and 1 and the sampler {samplers}, "
+                f"got {self.guidance:g} and {self.sampler}"
+            )
+        # Schedules call 1 off, which it is not for these rules.
+        if self.guidance_rule in OFF_AT_0 and self.w_schedule != "constant":
+            raise UserError(f"w_schedule: {self.guidance_rule} takes a constant one")
+        if self.guidance_rule in BY_CLASSIFIER and self.size != DEFAULT_SIZES[0]:
+            raise UserError(f"guidance_rule: {self.guidance_rule} is for the base stage; its classifier reads 64 × 64")
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is allowed but hardly meant, a line each."""
+        found = []
+        if self.allowed_options().get("cap") is not None and self.options.get("cap") == 1:
+            found.append(f"cap: at 1, {self.threshold} can divide by nothing and is the same as static")
+        # No other spacing begins below 1, whatever the schedule.
+        leading = 1.0 if self.spacing != "leading" else SPACINGS["leading"](self.schedule, self.steps)[0]
+        first = self.times[0] if self.times else leading
+        if first < PURE_NOISE:
+            name = "times" if self.times else "spacing"
+            found.append(
+                f"{name}: the first step is taken for t = {first:.2g}, but begins from pure noise all the same"
+            )
+        return tuple(found)
+
+    @property
+    def name(self) -> str:
+        """What the stage is called: base64, sr256, sr1024."""
+        return f"base{self.size}" if self.size == DEFAULT_SIZES[0] else f"sr{self.size}"
+
+    def _rules(self) -> str:
+        return ", ".join(getattr(self, name) for name in RULES)
+
+    def allowed_options(self) -> dict[str, float]:
+        """Further hyper-parameters of the chosen sampler and rules, with their defaults."""
+        chosen = (functions[getattr(self, name)] for name, functions in RULES.items())
+        return {
+            name: value for rule in chosen for name, value in hyper_parameters(rule).items() if name not in OWN_FIELD
+        }
+
+    def rule(self, name: str) -> partial[Any]:
+        """The function chosen for one of RULES with its options bound; w is left to whoever calls a guidance rule."""
+        function = RULES[name][getattr(self, name)]
+        values = {**self.options, "percentile": self.percentile}
+        return partial(function, **{key: values[key] for key in hyper_parameters(function) if key in values})
+
+
+# Settings of a stage that have a field; all others are options of its rules.
+STAGE_FIELDS = tuple(f.name for f in fields(StageConfig) if f.name not in {"size", "options"})
+
+
+# The defaults of every stage (the paper used w = 5 for its threshold figure, Fig. A.10).
+DEFAULTS: dict[int, StageConfig] = {
+    64: StageConfig(64, steps=25, guidance=5.0),
+    256: StageConfig(256, steps=8, guidance=1.0, aug_level=0.1, spacing="late"),
+    1024: StageConfig(1024, steps=6, guidance=1.0, aug_level=0.1, spacing="late"),
+}
+
+
+def with_preset(stage: StageConfig, preset: str) -> StageConfig:
+    """The stage with the threshold that others use, by its name in thresholding.PRESETS.
+
+    Raises:
+        UserError: there is no such preset.
+    """
+    check_choice("preset", preset, PRESETS)
+    threshold, options = PRESETS[preset]
+    own: dict[str, Any] = {name: value for name, value in options.items() if name in OWN_FIELD}
+    replaced = hyper_parameters(THRESHOLDS[stage.threshold])
+    kept = {name: value for name, value in stage.options.items() if name not in replaced}
+    rest = {name: value for name, value in options.items() if name not in OWN_FIELD}
+    return replace(stage, threshold=threshold, **own, options={**kept, **rest})
+
+
+def with_rule(stage: StageConfig, **changes: Any) -> StageConfig:
+    """The stage with some settings replaced; options that its rules then no longer take are dropped."""
+    options = changes.pop("options", stage.options)
+    plain = replace(stage, **changes, options={})
+    taken = plain.allowed_options()
+    return replace(plain, options={name: value for name, value in options.items() if name in taken})
+
+
+def vary(stage: StageConfig, changes: Mapping[str, Any]) -> StageConfig:
+    """The stage with settings, and options of its rules, changed by name; options that no longer apply are dropped.
+
+    Raises:
+        UserError: a value is out of range, or an option in ``changes`` is not one of the rules that then hold.
+    """
+    made = with_rule(stage, **{name: value for name, value in changes.items() if name in STAGE_FIELDS})
+    options = {name: value for name, value in changes.items() if name not in STAGE_FIELDS}
+    return replace(made, options={**made.options, **options})

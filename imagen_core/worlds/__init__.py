@@ -1,0 +1,1 @@
+"""Worlds: where training pictures and captions come from."""

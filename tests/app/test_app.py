@@ -1,0 +1,238 @@
+"""The page without a browser: handlers build requests, drain the engine, and refuse in one line; then its API."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import gradio as gr
+import pytest
+import torch
+from app_page import MARKUP, NAMES, sent
+from PIL import Image
+
+from app import handlers
+from app.page import build
+from app.parts import builder, shipped, tiles, views
+from app.serving.model import Model
+from app.tabs import see
+from imagen_core.records import png
+from imagen_core.settings import SIDE_BY_SIDE, request
+from imagen_core.types import UserError
+
+CONTROLS = dict(zip(NAMES, see.controls_of(request("a red ball", seed=7, steps=3), NAMES)))
+
+
+def controls(**changes: object) -> list[object]:
+    return list({**CONTROLS, **changes}.values())
+
+
+def test_generate_streams_all_rules_and_ends_with_a_picture(model: Model) -> None:
+    updates = list(see.generate(model, *controls(count=2)))
+    shown = [json.loads(update[0]) for update in updates if isinstance(update[0], str)]
+    assert {view["kind"] for view in shown[:-1]} <= {"waiting", "live"} and shown[-1]["kind"] == "recording"
+    assert len(shown[-1]["steps"]) == 3 and [track["label"] for track in shown[-1]["tracks"]] == list(SIDE_BY_SIDE)
+    _, gallery, finished, *buttons, _ = updates[-1]
+    assert [Path(file).is_file() for file, _ in gallery] == [True, True] and finished.request.seeds == (7, 8)
+    assert all(button.interactive for button in buttons)
+    asked, _ = png.read_settings(Path(gallery[1][0]).read_bytes())
+    assert asked == finished.request
+    assert set(finished.images) == set(SIDE_BY_SIDE)
+
+
+def test_a_stop_finds_every_step_until_the_page_has_the_pictures(model: Model) -> None:
+    """A Stop while the last update is made or under way shows the whole run; one after it changes nothing."""
+    updates = see.generate(model, *controls())
+    seen = [next(updates)]
+    while not (isinstance(seen[-1][1], list) and seen[-1][1]):
+        seen.append(next(updates))
+    run = seen[-1][2]
+    # Before a run has pictures there is nothing to upscale, though the one before it had.
+    first = next(update for update in seen if isinstance(update[2], see.Run))
+    assert [button.interactive for button in first[3:5]] == [False, False]
+    assert first[1] == [] and first[-1] == see.UPSCALING
+    assert [button.interactive for button in seen[-1][3:5]] == [True, True]
+    shown, gallery, _, *buttons, line = see.stopped(run)
+    assert len(json.loads(shown)["steps"]) == 3 and len(gallery) == 1 and line == see.UPSCALING
+    assert all(button.interactive for button in buttons)
+    assert next(updates, None) is None and run.delivered
+    assert all(part == gr.skip() for part in see.stopped(run))
+
+
+def test_a_stop_before_the_first_step_leaves_the_run_before(model: Model) -> None:
+    """The page is handed a run with its first step, so what it had is whole until then."""
+    before = list(see.generate(model, *controls()))[-1][2]
+    seen = list(see.generate(model, *controls()))
+    handed = next(i for i, update in enumerate(seen) if isinstance(update[2], see.Run))
+    assert all(part == gr.skip() for update in seen[:handed] for part in update[1:])
+    assert all(part == gr.skip() for part in see.stopped(before))
+
+
+def test_a_refused_run_leaves_the_one_before(model: Model) -> None:
+    """What only the cascade can refuse comes before the new run takes the old one's place."""
+    model.get()
+    with pytest.raises(gr.Error, match="guidance_rule: .* has no classifier"):
+        next(see.generate(model, *controls(guidance_rule="classifier")))
+
+
+def test_a_shipped_run_is_made_ready_once() -> None:
+    """Every visitor is given it: a report of two megabytes each would fill the disk."""
+    (view, button), (again, other) = shipped.opening(), shipped.opening()
+    assert view is again and button.value == other.value
+    assert json.loads(view)["kind"] == "recording"
+
+
+def test_page_and_engine_agree(model: Model) -> None:
+    """The picture on the page is the picture that the command line makes."""
+    from imagen_core.run.generate import StageResult, generate
+
+    finished = list(see.generate(model, *controls()))[-1][2]
+    asked = see.build_request(*controls())
+    image = next(e.image for e in generate(asked, model.get()) if isinstance(e, StageResult))
+    assert (finished.images["dynamic"] == image).all()
+
+
+@pytest.mark.parametrize(
+    ("field", "wrong"),
+    [
+        ("prompt", ""), ("prompt", "x" * 2000), ("seed", None), ("seed", 1.5), ("seed", float("inf")), ("seed", -1),
+        ("steps", 0), ("steps", "many"), ("percentile", 101), ("w", None), ("w", float("nan")), ("count", 9),
+        ("sampler", "euler"), ("rule", "soft"), ("convention", "mine"), ("rule", "<script>alert(1)</script>"),
+    ],
+)  # fmt: skip
+def test_bad_controls_are_one_line(model: Model, field: str, wrong: object) -> None:
+    with pytest.raises(gr.Error) as caught:
+        list(see.generate(model, *controls(**{field: wrong})))
+    assert "\n" not in caught.value.message and not caught.value.print_exception
+
+
+def test_upscale_needs_a_base_and_gives_the_size(model: Model) -> None:
+    with pytest.raises(gr.Error, match="press Generate first"):
+        list(see.upscale(model, 256, None, 0.1, 0.1, *controls()))
+    finished = list(see.generate(model, *controls()))[-1][2]
+    with pytest.raises(gr.Error, match="aug_level"):
+        list(see.upscale(model, 256, finished, 1.5, 0.1, *controls()))
+    with pytest.raises(gr.Error, match="press Generate for squash"):
+        list(see.upscale(model, 256, finished, 0.1, 0.1, *controls(rule="squash")))
+    updates = list(see.upscale(model, 256, finished, 0.2, 0.1, *controls(rule="static")))
+    # A Stop says so of every line but the last, which is of what was finished.
+    assert [handlers.stopped(line) == gr.skip() for line, _ in updates] == [*[False] * (len(updates) - 1), True]
+    file = updates[-1][1][0][0]
+    assert Image.open(file).size == (256, 256)
+    asked, _ = png.read_settings(Path(file).read_bytes())
+    assert asked.stages[0].threshold == "static" and asked.stages[1].aug_level == 0.2
+
+
+def test_a_missing_or_broken_model_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"cascade\.json"):
+        Model("tabletop").use(str(tmp_path))
+    (tmp_path / "cascade.json").write_text("{}")
+    with pytest.raises(gr.Error, match="not a cascade's description"):
+        list(see.generate(Model(str(tmp_path)), *controls()))
+
+
+def test_unknown_words_are_pointed_out_and_escaped(model: Model) -> None:
+    assert views.words_note(model, "a red ball on grass") == ""
+    note = views.words_note(model, "a dog <img src=x onerror=alert(1)> on a skateboard")
+    assert "dog" in note and "skateboard" in note and "sphere" in note and "<img" not in note
+
+
+def test_no_prompt_has_no_words_and_no_example_is_none_of_them(model: Model) -> None:
+    assert views.words_note(model, None) == ""
+    for index in (None, -1, len(shipped.RECORDED), 0.5, "0", True, [0]):
+        with pytest.raises(gr.Error, match="^'?example: must be a whole number between 0 and"):
+            see.choose(NAMES, index, "")
+
+
+def test_the_builder_makes_prompts_the_model_knows(model: Model) -> None:
+    built = builder.compose("large", "shiny", "orange", "cube", "behind", "", "cone", "on sand", "at night")
+    assert built == "a large shiny orange cube behind a cone on sand at night"
+    assert builder.compose("", "", "orange", "cube", "behind", "", "", "", "") == "an orange cube"
+    assert views.words_note(model, built) == ""
+
+
+def test_aug_note_says_what_a_level_does(model: Model, tiny_folder: Path) -> None:
+    """A level is another noise in another model: nothing is said of it before the model is there."""
+    assert views.aug_note(Model(str(tiny_folder)), 256, 0.1) == views.note("aug_level 0.1")
+    sigma = model.get().stage(256).aug_sigma(0.1)
+    assert "untouched" in views.aug_note(model, 256, 0.0)
+    assert f"σ = {sigma:.3f}" in views.aug_note(model, 256, 0.1)
+    assert "aug_level: must be" in views.aug_note(model, 256, 7)
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "slug"),
+    [
+        ("tabletop", "tabletop", "tabletop"),
+        ("/home/me/My Model/", "My Model", "my-model"),
+        ("DeepFloyd/IF-I-XL-v1.0,DeepFloyd/IF-II-L-v1.0", "IF-I-XL-v1.0", "if-i-xl-v1-0"),
+        ("..", "..", "model"),
+    ],
+)
+def test_a_model_has_a_short_name_and_an_address(name: str, label: str, slug: str) -> None:
+    assert (Model(name).label, Model(name).slug) == (label, slug)
+
+
+def test_a_process_that_ends_while_its_model_loads_ends_quietly() -> None:
+    """A thread killed inside torch took the whole process down (exit 134)."""
+    code = "from app.serving.model import Model; model = Model('tabletop'); model.start(); model._tried.wait()"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_two_models_have_a_page_each(model: Model, tiny_folder: Path) -> None:
+    demo = build(model, Model("tabletop"))
+    assert [page[0] for page in demo.pages] == ["", "tabletop"]
+    # Only the first answers programs.
+    names = [fn.api_name for fn in demo.fns.values() if fn.api_visibility == "public"]
+    assert names == ["sample", "compare", "sweep_augmentation", "describe"]
+
+
+def test_a_stopped_service_ends_as_ctrl_c_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGTERM by itself would leave visitors' pictures in the temporary folder."""
+    found = []
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(sys, "argv", ["app.py"])
+    monkeypatch.setattr(gr.Blocks, "launch", lambda *_, **__: found.append(signal.getsignal(signal.SIGTERM)))
+    try:
+        runpy.run_path(str(Path(__file__).parents[2] / "app.py"), run_name="__main__")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert found == [signal.default_int_handler]
+
+
+def test_a_preset_sets_rule_percentile_and_cap() -> None:
+    assert see.take_preset("if-1") == ("dynamic", 95.0, "1.5")
+    assert see.take_preset("paper") == ("dynamic", 99.5, "")
+    assert all(value == gr.skip() for value in see.take_preset(""))
+    with pytest.raises(gr.Error, match="preset: "):
+        see.take_preset("<b>")
+
+
+def test_a_cap_of_1_is_pointed_out_before_the_run(model: Model) -> None:
+    assert "same as static" in see.cost(model, *controls(cap="1"))
+    assert "same as static" not in see.cost(model, *controls(cap="2"))
+
+
+def test_tables_and_tiles_escape_everything() -> None:
+    html = tiles.table([{MARKUP: MARKUP}], MARKUP) + tiles.tile(
+        torch.zeros(3, 4, 4), MARKUP, MARKUP, badges=[MARKUP], key=MARKUP
+    )
+    assert html.count("<img") == 1 and "onerror=alert(1)>" not in html
+    assert tiles.table([], "nothing") == ""
+
+
+def test_stop_says_so_where_something_was_at_work_and_leaves_a_finished_line_alone() -> None:
+    assert "Stopped." in handlers.stopped(views.progress("Cell 1 of 9"))
+    assert all(handlers.stopped(line) == gr.skip() for line in ("", None, views.message("9 cells")))
+
+
+def test_the_weight_is_named_as_its_convention_reads_it() -> None:
+    from imagen_core.settings import CONVENTIONS
+
+    assert set(see.WEIGHT) == set(CONVENTIONS)
+    assert "0 is off" in sent(see.named("ho"), "info") and "1 is off" in sent(see.named("paper"), "info")

@@ -1,0 +1,105 @@
+"""The tab Compare without a browser: the grid, what its sides may be, what it costs, and two runs side by side."""
+
+from __future__ import annotations
+
+import csv
+from functools import partial
+from xml.etree import ElementTree
+
+import pytest
+from app_page import CONTROLS, LONG, MARKUP, SHORT, Watched, files_of, stop_and_go_on
+
+from app.parts import grid, link
+from app.serving.model import Model
+from app.tabs import compare as compare_tab
+from app.tabs import see
+from imagen_core.records import png
+from imagen_core.run.generate import StageResult, generate
+from imagen_core.settings import RULES, hyper_parameters
+from imagen_core.types import UserError
+
+
+def test_the_grid_draws_what_the_engine_draws(model: Model) -> None:
+    asked = ("guidance", "1, 6", "threshold", "none, dynamic")
+    updates = list(compare_tab.run(model, see.build_request, *asked, *CONTROLS))
+    _, shown, plan, kept = updates[-1]
+    assert shown.count("<img") == 4 and shown.count("data-key") == 4 and "w = 6, dynamic" in shown
+    sheet, numbers = files_of(kept)
+    # The run that the cells vary, not the first of the cells.
+    assert png.read_settings(sheet.read_bytes())[0] == plan.start == see.build_request(*CONTROLS)
+    rows = list(csv.DictReader(numbers.open()))
+    assert [row["cell"] for row in rows] == [cell.label for cell in plan.cells]
+    for key, cell in enumerate(plan.cells):
+        assert compare_tab.cell(plan, str(key)) == cell.request
+    image = [e.image for e in generate(plan.cells[3].request, model.get()) if isinstance(e, StageResult)][-1]
+    assert float(rows[3]["colourfulness"]) == grid.facts(image)["colourfulness"]
+
+
+@pytest.mark.parametrize("key", [None, "4", "-1", "x", "9" * 5000, MARKUP, 0.5])
+def test_only_cells_of_the_grid_open(key: object) -> None:
+    plan = grid.make(SHORT, "guidance", "1, 2", "steps", "3, 4")
+    with pytest.raises(UserError, match="^cell: "):
+        compare_tab.cell(plan, key)
+    with pytest.raises(UserError, match="^cell: "):
+        compare_tab.cell(None, "0")
+
+
+@pytest.mark.parametrize("text", ["1,1.0", "1, 2, 1e0", "nan,nan", "NaN,NaN", "[1],[1.0]", '{"a":1}, {"a":1}'])
+def test_one_value_written_twice_is_one_value(text: str) -> None:
+    with pytest.raises(UserError, match="^guidance: "):
+        grid.make(SHORT, "guidance", text, "steps", "3")
+
+
+@pytest.mark.parametrize("text", ["[1]", "{}", '{"a":1}', "true", "null", "NaN", "1e400"])
+def test_values_of_a_side_are_numbers(text: str) -> None:
+    for name in ("guidance", "steps"):
+        with pytest.raises(UserError, match=f"^{name}: must be a"):
+            grid.make(SHORT, name, text, "threshold", "none")
+
+
+def test_every_setting_can_be_a_side_of_the_grid() -> None:
+    """What is suggested for a setting is accepted for it, on a run whose rules take it."""
+    homes = {
+        option: {kind: rule}
+        for kind, functions in RULES.items()
+        for rule, function in functions.items()
+        for option in hyper_parameters(function)
+        if option in link.OPTIONS
+    }
+    for name in grid.SETTINGS:
+        start = grid.vary(SHORT, homes.get(name, {}))
+        for value in grid.values(name, grid.suggestion(name)):
+            if value not in {"cfgpp", "classifier"} and (name, value) not in {("low", 20), ("high", -20)}:
+                made = grid.vary(start, {name: value}).stages[0]
+                own = made.options.get(name, made.allowed_options()[name]) if name in homes else getattr(made, name)
+                assert own == value
+
+
+def test_no_list_of_values_is_too_long_to_refuse_at_once() -> None:
+    """Each value would be compared with all before it: a few hundred kilobytes held the server for minutes."""
+    with pytest.raises(UserError, match=r"^cells: at most 16, got 200000 values of guidance$"):
+        grid.make(SHORT, "guidance", "[1]," * 199_999 + "1", "steps", "3")
+
+
+def test_the_price_is_told_before(model: Model) -> None:
+    list(model.in_turn(generate(SHORT, model.get()), SHORT))
+    told = compare_tab.estimate(model, see.build_request, "guidance", "1, 5", "threshold", "none", *CONTROLS)
+    assert "2 × 1 = 2 cells of 3 steps" in told and "second" in told
+    wrong = compare_tab.estimate(model, see.build_request, "guidance", "99", "threshold", "none", *CONTROLS)
+    assert "guidance: must be" in wrong
+
+
+def test_a_stopped_grid_leaves_the_engine_to_others(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Watched(compare_tab.generate)
+    monkeypatch.setattr(compare_tab, "generate", engine)
+    draw = partial(compare_tab.run, model, see.build_request, "guidance", "1, 5", "threshold", "none")
+    stop_and_go_on(model, engine, draw(*LONG), draw(*CONTROLS))
+
+
+def test_pinned_runs_show_what_differs_and_nothing_else(runs) -> None:
+    table = compare_tab.pinned(runs, "1", "2")
+    cells = ["".join(cell.itertext()) for cell in ElementTree.fromstring(table).iter("td")]
+    assert cells[: 3 * 3] == ["count", "1", "2", "guidance", "5", "9", "threshold", "dynamic", "static"]
+    assert "steps" not in cells and "none: burnt" in cells
+    assert "same run" in compare_tab.pinned(runs, "1", "1") and "Pick two" in compare_tab.pinned(runs, None, "1")
+    assert "run: " in compare_tab.pinned(runs, "1", "77")
