@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -217,3 +218,12 @@ def runs(tiny: Cascade) -> Runs:
 def contrast_script() -> str:
     """JavaScript that lists the visible texts of a page whose contrast is below WCAG AA."""
     return (Path(__file__).parent / "contrast.js").read_text()
+
+
+@pytest.fixture(autouse=True)
+def _fresh_accelerator() -> Iterator[None]:
+    """accelerate keeps its first settings for the whole process; tests run in any order."""
+    yield
+    if state := sys.modules.get("accelerate.state"):
+        state.AcceleratorState._reset_state()
+        state.PartialState._reset_state()
