@@ -13,7 +13,7 @@ from . import settings
 from .commands import options as cli
 from .files.writing import check_output, check_writable
 from .settings import Request
-from .types import UserError
+from .types import StageResult, UserError
 
 if TYPE_CHECKING:
     from .models.checkpoints import Cascade
@@ -45,7 +45,6 @@ def _sample(args: Any) -> dict[str, Any]:
 def _save(events: Iterable[Any], files: list[Path], request: Request, cascade: Cascade) -> dict[str, Any]:
     """Drain a run and write its last pictures."""
     from .records import png
-    from .run.generate import StageResult
 
     results = [event for event in events if isinstance(event, StageResult)]
     for index, (file, image) in enumerate(zip(files, results[-1].image)):
@@ -62,7 +61,7 @@ def _guarded(cascade: Cascade, withheld: Iterable[bool]) -> dict[str, Any]:
 
 def _compare(args: Any) -> dict[str, Any]:
     from .models.checkpoints import load_cascade
-    from .run.generate import StageResult, check, compare
+    from .run.generate import check, compare
 
     request = cli.request_from(args)
     cells = cli.cells_of(args, request)
@@ -100,7 +99,7 @@ def _sweep(args: Any) -> dict[str, Any]:
     from .diffusion.saturation import consistency, sharpness
     from .models.checkpoints import load_cascade
     from .records import png
-    from .run.generate import StageResult, at_levels, generate, sweep
+    from .run.generate import at_levels, generate, sweep
 
     aug_levels = cli.numbers(args.aug_levels, "--aug-levels")
     request = cli.request_from(args)

@@ -136,6 +136,29 @@ class StepRecord:
     out: Denoised
 
 
+@dataclass(frozen=True)
+class StageResult:
+    """A finished stage: its pictures in [-1, 1], and the seconds that sampling took.
+
+    ``low_res`` is what a super-resolution stage was really given: resized and noised; None for the base. ``image`` is
+    for people: a cascade with a safety checker and a watermark has applied both to it. ``unmarked`` is for the next
+    stage: checked, without the watermark; the same tensor for all other cascades. Both are black where ``withheld``,
+    here or in a stage before.
+    """
+
+    stage: str
+    size: int
+    image: Image
+    low_res: Image | None
+    seconds: float
+    unmarked: Image
+    withheld: tuple[bool, ...]
+
+
+# What a run yields.
+Event = StepRecord | StageResult
+
+
 class Network(Protocol):
     """What the denoiser asks of a network, ours or an adapted one."""
 

@@ -14,8 +14,9 @@ from safetensors.torch import save_file
 
 from imagen_core.diffusion.augmentation import resize
 from imagen_core.models.checkpoints import load_cascade
-from imagen_core.run.generate import StageResult, run_stage
+from imagen_core.run.generate import run_stage
 from imagen_core.settings import DEFAULTS
+from imagen_core.types import StageResult
 from imagen_core.worlds.tabletop.render import render
 from imagen_core.worlds.tabletop.scenes import sample_scene
 

@@ -15,10 +15,11 @@ from imagen_core.diffusion.augmentation import bicubic, resize
 from imagen_core.diffusion.saturation import consistency, measure, sharpness
 from imagen_core.models.checkpoints import MODELS, SHARD_BYTES, Cascade, load_cascade, unet_of
 from imagen_core.networks.unet import CONFIGS
-from imagen_core.run.generate import StageResult, generate
+from imagen_core.run.generate import generate
 from imagen_core.settings import DEFAULTS, Request, request, with_stage
 from imagen_core.training.data import FRESH_SEEDS
 from imagen_core.training.loop import STAGES
+from imagen_core.types import StageResult
 from imagen_core.worlds.tabletop.render import render
 from imagen_core.worlds.tabletop.scenes import sample_scene
 from imagen_core.worlds.tabletop.vocabulary import WORLD_VERSION

@@ -15,9 +15,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from imagen_core.run.generate import StageResult
 from imagen_core.settings import StageConfig
-from imagen_core.types import StepRecord
+from imagen_core.types import StageResult, StepRecord
 
 # A short run of its first two stages.
 PROMPT, SEED = "a red ball on grass", 5

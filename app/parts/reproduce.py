@@ -43,8 +43,9 @@ def snippet(request: Request, model: str, out: str = "imagen-{seed}.png") -> str
     return (
         "from imagen_core.models.checkpoints import load_cascade\n"
         "from imagen_core.records import png\n"
-        "from imagen_core.run.generate import StageResult, generate\n"
-        "from imagen_core.settings import Request, StageConfig\n\n"
+        "from imagen_core.run.generate import generate\n"
+        "from imagen_core.settings import Request, StageConfig\n"
+        "from imagen_core.types import StageResult\n\n"
         f"request = Request(\n{fields}    stages=(\n{stages}    ),\n)\n"
         f"cascade = load_cascade({model!r})\n"
         "results = [event for event in generate(request, cascade) if isinstance(event, StageResult)]\n"

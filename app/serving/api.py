@@ -15,9 +15,9 @@ import gradio as gr
 
 from imagen_core import settings
 from imagen_core.records import png
-from imagen_core.run.generate import StageResult, at_levels, check, generate, sweep
+from imagen_core.run.generate import at_levels, check, generate, sweep
 from imagen_core.settings import CHOICES, DEFAULTS, RANGES, Request
-from imagen_core.types import UserError
+from imagen_core.types import StageResult, UserError
 from imagen_core.worlds.tabletop import vocabulary
 
 from ..handlers import files, folder, refuse

@@ -13,9 +13,9 @@ import gradio as gr
 
 from imagen_core.diffusion.saturation import consistency, sharpness
 from imagen_core.models.cascade import Cascade
-from imagen_core.run.generate import StageResult, at_levels, check, generate, sweep
+from imagen_core.run.generate import at_levels, check, generate, sweep
 from imagen_core.settings import CHOICES, DEFAULT_SIZES, DEFAULTS, Request, StageConfig
-from imagen_core.types import UserError
+from imagen_core.types import StageResult, UserError
 
 from ..handlers import QUIET, STATUS_SECONDS, aug_slider, engine, files, refuse, stopped
 from ..parts import grid, tiles, views

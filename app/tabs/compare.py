@@ -11,9 +11,9 @@ from typing import Any
 import gradio as gr
 
 from imagen_core.records import png
-from imagen_core.run.generate import StageResult, check, generate
+from imagen_core.run.generate import check, generate
 from imagen_core.settings import Request
-from imagen_core.types import UserError
+from imagen_core.types import StageResult, UserError
 
 from ..handlers import QUIET, STATUS_SECONDS, engine, folder, refuse, stopped
 from ..parts import grid, tiles, views

@@ -16,7 +16,7 @@ import gradio as gr
 from imagen_core import settings
 from imagen_core.records import recording
 from imagen_core.records.recording import Frame
-from imagen_core.run.generate import StageResult, compare
+from imagen_core.run.generate import compare
 from imagen_core.run.generate import generate as cascade_generate
 from imagen_core.settings import (
     CHOICES,
@@ -29,7 +29,7 @@ from imagen_core.settings import (
     Request,
     StageConfig,
 )
-from imagen_core.types import StepRecord, UserError
+from imagen_core.types import StageResult, StepRecord, UserError
 
 from .. import handlers
 from ..handlers import FRAME_SECONDS, QUIET, aug_slider, engine, files, folder, refuse, slider, whole

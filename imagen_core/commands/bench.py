@@ -18,9 +18,9 @@ from ..diffusion.guidance import GUIDANCE
 from ..diffusion.w_schedules import W_SCHEDULES
 from ..models.checkpoints import Cascade
 from ..networks.unet import UNet, gflop
-from ..run.generate import StageResult, check, generate
+from ..run.generate import check, generate
 from ..settings import Request
-from ..types import Network, TextEmbedding, UserError
+from ..types import Network, StageResult, TextEmbedding, UserError
 
 
 class Timed:

@@ -19,9 +19,9 @@ from tqdm import tqdm
 
 from ..files.hub import file_digest
 from ..models.checkpoints import Cascade
-from ..run.generate import StageResult, run_stage
+from ..run.generate import run_stage
 from ..settings import StageConfig
-from ..types import Image, UserError
+from ..types import Image, StageResult, UserError
 from .disk import kept_in
 
 # The engine's modules that a picture follows from: all that sampling and loading a cascade import.

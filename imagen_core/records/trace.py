@@ -25,9 +25,9 @@ from torch import Tensor
 
 from ..diffusion.schedules import SCHEDULES
 from ..files.writing import written_whole
-from ..run.generate import Event, StageResult, path_of
+from ..run.generate import path_of
 from ..settings import Request, StageConfig, from_json, to_json
-from ..types import Level, StepRecord, UserError
+from ..types import Event, Level, StageResult, StepRecord, UserError
 
 FORMAT = 1
 MAX_SIZE = 256

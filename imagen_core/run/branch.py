@@ -17,8 +17,8 @@ from ..diffusion.guidance import BY_CLASSIFIER
 from ..models.checkpoints import Cascade
 from ..records.trace import StageTrace, Trace
 from ..settings import Request, StageConfig
-from ..types import Conditioning, Denoised, Image, Level, StepRecord, UserError
-from .generate import Event, check, denoiser_of, generate, path_of, rules_of, run_stage, steering, weights_of
+from ..types import Conditioning, Denoised, Event, Image, Level, StepRecord, UserError
+from .generate import check, denoiser_of, generate, path_of, rules_of, run_stage, steering, weights_of
 
 # Settings that place a run's levels, which are there already.
 OF_THE_LEVELS = ("steps", "spacing", "schedule", "times")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import zip_longest
 from typing import Any
@@ -21,29 +20,7 @@ from ..diffusion.samplers import evaluations, sample, unit_noise
 from ..diffusion.schedules import levels, levels_at
 from ..models.cascade import Cascade, Finished, Stage
 from ..settings import TRAINED, Request, StageConfig, with_stage
-from ..types import Conditioning, Denoise, Image, Level, StepRecord, TextEmbedding, UserError
-
-
-@dataclass(frozen=True)
-class StageResult:
-    """A finished stage: its pictures in [-1, 1], and the seconds that sampling took.
-
-    ``low_res`` is what a super-resolution stage was really given: resized and noised; None for the base. ``image`` is
-    for people: a cascade with a safety checker and a watermark has applied both to it. ``unmarked`` is for the next
-    stage: checked, without the watermark; the same tensor for all other cascades. Both are black where ``withheld``,
-    here or in a stage before.
-    """
-
-    stage: str
-    size: int
-    image: Image
-    low_res: Image | None
-    seconds: float
-    unmarked: Image
-    withheld: tuple[bool, ...]
-
-
-Event = StepRecord | StageResult
+from ..types import Conditioning, Denoise, Event, Image, Level, StageResult, StepRecord, TextEmbedding, UserError
 
 
 def check(request: Request, cascade: Cascade) -> None:

@@ -14,9 +14,9 @@ from ..models.checkpoints import Stage
 from ..networks.text import TextEncoder
 from ..networks.unet import UNet
 from ..records.png import save_grid
-from ..run.generate import StageResult, run_stage
+from ..run.generate import run_stage
 from ..settings import DEFAULTS
-from ..types import StageSpec
+from ..types import StageResult, StageSpec
 from ..worlds.tabletop.captions import caption
 from ..worlds.tabletop.render import render
 from ..worlds.tabletop.scenes import Scene, sample_scene

@@ -88,7 +88,8 @@ def test_a_shipped_run_is_made_ready_once() -> None:
 
 def test_page_and_engine_agree(model: Model) -> None:
     """The picture on the page is the picture that the command line makes."""
-    from imagen_core.run.generate import StageResult, generate
+    from imagen_core.run.generate import generate
+    from imagen_core.types import StageResult
 
     finished = list(see.generate(model, *controls()))[-1][2]
     asked = see.build_request(*controls())

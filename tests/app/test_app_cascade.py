@@ -15,7 +15,8 @@ from app.serving.model import Model
 from app.tabs import cascade as cascade_tab
 from app.tabs import see
 from imagen_core.records import png
-from imagen_core.run.generate import StageResult, generate
+from imagen_core.run.generate import generate
+from imagen_core.types import StageResult
 
 
 @pytest.mark.parametrize("key", ["now", "1.0", "2.1"])

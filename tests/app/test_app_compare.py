@@ -14,9 +14,9 @@ from app.serving.model import Model
 from app.tabs import compare as compare_tab
 from app.tabs import see
 from imagen_core.records import png
-from imagen_core.run.generate import StageResult, generate
+from imagen_core.run.generate import generate
 from imagen_core.settings import RULES, hyper_parameters
-from imagen_core.types import UserError
+from imagen_core.types import StageResult, UserError
 
 
 def test_the_grid_draws_what_the_engine_draws(model: Model) -> None:

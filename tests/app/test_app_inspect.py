@@ -24,8 +24,9 @@ from app.serving.model import Model
 from app.tabs import inspect as inspect_tab
 from app.tabs import see
 from imagen_core.records import png, recording, trace
-from imagen_core.run.generate import StageResult, generate
+from imagen_core.run.generate import generate
 from imagen_core.settings import Request, to_json
+from imagen_core.types import StageResult
 
 
 def test_look_gives_numbers_and_files_that_agree_with_the_engine(model: Model, runs) -> None:

@@ -14,7 +14,8 @@ from app.tabs import inspect as inspect_tab
 from app.tabs import see
 from imagen_core.models.cascade import Cascade
 from imagen_core.records import png, recording
-from imagen_core.run.generate import StageResult, generate
+from imagen_core.run.generate import generate
+from imagen_core.types import StageResult
 
 
 def test_a_long_run_makes_a_short_animation(tiny: Cascade) -> None:

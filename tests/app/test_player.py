@@ -15,9 +15,9 @@ from app.parts import player, report
 from imagen_core.diffusion.thresholding import THRESHOLDS, dynamic
 from imagen_core.models.checkpoints import Cascade
 from imagen_core.records import recording
-from imagen_core.run.generate import StageResult, compare
+from imagen_core.run.generate import compare
 from imagen_core.settings import SIDE_BY_SIDE, Request, request
-from imagen_core.types import Denoised
+from imagen_core.types import Denoised, StageResult
 
 STEPS = 4
 # What the issue of a half float costs at most.

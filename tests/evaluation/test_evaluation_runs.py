@@ -42,9 +42,9 @@ from imagen_core.evaluation.tabletopbench import prompts
 from imagen_core.models.cascade import Finished
 from imagen_core.models.checkpoints import Cascade, load_cascade
 from imagen_core.networks.text import TextEncoder
-from imagen_core.run.generate import StageResult, generate
+from imagen_core.run.generate import generate
 from imagen_core.settings import DEFAULTS, Request, StageConfig
-from imagen_core.types import TextEmbedding, UserError
+from imagen_core.types import StageResult, TextEmbedding, UserError
 
 # One or two steps: what is tested here is not how good the pictures are.
 BASE, SR = replace(DEFAULTS[64], steps=2), replace(DEFAULTS[256], steps=1)

@@ -23,9 +23,9 @@ from imagen_core.models.cascade import Cascade, Loading
 from imagen_core.models.checkpoints import defaults_of, load_cascade
 from imagen_core.models.deepfloyd.folder import read
 from imagen_core.models.deepfloyd.memory import plan
-from imagen_core.run.generate import StageResult, check, generate
+from imagen_core.run.generate import check, generate
 from imagen_core.settings import DEFAULTS, Request, StageConfig, request
-from imagen_core.types import UserError
+from imagen_core.types import StageResult, UserError
 
 pytestmark = pytest.mark.usefixtures("cache")
 BASE = StageConfig(64, 2, 3.0, "ancestral", "leading")

@@ -17,9 +17,9 @@ from imagen_core.diffusion.saturation import measure
 from imagen_core.models.checkpoints import Cascade, load_cascade
 from imagen_core.records import recording
 from imagen_core.records.recording import FOLDER, MOST_STEPS, SHIPPED
-from imagen_core.run.generate import StageResult, compare, generate
+from imagen_core.run.generate import compare, generate
 from imagen_core.settings import Request, request
-from imagen_core.types import StepRecord, UserError
+from imagen_core.types import StageResult, StepRecord, UserError
 
 RULES = ("none", "static", "dynamic", "channelwise")
 HOSTILE = "<script>alert(1)</script> & </script><img src=x>"

@@ -21,9 +21,9 @@ from imagen_core.models.checkpoints import Cascade
 from imagen_core.records import trace
 from imagen_core.records.trace import Trace
 from imagen_core.run.branch import branch, reapply
-from imagen_core.run.generate import StageResult, generate, weights_of
+from imagen_core.run.generate import generate, weights_of
 from imagen_core.settings import Request, request, with_rule
-from imagen_core.types import StepRecord, UserError
+from imagen_core.types import StageResult, StepRecord, UserError
 
 
 def recorded(run: Request, cascade: Cascade, folder: Path) -> tuple[Trace, list[StepRecord], StageResult]:

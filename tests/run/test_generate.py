@@ -17,9 +17,9 @@ from imagen_core.diffusion.augmentation import resize
 from imagen_core.diffusion.samplers import SAMPLERS
 from imagen_core.models.checkpoints import Cascade, load_cascade
 from imagen_core.records import trace
-from imagen_core.run.generate import StageResult, at_levels, compare, generate
+from imagen_core.run.generate import at_levels, compare, generate
 from imagen_core.settings import DEFAULTS, Request, request, with_stage
-from imagen_core.types import StepRecord, UserError
+from imagen_core.types import StageResult, StepRecord, UserError
 
 QUICK = tuple(replace(config, steps=3) for config in DEFAULTS.values())
 BASE = Request("a red ball", 5, 1, QUICK[:1])

@@ -19,9 +19,9 @@ from app.parts import link, reproduce
 from app.tabs import see
 from imagen_core.commands import options as cli
 from imagen_core.records import png
-from imagen_core.run.generate import StageResult, generate
+from imagen_core.run.generate import generate
 from imagen_core.settings import CHOICES, DEFAULT_SIZES, RANGES, STAGE_FIELDS, Request, StageConfig, request, with_stage
-from imagen_core.types import UserError
+from imagen_core.types import StageResult, UserError
 
 DEFAULTS = {"prompt": "a red ball"}
 UNUSUAL = with_stage(
