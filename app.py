@@ -2,43 +2,9 @@
 
 from __future__ import annotations
 
-import signal
-from importlib.util import find_spec
-
-from app.page import LAUNCH, build
-from app.serving.model import Model
-from imagen_core.commands.options import Parser, add_model_argument, loading
-from imagen_core.types import UserError
-
-model = Model("tabletop")
-demo = build(model)
-
-
-def main() -> None:
-    """Parse the arguments and serve until interrupted; exit 2 with one line where that cannot be."""
-    parser = Parser(prog="app.py", description="Imagen Lab: see how text becomes a picture.")
-    parser.add_argument("--host", help="address to listen on (default 127.0.0.1, or GRADIO_SERVER_NAME)")
-    parser.add_argument("--port", type=int, help="port, 1 to 65535 (default the first free one from 7860)")
-    parser.add_argument("--mcp", action="store_true", help="also serve the API as MCP tools (pip install gradio[mcp])")
-    add_model_argument(parser)
-    args = parser.parse_args()
-    if args.port is not None and not 1 <= args.port <= 65535:
-        parser.error(f"argument --port: must be between 1 and 65535, got {args.port}")
-    if args.mcp and find_spec("mcp") is None:
-        parser.error("argument --mcp: needs a package that is missing: pip install 'gradio[mcp]'")
-    # What stops services and containers ends as Ctrl-C does: visitors' pictures are removed.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        page = demo
-        if args.model != model.name:
-            other = Model(args.model)
-            other.use(args.model, loading(args))
-            # The shipped model stays one click away.
-            page = build(other, model)
-        page.launch(server_name=args.host, server_port=args.port, mcp_server=args.mcp, **LAUNCH)
-    except (UserError, OSError) as error:
-        parser.exit(2, f"app.py: {str(error).splitlines()[0]}\n")
-
+from app.launch import main, shipped_page
 
 if __name__ == "__main__":
-    main()
+    main("app.py")
+else:
+    demo = shipped_page().demo

@@ -242,13 +242,13 @@ def _render(args: Any) -> dict[str, Any]:
     return tabletop.run(args)
 
 
-def _parser() -> cli.Parser:
+def _parser(prog: str) -> cli.Parser:
     from .commands.evaluate import add_arguments as add_evaluate_arguments
     from .commands.render import add_arguments as add_render_arguments
     from .commands.train import add_arguments as add_train_arguments
     from .records.recording import FOLDER as RECORDINGS
 
-    parser = cli.Parser(prog="imagen_core", description=__doc__)
+    parser = cli.Parser(prog=prog, description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True, parser_class=cli.Parser, metavar="VERB")
 
     def verb(name: str, run: Callable[[Any], dict[str, Any]], what: str) -> cli.Parser:
@@ -296,19 +296,19 @@ def _parser() -> cli.Parser:
     return parser
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, prog: str = "imagen_core") -> int:
     """Run one verb; 0 when it worked, 2 for bad input (one line on standard error), 130 when interrupted."""
-    args = _parser().parse_args(arguments)
+    args = _parser(prog).parse_args(arguments)
     try:
         result = args.handler(args)
         print(json.dumps(result) if args.json else "\n".join(_lines(result)), flush=True)
     except (UserError, OSError) as error:
         # str() of an OSError begins with a number that says nothing to people.
         said = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
-        print(f"imagen_core {args.verb}: {' '.join(said.split())}", file=sys.stderr)
+        print(f"{prog} {args.verb}: {' '.join(said.split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"imagen_core {args.verb}: interrupted", file=sys.stderr)
+        print(f"{prog} {args.verb}: interrupted", file=sys.stderr)
         return 130
     return 0
 

@@ -19,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..files.assets import ASSETS
 from ..files.writing import written_whole
 from ..models.checkpoints import read_tensors
 from ..types import Image, UserError
@@ -27,7 +28,7 @@ from ..worlds.tabletop.vocabulary import COLOURS, FLOORS, LIGHTS, MATERIALS, SHA
 SIZE = 64
 CELLS = 16
 STRIDE = SIZE // CELLS
-FOLDER = Path(__file__).parents[2] / "assets" / "detector"
+FOLDER = ASSETS / "detector"
 # What a cell says of a thing, in the order of its channels; before these come the heat, the offset x, y and the depth.
 ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "shape": tuple(SHAPES),

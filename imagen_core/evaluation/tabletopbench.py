@@ -12,15 +12,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import permutations
-from pathlib import Path
 
 import numpy as np
 
+from ..files.assets import ASSETS
 from ..worlds.tabletop.scenes import ASIDE, IN_DEPTH, Scene, Thing, place, relation, surround
 from ..worlds.tabletop.vocabulary import MATERIALS, SIZES
 from .detector import Found, Reading
 
-FILE = Path(__file__).parents[2] / "assets" / "tabletopbench.jsonl"
+FILE = ASSETS / "tabletopbench.jsonl"
 # Prompts in words and pairs that training has seen: what `objects`, `floor` and `light` are counted over.
 TRAINED = ("colours", "shapes", "counting", "positional", "materials_and_size", "scenes", "descriptions")
 CATEGORIES = (*TRAINED, "unseen_pairs", "rare_words", "misspellings")

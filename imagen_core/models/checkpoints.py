@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from ..diffusion.parameterization import PREDICTIONS
 from ..diffusion.schedules import SCHEDULES
 from ..files import hub
+from ..files.assets import ASSETS, shipped
 from ..files.writing import written_whole
 from ..networks.classifier import Classifier, ClassifierConfig
 from ..networks.text import TEXT_ENCODERS, TextEncoder
@@ -38,7 +39,7 @@ from ..types import StageSpec, UserError
 from .cascade import Cascade, Loading, Stage
 
 # The weights that come with the repository.
-MODELS = {"tabletop": Path(__file__).parents[2] / "assets" / "tabletop"}
+MODELS = {"tabletop": ASSETS / "tabletop"}
 FORMAT = 1
 # The folder of a cascade's classifier.
 CLASSIFIER = "classifier"
@@ -183,7 +184,7 @@ def locate(name: str) -> tuple[str, ...]:
     if not name or len(name) > 1000:
         raise UserError("model: must be tabletop, a model's folder or a hub id")
     if name in MODELS:
-        return (str(MODELS[name]),)
+        return (str(shipped(MODELS[name])),)
     sources = (name,) if os.path.isdir(name) else tuple(part.strip() for part in name.split(","))
     for source in sources:
         held = any(os.path.isfile(os.path.join(source, file)) for file in DESCRIPTIONS)

@@ -34,6 +34,7 @@ from torch import Tensor
 
 from .. import settings
 from ..diffusion.saturation import measure
+from ..files.assets import ASSETS
 from ..files.writing import written_whole
 from ..models.checkpoints import Cascade
 from ..run.generate import compare, weights_of
@@ -54,7 +55,7 @@ STYLES: dict[str, dict[str, Any]] = {
     "static": {"color": "#0072B2", "linestyle": "--", "marker": "s"},
     "dynamic": {"color": "#009E73", "linestyle": "-", "marker": "^"},
 }
-FOLDER = Path(__file__).parents[2] / "assets" / "recordings"
+FOLDER = ASSETS / "recordings"
 _SPHERE = "a large red sphere to the left of a small blue cube on grass at sunset"
 # The recorded runs that the page opens with: what each one shows, and what was asked.
 SHIPPED: dict[str, tuple[str, Request]] = {

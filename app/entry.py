@@ -1,0 +1,24 @@
+"""The installed command ``imagen-lab``: alone or with ``page`` it opens the page, else it runs a verb of the engine."""
+
+from __future__ import annotations
+
+import sys
+
+HELP = """imagen-lab opens the page, and so does imagen-lab page; imagen-lab page --help names the page's options.
+Every other verb is the engine's:
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; the exit code is 0, 2 for bad input, or 130 when interrupted."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] == "page":
+        from .launch import main as serve
+
+        serve("imagen-lab page", arguments[1:])
+        return 0
+    from imagen_core.__main__ import main as run_verb
+
+    if arguments[0] in ("-h", "--help"):
+        print(HELP)
+    return run_verb(arguments, prog="imagen-lab")

@@ -1,0 +1,62 @@
+"""The command line of the page: its options, and serving until interrupted."""
+
+from __future__ import annotations
+
+import signal
+from functools import cache
+from importlib.util import find_spec
+from typing import NamedTuple
+
+import gradio as gr
+
+from imagen_core.commands.options import Parser, add_model_argument, loading
+from imagen_core.models.checkpoints import locate
+from imagen_core.types import UserError
+
+from .page import LAUNCH, build
+from .serving.model import Model
+
+
+class ShippedPage(NamedTuple):
+    """The page of the shipped model."""
+
+    model: Model
+    demo: gr.Blocks
+
+
+@cache
+def shipped_page() -> ShippedPage:
+    """Build the page of the shipped model, once.
+
+    Raises:
+        UserError: this installation has no weights.
+    """
+    model = Model("tabletop")
+    return ShippedPage(model, build(model))
+
+
+def main(prog: str, arguments: list[str] | None = None) -> None:
+    """Parse the arguments and serve until interrupted; exit 2 with one line where that cannot be."""
+    parser = Parser(prog=prog, description="Imagen Lab: see how text becomes a picture.")
+    parser.add_argument("--host", help="address to listen on (default 127.0.0.1, or GRADIO_SERVER_NAME)")
+    parser.add_argument("--port", type=int, help="port, 1 to 65535 (default the first free one from 7860)")
+    parser.add_argument("--mcp", action="store_true", help="also serve the API as MCP tools (pip install gradio[mcp])")
+    add_model_argument(parser)
+    args = parser.parse_args(arguments)
+    if args.port is not None and not 1 <= args.port <= 65535:
+        parser.error(f"argument --port: must be between 1 and 65535, got {args.port}")
+    if args.mcp and find_spec("mcp") is None:
+        parser.error("argument --mcp: needs a package that is missing: pip install 'gradio[mcp]'")
+    # A service or container stops with SIGTERM. Ending as Ctrl-C does removes visitors' pictures.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        locate(args.model)
+        model, page = shipped_page()
+        if args.model != model.name:
+            other = Model(args.model)
+            other.use(args.model, loading(args))
+            # The shipped model stays one click away.
+            page = build(other, model)
+        page.launch(server_name=args.host, server_port=args.port, mcp_server=args.mcp, **LAUNCH)
+    except (UserError, OSError) as error:
+        parser.exit(2, f"{prog}: {str(error).splitlines()[0]}\n")
