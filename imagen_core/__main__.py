@@ -174,13 +174,13 @@ def _branch(args: Any) -> dict[str, Any]:
 
 
 def _record(args: Any) -> dict[str, Any]:
+    from .commands.record import record_shipped
     from .models.checkpoints import load_cascade
-    from .records import recording
 
     check_writable(args.out)
     cascade = load_cascade(args.model, cli.loading(args))
     args.out.mkdir(parents=True, exist_ok=True)
-    return {"files": [str(path) for path in recording.record_shipped(cascade, args.out)]}
+    return {"files": [str(path) for path in record_shipped(cascade, args.out)]}
 
 
 def _info(args: Any) -> dict[str, Any]:
@@ -246,7 +246,7 @@ def _parser(prog: str) -> cli.Parser:
     from .commands.evaluate import add_arguments as add_evaluate_arguments
     from .commands.render import add_arguments as add_render_arguments
     from .commands.train import add_arguments as add_train_arguments
-    from .records.recording import FOLDER as RECORDINGS
+    from .records.shipped import FOLDER as RECORDINGS
 
     parser = cli.Parser(prog=prog, description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True, parser_class=cli.Parser, metavar="VERB")

@@ -23,7 +23,7 @@ from torch import nn
 from imagen_core.models.checkpoints import Cascade, load_cascade, save_stage, write_cascade
 from imagen_core.networks.text import minilm
 from imagen_core.networks.unet import UNet, UNetConfig
-from imagen_core.records import recording
+from imagen_core.records.frames import Frame
 from imagen_core.run.generate import generate
 from imagen_core.settings import SIDE_BY_SIDE, with_stage
 from imagen_core.training.loop import STAGES
@@ -208,7 +208,7 @@ def runs(tiny: Cascade) -> Runs:
         for rule in SIDE_BY_SIDE:
             base = replace(asked, stages=with_stage(asked, 64, threshold=rule).stages[:1])
             *steps, result = generate(base, tiny)
-            images[rule], frames[rule] = result.image, [recording.frame(step) for step in steps]
+            images[rule], frames[rule] = result.image, [Frame.of(step) for step in steps]
         base = replace(asked, stages=asked.stages[:1])
         found = session.remember(SimpleNamespace(request=base, images=images, onward=images, frames=frames), found)
     return found

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from imagen_core.records.recording import Frame
+from imagen_core.records.frames import Frame
 
 from ..serving.session import Frames
 
@@ -23,7 +23,7 @@ PANEL = 256
 
 
 def rows(frames: Frames) -> list[dict[str, Any]]:
-    """The engine's numbers of each step under each rule, one row each, steps in order; see recording.Frame."""
+    """The engine's numbers of each step under each rule, one row each, steps in order; see Frame."""
     steps = zip(*frames.values())
     return [
         {"step": frame.index + 1, "t": frame.level.t, "log_snr": frame.level.log_snr, "rule": rule, **frame.numbers}

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from imagen_core.records.recording import STYLES
+from imagen_core.records.styles import OTHER, STYLES
 from imagen_core.settings import Request
 
 from ..serving.session import Frames
 
-OTHER: dict[str, Any] = {"color": "#CC79A7", "linestyle": "-.", "marker": "D"}
 CURVES = (
     ("outside", "share of values with |x̂0| > 1, before the rule"),
     ("s", "s, what the rule divides by"),
@@ -50,7 +48,7 @@ def saturation_report(frames: Frames, request: Request) -> Figure:
     for ax, (name, label) in zip(axes.flat, CURVES):
         for rule, track in frames.items():
             ax.plot([f.index + 1 for f in track], [f.numbers[name] for f in track], label=rule, markersize=3.5,
-                    linewidth=1.4, markevery=max(1, len(track) // 12), **STYLES.get(rule, OTHER))  # fmt: skip
+                    linewidth=1.4, markevery=max(1, len(track) // 12), **STYLES.get(rule, OTHER).plot)  # fmt: skip
         ax.set_title(label, fontsize=8.5)
         ax.tick_params(labelsize=8)
         ax.grid(alpha=0.3)

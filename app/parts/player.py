@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 from imagen_core.records import recording
-from imagen_core.records.recording import Frame
+from imagen_core.records.frames import Frame
 from imagen_core.settings import Request
 
 # The script's parts, from values to pictures; each uses those before it, and all of them share one scope of their own.

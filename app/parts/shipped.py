@@ -10,15 +10,16 @@ from typing import Any
 import gradio as gr
 
 from imagen_core.records import recording
+from imagen_core.records.shipped import FOLDER, SHIPPED
 from imagen_core.types import UserError
 
 from . import player, report
 
 # The recorded runs, which are the examples as well: their prompts and settings are what the controls begin with.
-RECORDED = tuple(recording.SHIPPED)
+RECORDED = tuple(SHIPPED)
 # Their reports, which stay as long as the server runs.
 REPORTS = tempfile.TemporaryDirectory(prefix="imagen-lab-reports-")
-OPENING = recording.SHIPPED[RECORDED[0]][1]
+OPENING = SHIPPED[RECORDED[0]][1]
 
 
 def recorded(name: str) -> tuple[Any, Any]:
@@ -33,7 +34,7 @@ def recorded(name: str) -> tuple[Any, Any]:
 @cache
 def _made(name: str) -> tuple[str, Path]:
     """A recorded run for the player, and its report: made once, since every visitor is given them."""
-    run = recording.load(recording.FOLDER / f"{name}.npz")
+    run = recording.load(FOLDER / f"{name}.npz")
     return player.recorded(run), report.save(run, Path(tempfile.mkdtemp(dir=REPORTS.name)))
 
 

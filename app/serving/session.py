@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from imagen_core.records.recording import Frame
+from imagen_core.records.frames import Frame
 from imagen_core.settings import Request, with_stage
 from imagen_core.types import UserError
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import gradio as gr
 
-from imagen_core.records import png, recording, trace
-from imagen_core.records.recording import Frame
+from imagen_core.records import png, trace
+from imagen_core.records.frames import Frame, to_trace
 from imagen_core.run.generate import compare
 from imagen_core.settings import DEFAULT_SIZES, Request
 from imagen_core.types import StepRecord, UserError
@@ -66,7 +66,7 @@ def look(model: Model, build_request: Build, runs: Runs, key: Any, *controls: An
             for row in model.in_turn(compare(list(requests.values()), cascade), *requests.values()):
                 for rule, event in zip(requests, row):
                     if isinstance(event, StepRecord):
-                        again[rule].append(recording.frame(event))
+                        again[rule].append(Frame.of(event))
                 if time.monotonic() - shown > STATUS_SECONDS:
                     shown = time.monotonic()
                     yield views.progress(f"Step {len(again[kept])} of {steps} …"), "", "", gr.File(visible=False)
@@ -74,7 +74,7 @@ def look(model: Model, build_request: Build, runs: Runs, key: Any, *controls: An
         caption = f"{steps} steps under {len(requests)} rules, first picture, seed {request.seed}. {COLUMNS}"
         table = tiles.table([_short(row) for row in exports.rows(frames)], caption)
         yield views.progress("Writing the files …"), table, "", gr.File(visible=False)
-        made = take_away(frames, requests[kept], recording.to_trace(requests[kept], cascade.digest, frames[kept]))
+        made = take_away(frames, requests[kept], to_trace(requests[kept], cascade.digest, frames[kept]))
         shown_figures = "".join(figure(path) for path in made if path.suffix == ".png")
         paths = gr.File([str(path) for path in made], visible=True)
         yield views.message(f"{len(made)} files, all of this run."), table, shown_figures, paths

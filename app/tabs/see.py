@@ -15,7 +15,8 @@ import gradio as gr
 
 from imagen_core import settings
 from imagen_core.records import recording
-from imagen_core.records.recording import Frame
+from imagen_core.records.frames import Frame
+from imagen_core.records.shipped import SHIPPED
 from imagen_core.run.generate import compare
 from imagen_core.run.generate import generate as cascade_generate
 from imagen_core.settings import (
@@ -199,7 +200,7 @@ def generate(model: Model, *controls: Any) -> Iterator[tuple[Any, ...]]:
                 if isinstance(event, StageResult):
                     run.images[rule], run.onward[rule] = event.image, event.unmarked
                 else:
-                    frames[rule].append(recording.frame(event))
+                    frames[rule].append(Frame.of(event))
             if run.stopped:
                 return
             # Handed over with its first step, and filled as it goes on: this is what Stop finds. Until then the run
@@ -273,7 +274,7 @@ def choose(names: list[str], index: Any, more: Any) -> list[Any]:
     if type(index) is not int or not 0 <= index < len(shipped.RECORDED):
         raise refuse(UserError(f"example: must be a whole number between 0 and {len(shipped.RECORDED) - 1}"))
     name = shipped.RECORDED[index]
-    return [*shipped.recorded(name), *controls_of(recording.SHIPPED[name][1], names, more)]
+    return [*shipped.recorded(name), *controls_of(SHIPPED[name][1], names, more)]
 
 
 def cost(model: Model, *controls: Any) -> str:
@@ -340,9 +341,9 @@ def build(model: Model, demo: gr.Blocks) -> See:
                 seed = gr.Number(opening.seed, label="Seed", step=1, elem_id="seed", scale=3, min_width=120)
                 dice = gr.Button("New seed", elem_id="dice", scale=2, min_width=110)
             examples = gr.Dataset(
-                components=[prompt], samples=[[request.prompt] for _, request in recording.SHIPPED.values()],
+                components=[prompt], samples=[[request.prompt] for _, request in SHIPPED.values()],
                 sample_labels=[f"{title}, w = {request.stages[0].guidance:g}" for title, request in
-                               recording.SHIPPED.values()],
+                               SHIPPED.values()],
                 label="Recorded examples", type="index", elem_id="examples",
             )  # fmt: skip
         with gr.Column(elem_id="next", min_width=0):

@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
-from ..records.recording import STYLES
+from ..records.styles import STYLES
 from ..settings import SIDE_BY_SIDE
 
 Rows = Sequence[dict[str, Any]]
@@ -24,7 +24,7 @@ def pareto(rows: Rows, alignment: str, distance: str, note: str, file: Path) -> 
         x, y = [row["frechet"] for row in mine], [row["alignment"] for row in mine]
         low = [row["alignment"] - row["low"] for row in mine]
         high = [row["high"] - row["alignment"] for row in mine]
-        style = {**STYLES[rule], "label": rule, "markersize": 5}
+        style = {**STYLES[rule].plot, "label": rule, "markersize": 5}
         left.errorbar(x, y, yerr=[low, high], capsize=2, elinewidth=0.6, **style)
         for row, across, up in zip(mine, x, y):
             left.annotate(
@@ -33,7 +33,7 @@ def pareto(rows: Rows, alignment: str, distance: str, note: str, file: Path) -> 
                 (4, 4),
                 textcoords="offset points",
                 fontsize=8,
-                color=STYLES[rule]["color"],
+                color=STYLES[rule].color,
             )
         for axis, name in ((middle, "burnt"), (right, "contrast")):
             axis.plot([row["w"] for row in mine], [row[f"{name}_excess"] for row in mine], **style)

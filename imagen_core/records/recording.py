@@ -12,8 +12,7 @@ compressed arrays [steps, 3, h, w] of the first picture:
 
 A track whose w runs over time lists it for each step as ``weights``.
 
-Each array is stored as differences from step to step modulo its word, float16 as a plane of low and a plane of high
-bytes, then zlib: an estimate hardly moves near the end, so this is a fifth smaller than the values themselves.
+Arrays are packed by packing.py.
 There is no z: a recording is for looking, a trace (trace.py) for going on from.
 """
 
@@ -22,84 +21,27 @@ from __future__ import annotations
 import base64
 import json
 import math
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from .. import settings
-from ..diffusion.saturation import measure
-from ..files.assets import ASSETS
 from ..files.writing import written_whole
-from ..models.checkpoints import Cascade
-from ..run.generate import compare, weights_of
+from ..run.generate import weights_of
 from ..settings import SIDE_BY_SIDE, Request, StageConfig, with_rule
-from ..types import Level, StepRecord, UserError
-from .trace import BROKEN, StageTrace, Trace, levels_of
+from ..types import UserError
+from .frames import Frame
+from .packing import QUICK, pack_eighths, pack_halves, unpack_eighths, unpack_halves
+from .trace import BROKEN, levels_of
 
 FORMAT = 3
 # More steps than anybody scrubs through; longer runs keep this many, evenly spread.
 MOST_STEPS = 64
-# zlib's effort: a live result must be there at once, a shipped file is made once.
-QUICK, SMALL = 1, 9
 # The rules whose arithmetic the player knows; of all others it is sent what they kept.
 PLAYED = SIDE_BY_SIDE
-# How still figures draw a rule: Okabe & Ito's colours with a dash and a marker, so that none is told by hue alone.
-STYLES: dict[str, dict[str, Any]] = {
-    "none": {"color": "#D55E00", "linestyle": ":", "marker": "o"},
-    "static": {"color": "#0072B2", "linestyle": "--", "marker": "s"},
-    "dynamic": {"color": "#009E73", "linestyle": "-", "marker": "^"},
-}
-FOLDER = ASSETS / "recordings"
-_SPHERE = "a large red sphere to the left of a small blue cube on grass at sunset"
-# The recorded runs that the page opens with: what each one shows, and what was asked.
-SHIPPED: dict[str, tuple[str, Request]] = {
-    "strong": ("Strong guidance", settings.request(_SPHERE, seed=1, guidance=12.0)),
-    "paper": ("The paper's weight", settings.request(_SPHERE, seed=1, guidance=5.0)),
-    "off": ("No guidance", settings.request(_SPHERE, seed=1, guidance=1.0)),
-    "night": ("In the dark", settings.request("a big shiny purple sphere on marble at night", seed=7, guidance=8.0)),
-}
-
-
-@dataclass(frozen=True, eq=False)
-class Frame:
-    """One step of a run's first picture, slim enough to keep: float16 [3, h, w], z float32, and the engine's numbers.
-
-    ``numbers``: s; outside and largest of x0_raw; burnt, colourfulness and contrast of x0_hat (saturation.py).
-    """
-
-    index: int
-    level: Level
-    next: Level
-    z: np.ndarray
-    raw: np.ndarray
-    kept: np.ndarray
-    cond: np.ndarray
-    uncond: np.ndarray | None
-    numbers: dict[str, float]
-
-    @property
-    def nbytes(self) -> int:
-        """What its arrays take in memory."""
-        return sum(array.nbytes for array in (self.z, self.raw, self.kept, self.cond, self.uncond) if array is not None)
-
-    @property
-    def pixels(self) -> np.ndarray:
-        """The kept estimate as shown, uint8 [h, w, 3]."""
-        shown = (np.clip(self.kept.astype(np.float32), -1, 1) + 1) * 127.5
-        return np.round(shown).astype(np.uint8).transpose(1, 2, 0)
-
-    def histogram(self, most: float, bins: int = 64) -> list[int]:
-        """Counts of the raw estimate's values over [-most, most] in equal bins."""
-        # The largest value may have been rounded up.
-        values = np.clip(self.raw.astype(np.float32), -most, most)
-        counts: list[int] = np.histogram(values, bins, (-most, most))[0].tolist()
-        return counts
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,40 +50,6 @@ class Recording:
 
     header: dict[str, Any]
     blobs: dict[str, bytes]
-
-
-def frame(record: StepRecord) -> Frame:
-    """What a recording needs of one step."""
-    out = record.out
-    raw, kept = measure(out.x0_raw[:1]), measure(out.x0_hat[:1])
-    numbers = {
-        "s": float(out.s[0]),
-        "outside": float(raw.outside),
-        "largest": float(raw.largest),
-        "burnt": float(kept.burnt),
-        "colourfulness": float(kept.colourfulness),
-        "contrast": float(kept.contrast),
-    }
-    uncond = None if out.x0_uncond is None else _half(out.x0_uncond)
-    z = record.z[0].float().cpu().numpy()
-    parts = (_half(out.x0_raw), _half(out.x0_hat), _half(out.x0_cond), uncond)
-    return Frame(record.index, record.now, record.next, z, *parts, numbers)
-
-
-def to_trace(request: Request, weights: str, frames: Sequence[Frame]) -> Trace:
-    """The trace (trace.py) of a base run of one picture, from its frames; a stopped run is a shorter trace."""
-    columns = {
-        "z": [f.z for f in frames],
-        "x0_raw": [f.raw for f in frames],
-        "x0_cond": [f.cond for f in frames],
-    }
-    if any(f.uncond is not None for f in frames):
-        columns["x0_uncond"] = [np.full_like(f.cond, np.nan) if f.uncond is None else f.uncond for f in frames]
-    arrays = {name: torch.from_numpy(np.stack(column)[:, None]) for name, column in columns.items()}
-    arrays["s"] = torch.tensor([[f.numbers["s"]] for f in frames])
-    base = request.stages[0]
-    levels = levels_of(base, [*(f.level for f in frames), frames[-1].next])
-    return Trace(request, weights, {base.name: StageTrace(levels, arrays)})
 
 
 def make(
@@ -191,9 +99,9 @@ def make(
 def _track(
     label: str, config: StageConfig, frames: list[Frame], effort: int
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
-    arrays = {"raw": _pack_half([f.raw for f in frames], effort)}
+    arrays = {"raw": pack_halves([f.raw for f in frames], effort)}
     if config.threshold not in PLAYED:
-        arrays["kept"] = _pack_half([f.kept for f in frames], effort)
+        arrays["kept"] = pack_halves([f.kept for f in frames], effort)
     cond = np.stack([f.cond for f in frames]).astype(np.float32)
     parts = {"cond": cond}
     unguided = [i for i, f in enumerate(frames) if f.uncond is None]
@@ -201,13 +109,7 @@ def _track(
         parts["delta"] = cond - np.stack([f.cond if f.uncond is None else f.uncond for f in frames]).astype(np.float32)
     scales: dict[str, list[float]] = {}
     for name, values in parts.items():
-        # As the header has them: whoever unpacks multiplies by these.
-        largest = np.array([float(f"{max(x, 1e-3):.6g}") for x in np.abs(values).max((1, 2, 3))])
-        scales[name] = largest.tolist()
-        steps = (
-            np.clip(np.round(values * (127 / largest)[:, None, None, None]), -127, 127).astype(np.int8).view(np.uint8)
-        )
-        arrays[name] = zlib.compress(_differences(steps).tobytes(), effort)
+        arrays[name], scales[name] = pack_eighths(values, effort)
     cap = config.options.get("cap", math.inf)
     track = {
         "label": label,
@@ -232,27 +134,6 @@ def under(request: Request, rules: Sequence[str]) -> dict[str, Request]:
     return {rule: replace(request, stages=(with_rule(base, threshold=rule), *later)) for rule in rules}
 
 
-def record(
-    request: Request, cascade: Cascade, rules: Sequence[str] = SIDE_BY_SIDE, *, title: str = "", effort: int = QUICK
-) -> Recording:
-    """Run a base request under several rules from the same noise, and keep what the player shows of it."""
-    requests = under(request, rules)
-    frames: dict[str, list[Frame]] = {rule: [] for rule in rules}
-    for row in compare(list(requests.values()), cascade):
-        for rule, event in zip(rules, row):
-            if isinstance(event, StepRecord):
-                frames[rule].append(frame(event))
-    return make(requests, frames, weights=cascade.digest, title=title, effort=effort)
-
-
-def record_shipped(cascade: Cascade, folder: Path) -> Iterator[Path]:
-    """Make every recorded run of SHIPPED again in ``folder``; yields each file as it is written."""
-    for name, (title, request) in SHIPPED.items():
-        path = folder / f"{name}.npz"
-        save(record(request, cascade, title=title, effort=SMALL), path)
-        yield path
-
-
 def requests(recording: Recording) -> dict[str, Request]:
     """What was asked of each track: the recording's request under that track's rule, with its options."""
     first, _ = settings.from_json(json.dumps(recording.header["request"]))
@@ -269,13 +150,10 @@ def unpack(recording: Recording, name: str) -> np.ndarray:
     """One array of a recording as it was, float32 [steps, 3, h, w]: what the player decodes, for whoever has Python."""
     shape = (len(recording.header["steps"]), 3, recording.header["size"], recording.header["size"])
     label, _, kind = name.rpartition("/")
-    data = np.frombuffer(zlib.decompress(recording.blobs[name]), np.uint8)
     if kind in ("raw", "kept"):
-        words = np.ascontiguousarray(data.reshape(2, -1).T).view("<u2").reshape(shape)
-        return np.cumsum(words, axis=0, dtype=np.uint16).view(np.float16).astype(np.float32)
+        return unpack_halves(recording.blobs[name], shape)
     track = next(track for track in recording.header["tracks"] if track["label"] == label)
-    steps = np.cumsum(data.reshape(shape), axis=0, dtype=np.uint8).view(np.int8)
-    return steps.astype(np.float32) * (np.array(track["scales"][kind], np.float32) / 127)[:, None, None, None]
+    return unpack_eighths(recording.blobs[name], shape, track["scales"][kind])
 
 
 def to_json(recording: Recording, **more: str) -> str:
@@ -309,23 +187,6 @@ def load(path: Path) -> Recording:
         raise UserError(f"recording: {path} is not a readable recording") from error
 
 
-def _half(image: Tensor) -> np.ndarray:
-    # What lies beyond the type's range would be infinite.
-    largest = torch.finfo(torch.half).max
-    return image[0].clamp(-largest, largest).half().cpu().numpy()
-
-
 def _short(value: float) -> float | None:
     """Six digits; JSON has no infinity."""
     return float(f"{value:.6g}") if math.isfinite(value) else None
-
-
-def _differences(words: np.ndarray) -> np.ndarray:
-    changes = words.copy()
-    changes[1:] -= words[:-1]
-    return changes
-
-
-def _pack_half(steps: list[np.ndarray], effort: int) -> bytes:
-    words = _differences(np.stack(steps).view("<u2"))
-    return zlib.compress(np.ascontiguousarray(words.reshape(-1).view(np.uint8).reshape(-1, 2).T).tobytes(), effort)

@@ -23,7 +23,8 @@ from app.serving import session
 from app.serving.model import Model
 from app.tabs import inspect as inspect_tab
 from app.tabs import see
-from imagen_core.records import png, recording, trace
+from imagen_core.records import png, trace
+from imagen_core.records.frames import Frame, to_trace
 from imagen_core.run.generate import generate
 from imagen_core.settings import Request, to_json
 from imagen_core.types import StageResult
@@ -60,12 +61,10 @@ def test_the_newest_run_is_looked_at_without_drawing_it_again(model: Model, runs
     )
     request, frames = session.picture(runs, "2.0").request, session.steps(runs, "2.0")
     recorder = trace.Recorder(request, model.get().digest)
-    again = [
-        recording.frame(e) for e in recorder.watch(generate(request, model.get())) if not isinstance(e, StageResult)
-    ]
+    again = [Frame.of(e) for e in recorder.watch(generate(request, model.get())) if not isinstance(e, StageResult)]
     for kept, drawn in zip(exports.rows({"static": frames["static"]}), exports.rows({"static": again})):
         assert kept.pop("rule") == drawn.pop("rule") and kept == pytest.approx(drawn, rel=1e-3, abs=2e-3)
-    stored = recording.to_trace(request, model.get().digest, frames["static"]).stages["base64"]
+    stored = to_trace(request, model.get().digest, frames["static"]).stages["base64"]
     expected = recorder.trace().stages["base64"]
     assert stored.levels == expected.levels and stored.arrays.keys() == expected.arrays.keys()
     for name, array in expected.arrays.items():

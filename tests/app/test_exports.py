@@ -13,14 +13,15 @@ from app.parts import exports, figures, grid
 from app.tabs import inspect as inspect_tab
 from app.tabs import see
 from imagen_core.models.cascade import Cascade
-from imagen_core.records import png, recording
+from imagen_core.records import png
+from imagen_core.records.frames import Frame
 from imagen_core.run.generate import generate
 from imagen_core.types import StageResult
 
 
 def test_a_long_run_makes_a_short_animation(tiny: Cascade) -> None:
     asked = replace(grid.vary(SHORT, {"steps": 80}), stages=grid.vary(SHORT, {"steps": 80}).stages[:1])
-    frames = [recording.frame(e) for e in list(generate(asked, tiny))[:-1]]
+    frames = [Frame.of(e) for e in list(generate(asked, tiny))[:-1]]
     assert len(exports.trajectory({"dynamic": frames})) == exports.MOST_FRAMES
     assert len(exports.rows({"dynamic": frames})) == 80
 
@@ -31,7 +32,7 @@ def test_the_last_frame_is_the_picture(tiny: Cascade) -> None:
     frames = {}
     for rule, asked in requests.items():
         events = list(generate(asked, tiny))
-        frames[rule] = [recording.frame(e) for e in events if not isinstance(e, StageResult)]
+        frames[rule] = [Frame.of(e) for e in events if not isinstance(e, StageResult)]
         image = events[-1].image[0]
     sheet = np.asarray(exports.trajectory(frames)[-1])
     panel = sheet[exports.BAND :, -256:][::4, ::4].transpose(2, 0, 1).astype(int)
@@ -43,7 +44,7 @@ def test_the_last_frame_is_the_picture(tiny: Cascade) -> None:
 def test_figures_take_any_prompt(tiny: Cascade) -> None:
     asked = replace(SHORT, prompt="$\\frac{1}{0}$ <b> & \n 球 " + "x" * 200)
     frames = {
-        rule: [recording.frame(e) for e in generate(one, tiny) if not isinstance(e, StageResult)]
+        rule: [Frame.of(e) for e in generate(one, tiny) if not isinstance(e, StageResult)]
         for rule, one in see.requests_of(inspect_tab.first_of(asked)).items()
     }
     file = io.BytesIO()

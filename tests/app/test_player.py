@@ -12,9 +12,11 @@ import pytest
 import torch
 
 from app.parts import player, report
+from imagen_core.commands.record import record
 from imagen_core.diffusion.thresholding import THRESHOLDS, dynamic
 from imagen_core.models.checkpoints import Cascade
 from imagen_core.records import recording
+from imagen_core.records.frames import Frame
 from imagen_core.run.generate import compare
 from imagen_core.settings import SIDE_BY_SIDE, Request, request
 from imagen_core.types import Denoised, StageResult
@@ -43,7 +45,7 @@ def truth(tiny: Cascade, asked: Request) -> dict[str, list[Denoised]]:
 @pytest.fixture(scope="module")
 def file(tiny: Cascade, asked: Request, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("report") / "report.html"
-    path.write_text(report.page(recording.record(asked, tiny, title="A test")), encoding="utf-8")
+    path.write_text(report.page(record(asked, tiny, title="A test")), encoding="utf-8")
     return path
 
 
@@ -177,7 +179,7 @@ def test_the_rule_of_guidance_is_named_and_the_formula_is_cfgs_alone(
 ) -> None:
     _, legend = shown_parts(page)
     assert "rule cfg, guided = uncond + w (cond − uncond), w = 9 at every step" in legend
-    made = recording.record(request("a red ball", steps=2, guidance=9.0, guidance_rule="apg"), tiny, ("dynamic",))
+    made = record(request("a red ball", steps=2, guidance=9.0, guidance_rule="apg"), tiny, ("dynamic",))
     file = tmp_path / "apg.html"
     file.write_text(report.page(made), encoding="utf-8")
     captions, legend = shown_parts(visit(file.as_uri(), reduced_motion="reduce"))
@@ -187,7 +189,7 @@ def test_the_rule_of_guidance_is_named_and_the_formula_is_cfgs_alone(
 
 def test_a_schedule_of_w_shows_each_steps_own_weight(visit: Callable[..., Any], tiny: Cascade, tmp_path: Path) -> None:
     """Inside the band there is a difference to show, outside it there is none and the player says why."""
-    made = recording.record(request("a red ball", steps=STEPS, guidance=9.0, w_schedule="interval"), tiny, ("dynamic",))
+    made = record(request("a red ball", steps=STEPS, guidance=9.0, w_schedule="interval"), tiny, ("dynamic",))
     (track,) = made.header["tracks"]
     assert 0 < len(track["unguided"]) < STEPS
     file = tmp_path / "interval.html"
@@ -204,7 +206,7 @@ def test_a_schedule_of_w_shows_each_steps_own_weight(visit: Callable[..., Any], 
 
 def test_the_microscope_opens_with_the_runs_own_cap(visit: Callable[..., Any], tiny: Cascade, tmp_path: Path) -> None:
     asked = request("a red ball", steps=STEPS, guidance=9.0, percentile=95.0, options={"cap": 1.25})
-    made = recording.record(asked, tiny)
+    made = record(asked, tiny)
     file = tmp_path / "capped.html"
     file.write_text(report.page(made), encoding="utf-8")
     page = visit(file.as_uri(), reduced_motion="reduce")
@@ -340,7 +342,7 @@ def test_it_fits_and_can_be_read(
 def test_a_fourth_rule_and_a_single_one_fit_a_phone(visit: Callable[..., Any], tiny: Cascade, tmp_path: Path) -> None:
     """A rule that the player cannot apply shows what the engine kept."""
     for rules in ((*SIDE_BY_SIDE, "squash"), ("squash",)):
-        made = recording.record(request("a red ball", steps=2, guidance=9.0), tiny, rules)
+        made = record(request("a red ball", steps=2, guidance=9.0), tiny, rules)
         path = tmp_path / f"{len(rules)}.html"
         path.write_text(report.page(made), encoding="utf-8")
         page = visit(path.as_uri(), viewport={"width": 390, "height": 800}, reduced_motion="reduce")
@@ -356,7 +358,7 @@ def test_a_fourth_rule_and_a_single_one_fit_a_phone(visit: Callable[..., Any], t
 
 
 def test_the_rule_that_is_kept_is_in_front_until_another_is_chosen(page: Any, tiny: Cascade, asked: Request) -> None:
-    made = recording.record(asked, tiny)
+    made = record(asked, tiny)
     chosen = page.evaluate(
         """async ([first, second, third]) => {
           const root = document.body.appendChild(document.createElement("div"));
@@ -376,11 +378,11 @@ def test_the_rule_that_is_kept_is_in_front_until_another_is_chosen(page: Any, ti
 
 def test_a_late_frame_of_a_run_that_ended_is_not_shown(page: Any, tiny: Cascade, asked: Request) -> None:
     requests = recording.under(asked, SIDE_BY_SIDE)
-    frames: dict[str, list[recording.Frame]] = {rule: [] for rule in SIDE_BY_SIDE}
+    frames: dict[str, list[Frame]] = {rule: [] for rule in SIDE_BY_SIDE}
     for row in compare(list(requests.values()), tiny):
         for rule, event in zip(SIDE_BY_SIDE, row):
             if not isinstance(event, StageResult):
-                frames[rule].append(recording.frame(event))
+                frames[rule].append(Frame.of(event))
     one = {rule: track[:1] for rule, track in frames.items()}
     messages = [
         player.live(requests, one, run_id="r"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from app.serving import session
-from imagen_core.records import recording
+from imagen_core.records.frames import Frame
 from imagen_core.run.generate import generate
 from imagen_core.settings import request
 from imagen_core.types import StepRecord
@@ -23,7 +23,7 @@ def test_a_session_forgets_the_oldest(runs) -> None:
 def test_the_steps_of_a_long_run_are_not_kept(tiny) -> None:
     """25 steps under three rules are, 250 are not: a hundred visitors' would fill the server."""
     step = next(e for e in generate(request("a ball", steps=1), tiny) if isinstance(e, StepRecord))
-    frame = recording.frame(step)
+    frame = Frame.of(step)
     arrays = [array for array in vars(frame).values() if isinstance(array, np.ndarray)]
     assert frame.nbytes == sum(array.nbytes for array in arrays) > 3 * 64 * 64 * 4
     short, long = ({rule: [frame] * steps for rule in ("none", "static", "dynamic")} for steps in (25, 250))

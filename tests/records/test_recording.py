@@ -13,10 +13,13 @@ import torch
 
 from app.parts import player, report
 from app.tabs import see
+from imagen_core.commands.record import record
 from imagen_core.diffusion.saturation import measure
 from imagen_core.models.checkpoints import Cascade, load_cascade
 from imagen_core.records import recording
-from imagen_core.records.recording import FOLDER, MOST_STEPS, SHIPPED
+from imagen_core.records.frames import Frame
+from imagen_core.records.recording import MOST_STEPS
+from imagen_core.records.shipped import FOLDER, SHIPPED
 from imagen_core.run.generate import compare, generate
 from imagen_core.settings import Request, request
 from imagen_core.types import StageResult, StepRecord, UserError
@@ -38,7 +41,7 @@ def run(asked: Request, cascade: Cascade) -> tuple[dict[str, Request], dict[str,
 @pytest.fixture(scope="module")
 def watched(tiny: Cascade) -> tuple[recording.Recording, dict[str, list[StepRecord]]]:
     requests, steps = run(request("a red ball", steps=4, guidance=9.0, seed=3, count=2), tiny)
-    frames = {rule: [recording.frame(step) for step in steps[rule]] for rule in RULES}
+    frames = {rule: [Frame.of(step) for step in steps[rule]] for rule in RULES}
     return recording.make(requests, frames, weights="w"), steps
 
 
@@ -81,7 +84,7 @@ def test_numbers_are_the_engines(watched) -> None:
 def test_live_frames_show_the_newest_step(watched) -> None:
     _, steps = watched
     asked = recording.under(request("a red ball", steps=4, guidance=9.0), RULES)
-    frames = {rule: [recording.frame(step) for step in steps[rule][:2]] for rule in RULES}
+    frames = {rule: [Frame.of(step) for step in steps[rule][:2]] for rule in RULES}
     shown = json.loads(player.live(asked, frames, note=HOSTILE))
     assert [len(track["numbers"]["s"]) for track in shown["tracks"]] == [2] * 4
     assert sum(shown["tracks"][0]["histogram"]) == 3 * 64 * 64
@@ -91,7 +94,7 @@ def test_live_frames_show_the_newest_step(watched) -> None:
 def test_a_long_run_is_thinned_evenly_to_its_ends(tiny: Cascade) -> None:
     asked = request("a red ball", steps=1)
     _, steps = run(asked, tiny)
-    one = recording.frame(steps["none"][0])
+    one = Frame.of(steps["none"][0])
     many = [replace(one, index=i) for i in range(200)]
     made = recording.make({"none": asked}, {"none": many}, weights="w")
     kept = [step["step"] for step in made.header["steps"]]
@@ -99,7 +102,7 @@ def test_a_long_run_is_thinned_evenly_to_its_ends(tiny: Cascade) -> None:
 
 
 def test_at_w_1_there_is_no_difference_to_show(tiny: Cascade) -> None:
-    made = recording.record(request("a red ball", steps=2, guidance=1.0), tiny)
+    made = record(request("a red ball", steps=2, guidance=1.0), tiny)
     assert "none/cond" in made.blobs and "none/delta" not in made.blobs
 
 
@@ -107,7 +110,7 @@ def test_at_w_1_there_is_no_difference_to_show(tiny: Cascade) -> None:
 def test_what_a_schedule_of_w_did_is_kept_step_by_step(tiny: Cascade, schedule: str) -> None:
     """Each guides some steps and leaves others alone; of those it guided, the mix can be done again."""
     asked = request("a red ball", steps=6, guidance=9.0, w_schedule=schedule, threshold="none")
-    frames = [recording.frame(event) for event in generate(asked, tiny) if isinstance(event, StepRecord)]
+    frames = [Frame.of(event) for event in generate(asked, tiny) if isinstance(event, StepRecord)]
     made = recording.make({"none": asked}, {"none": frames}, weights="w")
     (track,) = made.header["tracks"]
     off = [i for i, f in enumerate(frames) if f.uncond is None]
@@ -174,12 +177,12 @@ def test_shipped_recordings_are_of_the_shipped_weights() -> None:
 def test_recording_again_gives_the_same_file(tiny: Cascade, tmp_path: Path) -> None:
     asked = request("a red ball", steps=2)
     for name in ("a", "b"):
-        recording.save(recording.record(asked, tiny, title="t"), tmp_path / name)
+        recording.save(record(asked, tiny, title="t"), tmp_path / name)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
 def test_a_report_is_one_file_without_markup_from_the_prompt(tiny: Cascade) -> None:
-    made = recording.record(request(HOSTILE, steps=2), tiny)
+    made = record(request(HOSTILE, steps=2), tiny)
     page = report.page(made)
     assert "<script>alert" not in page and "<img" not in page
     assert "default-src 'none'" in page and "http://" not in page.replace("http://www.w3.org/2000/svg", "")
@@ -187,7 +190,7 @@ def test_a_report_is_one_file_without_markup_from_the_prompt(tiny: Cascade) -> N
 
 def test_a_report_says_how_each_of_its_pictures_is_made_again(tiny: Cascade) -> None:
     asked = request("a red ball", steps=2, guidance=9.0, threshold="squash", options={"knee": 0.6})
-    made = recording.record(asked, tiny, ("none", "squash"))
+    made = record(asked, tiny, ("none", "squash"))
     assert recording.requests(made) == recording.under(asked, ("none", "squash"))
     page = report.page(made)
     assert "--threshold none --out none.png" in page and "knee=0.6" in page and "--out squash.png" in page
@@ -197,7 +200,7 @@ def test_a_stopped_run_is_a_shorter_recording(tiny: Cascade) -> None:
     asked = request("a red ball", steps=4)
     requests, steps = run(asked, tiny)
     # One rule may be a step ahead when Stop comes between two.
-    frames = {rule: [recording.frame(step) for step in steps[rule][: 2 + (rule == "none")]] for rule in RULES}
+    frames = {rule: [Frame.of(step) for step in steps[rule][: 2 + (rule == "none")]] for rule in RULES}
     stopped = see.Run(asked, "w", "tiny", tiny.defaults, requests, frames)
     shown, *unchanged, button, line = see.stopped(stopped)
     assert len(json.loads(shown)["steps"]) == 2 and json.loads(shown)["planned"] == 4 and button.interactive
