@@ -10,7 +10,7 @@ from typing import NamedTuple
 import gradio as gr
 
 from imagen_core.commands.options import Parser, add_model_argument, loading
-from imagen_core.models.checkpoints import locate
+from imagen_core.models.opening import locate
 from imagen_core.types import UserError
 
 from .page import LAUNCH, build

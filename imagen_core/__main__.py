@@ -16,11 +16,11 @@ from .settings import Request
 from .types import StageResult, UserError
 
 if TYPE_CHECKING:
-    from .models.checkpoints import Cascade
+    from .models.cascade import Cascade
 
 
 def _sample(args: Any) -> dict[str, Any]:
-    from .models.checkpoints import load_cascade
+    from .models.opening import load_cascade
     from .records import trace
     from .run.generate import check, generate
 
@@ -60,7 +60,7 @@ def _guarded(cascade: Cascade, withheld: Iterable[bool]) -> dict[str, Any]:
 
 
 def _compare(args: Any) -> dict[str, Any]:
-    from .models.checkpoints import load_cascade
+    from .models.opening import load_cascade
     from .run.generate import check, compare
 
     request = cli.request_from(args)
@@ -97,7 +97,7 @@ def _grid(
 
 def _sweep(args: Any) -> dict[str, Any]:
     from .diffusion.saturation import consistency, sharpness
-    from .models.checkpoints import load_cascade
+    from .models.opening import load_cascade
     from .records import png
     from .run.generate import at_levels, generate, sweep
 
@@ -157,7 +157,7 @@ def _reapply(args: Any) -> dict[str, Any]:
 
 
 def _branch(args: Any) -> dict[str, Any]:
-    from .models.checkpoints import load_cascade
+    from .models.opening import load_cascade
     from .records import trace
     from .run.branch import branch
 
@@ -175,7 +175,7 @@ def _branch(args: Any) -> dict[str, Any]:
 
 def _record(args: Any) -> dict[str, Any]:
     from .commands.record import record_shipped
-    from .models.checkpoints import load_cascade
+    from .models.opening import load_cascade
 
     check_writable(args.out)
     cascade = load_cascade(args.model, cli.loading(args))
@@ -184,7 +184,8 @@ def _record(args: Any) -> dict[str, Any]:
 
 
 def _info(args: Any) -> dict[str, Any]:
-    from .models.checkpoints import load_cascade, memory_plan, unet_of
+    from .models.checkpoints import unet_of
+    from .models.opening import load_cascade, memory_plan
     from .networks.unet import gflop
 
     if plan := memory_plan(args.model, cli.loading(args)):
@@ -207,7 +208,7 @@ def _info(args: Any) -> dict[str, Any]:
 
 def _bench(args: Any) -> dict[str, Any]:
     from .commands.bench import bench, bench_guidance
-    from .models.checkpoints import is_deepfloyd, load_cascade, locate
+    from .models.opening import is_deepfloyd, load_cascade, locate
 
     request = cli.request_from(args)
     if args.peer:

@@ -20,7 +20,9 @@ import torch
 from tiny_deepfloyd import write_if, write_upscaler
 from torch import nn
 
-from imagen_core.models.checkpoints import Cascade, load_cascade, save_stage, write_cascade
+from imagen_core.models.cascade import Cascade
+from imagen_core.models.opening import load_cascade
+from imagen_core.models.saving import save_stage, write_cascade
 from imagen_core.networks.text import minilm
 from imagen_core.networks.unet import UNet, UNetConfig
 from imagen_core.records.frames import Frame

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from imagen_core.diffusion.augmentation import resize
-from imagen_core.models.checkpoints import load_cascade
+from imagen_core.models.opening import load_cascade
 from imagen_core.run.generate import run_stage
 from imagen_core.settings import DEFAULTS
 from imagen_core.types import StageResult

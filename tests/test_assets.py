@@ -13,7 +13,10 @@ from torch.testing import assert_close
 
 from imagen_core.diffusion.augmentation import bicubic, resize
 from imagen_core.diffusion.saturation import consistency, measure, sharpness
-from imagen_core.models.checkpoints import MODELS, SHARD_BYTES, Cascade, load_cascade, unet_of
+from imagen_core.models.cascade import Cascade
+from imagen_core.models.checkpoints import unet_of
+from imagen_core.models.opening import MODELS, load_cascade
+from imagen_core.models.saving import SHARD_BYTES
 from imagen_core.networks.unet import CONFIGS
 from imagen_core.run.generate import generate
 from imagen_core.settings import DEFAULTS, Request, request, with_stage

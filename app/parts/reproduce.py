@@ -41,7 +41,7 @@ def snippet(request: Request, model: str, out: str = "imagen-{seed}.png") -> str
     stages = "".join(f"        {_code(stage)},\n" for stage in request.stages)
     fields = "".join(f"    {name}={getattr(request, name)!r},\n" for name in link.RUN_FIELDS)
     return (
-        "from imagen_core.models.checkpoints import load_cascade\n"
+        "from imagen_core.models.opening import load_cascade\n"
         "from imagen_core.records import png\n"
         "from imagen_core.run.generate import generate\n"
         "from imagen_core.settings import Request, StageConfig\n"

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from imagen_core.models.cascade import Cascade, Loading
-from imagen_core.models.checkpoints import defaults_of, load_cascade, locate
+from imagen_core.models.opening import defaults_of, load_cascade, locate
 from imagen_core.run.generate import generate
 from imagen_core.settings import Request, StageConfig, request
 from imagen_core.types import StepRecord, UserError

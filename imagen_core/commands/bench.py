@@ -16,7 +16,7 @@ from torch import Tensor
 from .. import settings
 from ..diffusion.guidance import GUIDANCE
 from ..diffusion.w_schedules import W_SCHEDULES
-from ..models.checkpoints import Cascade
+from ..models.cascade import Cascade
 from ..networks.unet import UNet, gflop
 from ..run.generate import check, generate
 from ..settings import Request

@@ -102,7 +102,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 def _bench(args: argparse.Namespace) -> dict[str, Any]:
     from ..evaluation.scoring import score
     from ..evaluation.tabletopbench import prompts
-    from ..models.checkpoints import defaults_of, load_cascade
+    from ..models.opening import defaults_of, load_cascade
 
     given = {name: getattr(args, name) for name in ("guidance", "steps", "threshold", "sampler")}
     changes = {name: value for name, value in given.items() if value is not None}
@@ -118,7 +118,7 @@ def _bench(args: argparse.Namespace) -> dict[str, Any]:
 
 def _photographic(args: argparse.Namespace, config: StageConfig) -> dict[str, Any]:
     from ..evaluation.judges import photographic_judge, score_by
-    from ..models.checkpoints import load_cascade
+    from ..models.opening import load_cascade
 
     judge = photographic_judge(args.clip, args.prompts, args.reference, QUICK_STRIDE if args.quick else 1)
     return score_by(
@@ -128,7 +128,7 @@ def _photographic(args: argparse.Namespace, config: StageConfig) -> dict[str, An
 
 def _captions(args: argparse.Namespace) -> dict[str, Any]:
     from ..evaluation.caption_use import QUICK_SCENES, SCENES, measure
-    from ..models.checkpoints import load_cascade
+    from ..models.opening import load_cascade
 
     return {
         **measure(load_cascade(args.model, loading(args)), QUICK_SCENES if args.quick else SCENES),
@@ -138,7 +138,7 @@ def _captions(args: argparse.Namespace) -> dict[str, Any]:
 
 def _sr(args: argparse.Namespace) -> dict[str, Any]:
     from ..evaluation.super_resolution import QUICK_SCENES, SCENES, evaluate
-    from ..models.checkpoints import load_cascade
+    from ..models.opening import load_cascade
 
     found = evaluate(load_cascade(args.model, loading(args)), args.cache, QUICK_SCENES if args.quick else SCENES)
     return {**found, "indicative": args.quick}
@@ -147,7 +147,7 @@ def _sr(args: argparse.Namespace) -> dict[str, Any]:
 def _figures(args: argparse.Namespace) -> dict[str, Any]:
     from ..evaluation.judges import photographic_judge, tabletop_judge
     from ..evaluation.paper_figures import FULL, QUICK, draw_figures
-    from ..models.checkpoints import load_cascade
+    from ..models.opening import load_cascade
 
     extent = QUICK if args.quick else FULL
     if args.clip:
@@ -163,7 +163,7 @@ def _figures(args: argparse.Namespace) -> dict[str, Any]:
 
 def _samplers(args: argparse.Namespace) -> dict[str, Any]:
     from ..evaluation.sampler_study import FULL, QUICK, measure_samplers
-    from ..models.checkpoints import load_cascade
+    from ..models.opening import load_cascade
 
     cascade = load_cascade(args.model, loading(args))
     args.out.mkdir(parents=True, exist_ok=True)

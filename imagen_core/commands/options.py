@@ -14,7 +14,7 @@ from .. import settings
 from ..diffusion.thresholding import PRESETS
 from ..files.writing import check_output
 from ..models.cascade import DTYPES, Cascade, Loading
-from ..models.checkpoints import defaults_of
+from ..models.opening import defaults_of
 from ..settings import CHOICES, CONVENTIONS, DEFAULT_SIZES, DEFAULTS, RANGES, RULES, Request, StageConfig
 from ..types import StepRecord, UserError
 

@@ -80,7 +80,8 @@ def _weights(model: str, size: int, option: str) -> tuple[dict[str, Tensor], str
     from safetensors.torch import load_file
 
     from ..files.hub import file_digest
-    from ..models.checkpoints import load_cascade, unet_of
+    from ..models.checkpoints import unet_of
+    from ..models.opening import load_cascade
     from ..networks.unet import CONFIGS, UNet
     from ..training.text_layers import WEIGHTS
 

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from ..diffusion.parameterization import PREDICTIONS
 from ..diffusion.schedules import alpha_sigma
-from ..models.checkpoints import Cascade, unet_of
+from ..models.cascade import Cascade
+from ..models.checkpoints import unet_of
 from ..networks.unet import UNet
 from ..training.data import FRESH_SEEDS
 from ..types import Image, TextEmbedding, UserError

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..files.assets import ASSETS
+from ..files.checked import read_tensors
 from ..files.writing import written_whole
-from ..models.checkpoints import read_tensors
 from ..types import Image, UserError
 from ..worlds.tabletop.vocabulary import COLOURS, FLOORS, LIGHTS, MATERIALS, SHAPES, SIZES, WORLD_VERSION
 

@@ -20,7 +20,7 @@ from PIL import ImageOps
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..models.checkpoints import Cascade
+from ..models.cascade import Cascade
 from ..records.png import from_bytes, to_bytes
 from ..settings import MAX_PROMPT, StageConfig
 from ..types import Image, UserError

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from ..diffusion.augmentation import bicubic, resize
 from ..diffusion.saturation import consistency, measure
-from ..models.checkpoints import Cascade
+from ..models.cascade import Cascade
 from ..records.png import save_grid
 from ..settings import SIDE_BY_SIDE, with_rule
 from .detector import load_detector

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..diffusion.samplers import SAMPLERS, evaluations
-from ..models.checkpoints import Cascade
+from ..models.cascade import Cascade
 from ..run.generate import path_of
 from ..settings import StageConfig, with_rule
 from .detector import load_detector, look

@@ -18,7 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..files.hub import file_digest
-from ..models.checkpoints import Cascade
+from ..models.cascade import Cascade
 from ..run.generate import run_stage
 from ..settings import StageConfig
 from ..types import Image, StageResult, UserError

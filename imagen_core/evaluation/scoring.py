@@ -15,7 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..diffusion.saturation import measure
-from ..models.checkpoints import Cascade
+from ..models.cascade import Cascade
 from ..records.png import save_grid
 from ..settings import StageConfig, with_rule
 from ..worlds.tabletop.render import render

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from ..diffusion.augmentation import bicubic, resize
 from ..diffusion.saturation import consistency, sharpness
-from ..models.checkpoints import Cascade
+from ..models.cascade import Cascade
 from ..settings import DEFAULT_SIZES
 from ..training.data import FRESH_SEEDS
 from ..types import Image, UserError

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +11,6 @@ import torch
 from torch import Tensor
 
 from ..diffusion.augmentation import aug_sigma, aug_snr
-from ..files import hub
 from ..networks.classifier import Classifier
 from ..networks.text import TextEncoder
 from ..settings import DEFAULTS, StageConfig
@@ -115,63 +112,3 @@ class Cascade:
     def stage(self, size: int) -> Stage:
         """The stage that makes pictures of this size; KeyError if there is none (cascade.check says so kindly)."""
         return {stage.spec.size: stage for stage in self.stages}[size]
-
-    @classmethod
-    def from_pretrained(
-        cls, source: Path | str, *, revision: str | None = None, loading: Loading | None = None
-    ) -> Cascade:
-        """A cascade by folder or hub id, ``owner/name`` or ``owner/name@revision``: checkpoints.load_cascade."""
-        from .checkpoints import load_cascade
-
-        return load_cascade(f"{source}@{revision}" if revision else source, loading)
-
-    def save_pretrained(self, folder: Path | str) -> None:
-        """Copy this cascade, each file checked, to a folder that :meth:`from_pretrained` reads; its digest stays.
-
-        Raises:
-            UserError: it is not one of this project's own: others stay in the layout they came in.
-        """
-        if self.folder is None:
-            raise UserError(f"model: {self.name} is not a cascade of this project's own, and is kept where it is")
-        from .checkpoints import read_checked
-
-        facts = read_checked(self.folder, "cascade.json", {"cascade.json": self.digest})
-        digests = json.loads(facts)["digests"]
-        copies = {"cascade.json": facts, **{file: read_checked(self.folder, file, digests) for file in digests}}
-        there = (self.folder / "README.md").is_file()
-        copies["README.md"] = hub.inside(self.folder, "README.md").read_bytes() if there else _card(self).encode()
-        for file, data in copies.items():
-            (Path(folder) / file).parent.mkdir(parents=True, exist_ok=True)
-            (Path(folder) / file).write_bytes(data)
-
-    def push_to_hub(self, repository: str, *, private: bool = True) -> str:
-        """Create or update a repository on the hub (token from HF_TOKEN) and return its commit's address.
-
-        Raises:
-            UserError: not this project's networks, or the hub refuses; one line says why.
-        """
-        from huggingface_hub import HfApi
-
-        with tempfile.TemporaryDirectory() as place:
-            self.save_pretrained(place)
-            try:
-                HfApi().create_repo(repository, private=private, exist_ok=True)
-                return str(HfApi().upload_folder(repo_id=repository, folder_path=place, commit_message=self.name))
-            except Exception as error:
-                raise UserError(f"hub: {repository} cannot be written ({hub.reason(error, repository)})") from error
-
-
-def _card(cascade: Cascade) -> str:
-    """A model card for a cascade that has none: what the hub lists, and what its files say of it."""
-    from .checkpoints import unet_of
-
-    lines = [
-        f"| {stage.spec.name} | {stage.spec.size} × {stage.spec.size} | {stage.spec.schedule}, {stage.spec.prediction} "
-        f"| {sum(p.numel() for p in unet_of(stage).parameters()):,} |"
-        for stage in cascade.stages
-    ]
-    head = ("---", "pipeline_tag: text-to-image", "library_name: imagen-lab", "tags: [imagen, diffusion]", "---")
-    table = ("| stage | picture | schedule, prediction | parameters |", "|---|---|---|---|", *lines)
-    about = f"A cascade of diffusion models on the frozen text encoder {cascade.encode.name}."
-    facts = "Each stage's `config.json` says how it was trained; `cascade.json` holds the digest of every file."
-    return "\n".join((*head, f"# {cascade.name}", "", about, "", *table, "", facts, ""))

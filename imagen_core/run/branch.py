@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from ..diffusion.guidance import BY_CLASSIFIER
-from ..models.checkpoints import Cascade
+from ..models.cascade import Cascade
 from ..records.trace import StageTrace, Trace
 from ..settings import Request, StageConfig
 from ..types import Conditioning, Denoised, Event, Image, Level, StepRecord, UserError

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..diffusion.augmentation import bicubic, resize
-from ..models.checkpoints import Stage
+from ..models.cascade import Stage
 from ..networks.text import TextEncoder
 from ..networks.unet import UNet
 from ..records.png import save_grid

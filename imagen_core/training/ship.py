@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from ..files.writing import check_writable
-from ..models.checkpoints import CLASSIFIER, check_others, save_classifier, save_stage, write_cascade
+from ..models.checkpoints import CLASSIFIER
+from ..models.saving import check_others, save_classifier, save_stage, write_cascade
 from ..networks.classifier import Classifier
 from ..networks.text import TEXT_ENCODERS, TextEncoder
 from ..networks.unet import UNet

@@ -14,7 +14,7 @@ import torch
 from app.parts import player, report
 from imagen_core.commands.record import record
 from imagen_core.diffusion.thresholding import THRESHOLDS, dynamic
-from imagen_core.models.checkpoints import Cascade
+from imagen_core.models.cascade import Cascade
 from imagen_core.records import recording
 from imagen_core.records.frames import Frame
 from imagen_core.run.generate import compare

@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 from imagen_core.diffusion.schedules import levels, levels_at
 from imagen_core.diffusion.w_schedules import W_SCHEDULES
-from imagen_core.models.checkpoints import Cascade
+from imagen_core.models.cascade import Cascade
 from imagen_core.run.generate import generate, weights_of
 from imagen_core.settings import request
 from imagen_core.types import StepRecord

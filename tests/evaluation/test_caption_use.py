@@ -11,7 +11,8 @@ import torch
 
 from imagen_core.__main__ import main
 from imagen_core.evaluation import caption_use as captions
-from imagen_core.models.checkpoints import load_cascade, unet_of
+from imagen_core.models.checkpoints import unet_of
+from imagen_core.models.opening import load_cascade
 from imagen_core.types import TextEmbedding
 from imagen_core.worlds.tabletop import exchanges
 from imagen_core.worlds.tabletop.scenes import relations

@@ -39,8 +39,8 @@ from imagen_core.evaluation.sampling import Order, draw_all, kept, shown
 from imagen_core.evaluation.scoring import SCORES, score
 from imagen_core.evaluation.super_resolution import compared, crops, describe
 from imagen_core.evaluation.tabletopbench import prompts
-from imagen_core.models.cascade import Finished
-from imagen_core.models.checkpoints import Cascade, load_cascade
+from imagen_core.models.cascade import Cascade, Finished
+from imagen_core.models.opening import load_cascade
 from imagen_core.networks.text import TextEncoder
 from imagen_core.run.generate import generate
 from imagen_core.settings import DEFAULTS, Request, StageConfig
@@ -146,8 +146,8 @@ def test_a_bench_starts_from_the_models_own_defaults(monkeypatch: pytest.MonkeyP
     """What the command line does not say is the model's, what it says is said of that."""
     own = replace(BASE, guidance=7.0, sampler="ancestral", options={"cap": 1.5, "gamma": 0.5})
     asked = []
-    monkeypatch.setattr("imagen_core.models.checkpoints.defaults_of", lambda model: {64: own})
-    monkeypatch.setattr("imagen_core.models.checkpoints.load_cascade", lambda *_: None)
+    monkeypatch.setattr("imagen_core.models.opening.defaults_of", lambda model: {64: own})
+    monkeypatch.setattr("imagen_core.models.opening.load_cascade", lambda *_: None)
     monkeypatch.setattr(scoring, "score", lambda cascade, config, *_: asked.append(config) or {})
     assert main(["evaluate", "tabletopbench", "--json"]) == 0
     assert main(["evaluate", "tabletopbench", "--threshold", "none", "--steps", "9", "--json"]) == 0

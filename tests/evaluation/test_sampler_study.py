@@ -10,7 +10,7 @@ import pytest
 from imagen_core.diffusion.samplers import SAMPLERS
 from imagen_core.evaluation import sampler_study as samplers
 from imagen_core.evaluation.sampler_study import Extent, measure_samplers, steps_to_match
-from imagen_core.models.checkpoints import Cascade
+from imagen_core.models.cascade import Cascade
 
 
 def row(sampler: str, steps: int, frechet: float) -> dict:

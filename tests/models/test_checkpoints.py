@@ -13,8 +13,11 @@ import torch
 from conftest import CONFIGS, write_tiny
 from torch.testing import assert_close
 
-from imagen_core.models import checkpoints
-from imagen_core.models.checkpoints import Cascade, load_cascade, save_stage
+from imagen_core.files.checked import sha256
+from imagen_core.models import saving
+from imagen_core.models.cascade import Cascade
+from imagen_core.models.opening import load_cascade
+from imagen_core.models.saving import push_to_hub, save_cascade, save_stage
 from imagen_core.networks.unet import UNet
 from imagen_core.training.loop import STAGES
 from imagen_core.types import UserError
@@ -46,13 +49,13 @@ def test_a_base_alone_is_a_cascade(tmp_path: Path) -> None:
 
 
 def test_large_weights_are_sharded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoints, "SHARD_BYTES", 40_000)
+    monkeypatch.setattr(saving, "SHARD_BYTES", 40_000)
     folder = write_tiny(tmp_path, ("base",))
     shards = list(folder.glob("base64/model-*.safetensors"))
     assert len(shards) > 2 and all(shard.stat().st_size < 60_000 for shard in shards)
     assert load_cascade(folder).sizes == (64,)
     # Weights that are written again leave no shard behind.
-    monkeypatch.setattr(checkpoints, "SHARD_BYTES", 9_000_000)
+    monkeypatch.setattr(saving, "SHARD_BYTES", 9_000_000)
     save_stage(folder, STAGES["base"], CONFIGS["base"], dict(UNet(CONFIGS["base"]).state_dict()), {})
     assert len(list(folder.glob("base64/*.safetensors"))) == 1
 
@@ -104,7 +107,7 @@ def test_damage_is_refused(folder: Path, file: str, damage: Callable[[Path], obj
 def redigest(folder: Path) -> None:
     """What a hostile author would do: make the digests fit the altered files."""
     digests = json.loads((folder / "cascade.json").read_text())["digests"]
-    fresh = {file: checkpoints._sha256((folder / file).read_bytes()) for file in digests}
+    fresh = {file: sha256((folder / file).read_bytes()) for file in digests}
     edit(folder / "cascade.json", lambda d: d.update(digests=fresh))
 
 
@@ -166,14 +169,14 @@ def test_weights_that_are_not_safetensors_are_never_unpickled(folder: Path) -> N
 
 
 def test_a_cascade_is_saved_as_it_was(tiny: Cascade, tmp_path: Path) -> None:
-    tiny.save_pretrained(tmp_path / "saved")
-    saved = Cascade.from_pretrained(tmp_path / "saved")
+    save_cascade(tiny, tmp_path / "saved")
+    saved = load_cascade(tmp_path / "saved")
     assert saved.digest == tiny.digest and saved.sizes == tiny.sizes
     card = (tmp_path / "saved" / "README.md").read_text()
     assert card.startswith("---\npipeline_tag: text-to-image") and "| base64 | 64 × 64 |" in card
     # A card of its own goes with it.
     (tmp_path / "saved" / "README.md").write_text("mine")
-    saved.save_pretrained(tmp_path / "again")
+    save_cascade(saved, tmp_path / "again")
     assert (tmp_path / "again" / "README.md").read_text() == "mine"
 
 
@@ -184,14 +187,14 @@ def test_a_description_that_links_elsewhere_is_not_read(folder: Path, tmp_path: 
     (folder / name).unlink(missing_ok=True)
     (folder / name).symlink_to(outside)
     with pytest.raises(UserError, match="leads out of"):
-        load_cascade(folder).save_pretrained(tmp_path / "saved")
+        save_cascade(load_cascade(folder), tmp_path / "saved")
 
 
 def test_what_was_altered_after_loading_is_not_saved(folder: Path, tmp_path: Path) -> None:
     cascade = load_cascade(folder)
     (folder / "base64" / "config.json").write_text("{}")
     with pytest.raises(UserError, match="was altered"):
-        cascade.save_pretrained(tmp_path / "saved")
+        save_cascade(cascade, tmp_path / "saved")
     assert not (tmp_path / "saved").exists()
 
 
@@ -209,11 +212,11 @@ def test_a_cascade_goes_to_a_hub_whole(tiny: Cascade, monkeypatch: pytest.Monkey
             return f"https://huggingface.co/{repo_id}/commit/1"
 
     monkeypatch.setattr(huggingface_hub, "HfApi", Api)
-    assert tiny.push_to_hub("me/tiny").endswith("me/tiny/commit/1")
+    assert push_to_hub(tiny, "me/tiny").endswith("me/tiny/commit/1")
     assert sent == {"repository": "me/tiny", "private": True, "digest": tiny.digest}
     monkeypatch.setattr(Api, "create_repo", lambda *_, **__: (_ for _ in ()).throw(ConnectionError("down")))
     with pytest.raises(UserError, match=r"^hub: me/tiny cannot be written \(the hub is out of reach"):
-        tiny.push_to_hub("me/tiny")
+        push_to_hub(tiny, "me/tiny")
 
 
 def test_a_stage_that_is_not_our_own_kind_is_refused(folder: Path) -> None:

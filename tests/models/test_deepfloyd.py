@@ -18,8 +18,8 @@ from torch.testing import assert_close
 from imagen_core.diffusion.augmentation import aug_timestep
 from imagen_core.diffusion.samplers import unit_noise
 from imagen_core.models.cascade import Cascade
-from imagen_core.models.checkpoints import load_cascade
 from imagen_core.models.deepfloyd.folder import STEPS
+from imagen_core.models.opening import load_cascade
 from imagen_core.run.generate import check, generate, run_stage
 from imagen_core.settings import Request
 from imagen_core.types import UserError

@@ -20,9 +20,9 @@ from torch.testing import assert_close
 from imagen_core.__main__ import main
 from imagen_core.files import hub
 from imagen_core.models.cascade import Cascade, Loading
-from imagen_core.models.checkpoints import defaults_of, load_cascade
 from imagen_core.models.deepfloyd.folder import read
 from imagen_core.models.deepfloyd.memory import plan
+from imagen_core.models.opening import defaults_of, load_cascade
 from imagen_core.run.generate import check, generate
 from imagen_core.settings import DEFAULTS, Request, StageConfig, request
 from imagen_core.types import StageResult, UserError

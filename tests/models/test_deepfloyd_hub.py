@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from imagen_core.files import hub
-from imagen_core.models.checkpoints import load_cascade, locate
+from imagen_core.models.opening import load_cascade, locate
 from imagen_core.types import UserError
 
 
@@ -96,12 +96,12 @@ def test_a_hub_is_fetched_from_once_and_its_refusals_are_one_line(published: Pat
     program = """
 import json, os
 from imagen_core.files import hub
-from imagen_core.models.checkpoints import load_cascade
-from imagen_core.models.cascade import Cascade, Loading
+from imagen_core.models.opening import load_cascade
+from imagen_core.models.cascade import Loading
 from imagen_core.models.deepfloyd.memory import plan
 from imagen_core.types import UserError
 told = [plan(("owner/if",), Loading())["parts"]["owner/if: unet"]["parameters"]]
-cascade = Cascade.from_pretrained("owner/if", revision="main")
+cascade = load_cascade("owner/if@main")
 told.append([cascade.digest, cascade.stages[0].network.unet.config.sample_size])
 for name in ("owner/gated", "owner/missing", "owner/if@no-such-revision"):
     try:

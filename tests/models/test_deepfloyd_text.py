@@ -13,8 +13,8 @@ from tiny_deepfloyd import PROMPT
 from torch.testing import assert_close
 
 from imagen_core.models.cascade import Cascade, Loading
-from imagen_core.models.checkpoints import load_cascade
 from imagen_core.models.deepfloyd import t5 as captions
+from imagen_core.models.opening import load_cascade
 from imagen_core.types import UserError
 
 pytestmark = pytest.mark.usefixtures("cache")

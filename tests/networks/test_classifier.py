@@ -15,7 +15,9 @@ from test_checkpoints import edit, redigest
 from torch import nn
 from torch.testing import assert_close
 
-from imagen_core.models.checkpoints import Cascade, load_cascade, save_classifier, write_cascade
+from imagen_core.models.cascade import Cascade
+from imagen_core.models.opening import load_cascade
+from imagen_core.models.saving import save_classifier, write_cascade
 from imagen_core.networks.classifier import Classifier
 from imagen_core.networks.text import minilm
 from imagen_core.run.generate import check, generate

@@ -15,7 +15,8 @@ from app.parts import player, report
 from app.tabs import see
 from imagen_core.commands.record import record
 from imagen_core.diffusion.saturation import measure
-from imagen_core.models.checkpoints import Cascade, load_cascade
+from imagen_core.models.cascade import Cascade
+from imagen_core.models.opening import load_cascade
 from imagen_core.records import recording
 from imagen_core.records.frames import Frame
 from imagen_core.records.recording import MOST_STEPS

@@ -17,7 +17,7 @@ from imagen_core.diffusion.guidance import GUIDANCE
 from imagen_core.diffusion.samplers import SAMPLERS
 from imagen_core.diffusion.schedules import SCHEDULES, SPACINGS
 from imagen_core.diffusion.w_schedules import W_SCHEDULES
-from imagen_core.models.checkpoints import Cascade
+from imagen_core.models.cascade import Cascade
 from imagen_core.records import trace
 from imagen_core.records.trace import Trace
 from imagen_core.run.branch import branch, reapply

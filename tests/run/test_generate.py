@@ -15,7 +15,8 @@ from torch.testing import assert_close
 
 from imagen_core.diffusion.augmentation import resize
 from imagen_core.diffusion.samplers import SAMPLERS
-from imagen_core.models.checkpoints import Cascade, load_cascade
+from imagen_core.models.cascade import Cascade
+from imagen_core.models.opening import load_cascade
 from imagen_core.records import trace
 from imagen_core.run.generate import at_levels, compare, generate
 from imagen_core.settings import DEFAULTS, Request, request, with_stage

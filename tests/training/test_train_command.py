@@ -14,7 +14,8 @@ from conftest import CONFIGS
 from torch.testing import assert_close
 
 from imagen_core.commands import train as cli
-from imagen_core.models.checkpoints import load_cascade, unet_of
+from imagen_core.models.checkpoints import unet_of
+from imagen_core.models.opening import load_cascade
 from imagen_core.networks.text import minilm
 from imagen_core.networks.unet import UNet
 from imagen_core.training import grids

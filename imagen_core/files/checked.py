@@ -1,0 +1,48 @@
+"""Files under their sha256: read only if they lie inside their folder and are the ones on record."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from ..types import UserError
+from . import hub
+
+
+def sha256(data: bytes) -> str:
+    """The digest by which files are recorded, in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def read_tensors(folder: Path, files: Sequence[str], digests: dict[str, str]) -> dict[str, Tensor]:
+    """The tensors of safetensors files inside ``folder``, as float32, each file checked against its sha256.
+
+    Raises:
+        UserError: a file is missing, altered, truncated or outside the folder; the message names it.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    weights: dict[str, Tensor] = {}
+    for file in files:
+        try:
+            weights |= {key: value.float() for key, value in load(read_checked(folder, file, digests)).items()}
+        except SafetensorError as error:
+            raise UserError(f"model: {folder / file} is not a whole safetensors file") from error
+    return weights
+
+
+def read_checked(folder: Path, file: str, digests: dict[str, str]) -> bytes:
+    """A file's bytes, once it is known to lie inside the folder and to be the one that was written.
+
+    Raises:
+        UserError: it is missing, outside the folder, or not the one on record.
+    """
+    path = hub.inside(folder, file)
+    data = path.read_bytes()
+    if sha256(data) != digests.get(file):
+        raise UserError(f"model: {path} was altered (its sha256 is not the one on record)")
+    return data

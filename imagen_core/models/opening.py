@@ -1,0 +1,103 @@
+"""Opening what ``--model`` names: the shipped cascade, a folder, a hub id, or pipelines of DeepFloyd IF."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..files import hub
+from ..files.assets import ASSETS, shipped
+from ..settings import DEFAULTS, StageConfig
+from ..types import UserError
+from .cascade import Cascade, Loading
+from .checkpoints import read_cascade
+from .deepfloyd import folder as pipelines
+from .deepfloyd.load import load
+from .deepfloyd.memory import plan
+
+# The weights that come with the repository.
+MODELS = {"tabletop": ASSETS / "tabletop"}
+# By which a model is known: this project's own, or one in diffusers' layout.
+DESCRIPTIONS = ("cascade.json", "model_index.json")
+# What is fetched of a cascade that lies on a hub.
+OWN = ["cascade.json", "README.md", "*/config.json", "*/model*.safetensors", "*/model.safetensors.index.json"]
+
+
+def load_cascade(name: Path | str, loading: Loading | None = None) -> Cascade:
+    """Read and check a model, as ``--model`` names it; the text encoder loads when it is first used.
+
+    One of this project's cascades by name, folder or hub id: weights become float32 in channels_last. Or one to three
+    pipelines of DeepFloyd IF in diffusers' layout, joined by commas (see :func:`.deepfloyd.load.load`).
+
+    Raises:
+        UserError: a file is missing, altered, truncated or of another format; the message names it.
+    """
+    sources = locate(str(name))
+    if not is_deepfloyd(str(name)):
+        return read_cascade(hub.fetch(sources[0], OWN))
+    return load(sources, loading or Loading())
+
+
+def is_deepfloyd(name: str) -> bool:
+    """Whether ``--model`` names pipelines in diffusers' layout, rather than a cascade of this project's own.
+
+    Raises:
+        UserError: neither is there, or it cannot be reached.
+    """
+    sources = locate(name)
+    if len(sources) > 1:
+        return True
+    folder = hub.fetch(sources[0], DESCRIPTIONS)
+    if (folder / "cascade.json").is_file():
+        return False
+    if (folder / "model_index.json").is_file():
+        return True
+    raise UserError(f"model: {sources[0]:.200} holds no {' and no '.join(DESCRIPTIONS)}")
+
+
+def memory_plan(name: str, loading: Loading | None = None) -> dict[str, Any] | None:
+    """What a large model will take, before it is loaded or fetched; None for this project's own, which are small.
+
+    Its parts with their parameters and bytes and where they will sit, the room there is, and what is done to pictures:
+    see :func:`.deepfloyd.memory.plan`.
+
+    Raises:
+        UserError: there is no such model, it is damaged, or it cannot be reached.
+    """
+    if not is_deepfloyd(name):
+        return None
+    return plan(locate(name), loading or Loading())
+
+
+def defaults_of(name: str) -> Mapping[int, StageConfig]:
+    """The default settings of a model, by size, without loading it.
+
+    Raises:
+        UserError: there is no such model, or it cannot be reached.
+    """
+    if not is_deepfloyd(name):
+        return DEFAULTS
+    sources = locate(name)
+    configs = [pipelines.defaults(source) for source in sources]
+    pipelines.check_order(sources, [config.size for config in configs])
+    return {config.size: config for config in configs}
+
+
+def locate(name: str) -> tuple[str, ...]:
+    """The folders and hub ids of what ``--model`` takes, without loading or fetching any.
+
+    Raises:
+        UserError: a folder holds no model, or a name is neither a folder nor a hub id.
+    """
+    if not name or len(name) > 1000:
+        raise UserError("model: must be tabletop, a model's folder or a hub id")
+    if name in MODELS:
+        return (str(shipped(MODELS[name])),)
+    sources = (name,) if os.path.isdir(name) else tuple(part.strip() for part in name.split(","))
+    for source in sources:
+        held = any(os.path.isfile(os.path.join(source, file)) for file in DESCRIPTIONS)
+        if not held and (os.path.exists(source) or not hub.is_hub_id(source)):
+            raise UserError(f"model: {source:.200} holds no {' and no '.join(DESCRIPTIONS)}")
+    return sources
