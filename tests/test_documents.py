@@ -1,0 +1,46 @@
+"""The documents: links that lead somewhere, a README of one sitting, and its commands as they can be typed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [
+    path
+    for folder in (ROOT, ROOT / "docs", ROOT / "assets")
+    for path in folder.rglob("*.md")
+    if not {".venv", "venv", "node_modules"} & set(path.parts)
+]
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors that GitHub gives to a document's headings."""
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("path", sorted(set(DOCUMENTS)), ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_link_inside_the_repository_leads_somewhere(path: Path) -> None:
+    for target in LINK.findall(path.read_text()):
+        file, _, anchor = target.partition("#")
+        if "://" in file:
+            continue
+        place = path.parent / file if file else path
+        assert place.exists(), target
+        assert not anchor or anchor in anchors(place.read_text()), target
+
+
+def test_the_readme_can_be_read_in_one_sitting() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 120
+
+
+def test_the_log_has_lines_that_fit_a_screen_and_an_index_of_all_entries() -> None:
+    text = (ROOT / "docs" / "LOG.md").read_text()
+    assert max(map(len, text.splitlines())) <= 120
+    entries = re.findall(r"^## (.*)$", text, re.MULTILINE)
+    index = re.findall(r"^- \[(.*)\]\(#", text, re.MULTILINE)
+    assert entries == index
