@@ -32,7 +32,7 @@ def _sample(args: Any) -> dict[str, Any]:
     cascade = load_cascade(args.model, cli.loading(args))
     check(request, cascade)
     cli.warn_of_words(request, cascade)
-    recorder = trace.Recorder(request, cascade.digest)
+    recorder = trace.Recorder(request, cascade)
     events = cli.with_progress(generate(request, cascade), sum(stage.steps for stage in request.stages))
     if args.trace:
         events = recorder.watch(events)

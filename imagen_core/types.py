@@ -21,7 +21,7 @@ low_res    the (augmented) low-resolution image a super-resolution stage is cond
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -34,6 +34,20 @@ Image = Float[Tensor, "b 3 h w"]
 
 class UserError(ValueError):
     """Something the user said cannot be done; the message is one line, naming field and range."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A function that a user may choose by name, and what people are told about it.
+
+    Keyword-only parameters of ``fn`` whose default is a number are options that a user may set. ``paper`` is the
+    source, empty where the rule is our own; ``help`` is one plain sentence.
+    """
+
+    fn: Callable[..., Any]
+    title: str
+    paper: str
+    help: str
 
 
 @dataclass(frozen=True)
@@ -104,8 +118,9 @@ class Denoised:
     A step moves towards ``x0_hat`` and re-noises from ``x0_renoise`` (the same tensor except for
     rules such as CFG++). ``x0_raw`` is the guided estimate before thresholding; ``x0_cond`` and
     ``x0_uncond`` are what guidance mixed (``x0_uncond`` is None where it was not evaluated).
-    ``s`` is the threshold's scale per image, 1 where the rule has none. ``gamma`` is what a network that learned its
-    variance says of it at each pixel: 0 is DDPM's small variance, 1 the large one (Nichol & Dhariwal 2021, eq. 15).
+    ``s`` is the threshold's scale per image, 1 where the rule has none. ``w`` is the guidance weight. ``gamma`` is what
+    a network that learned its variance says of it at each pixel: 0 is DDPM's small variance, 1 the large one (Nichol &
+    Dhariwal 2021, eq. 15).
     """
 
     x0_hat: Image
@@ -114,14 +129,18 @@ class Denoised:
     x0_cond: Image
     x0_uncond: Image | None
     s: Float[Tensor, " b"]
+    w: float = 1.0
     gamma: Image | None = None
 
 
 class Denoise(Protocol):
     """A denoiser: the only view of a network that a sampler has."""
 
-    def __call__(self, z: Image, level: Level) -> Denoised:
-        """The estimates of x in z [b, 3, h, w], which is at ``level``."""
+    def __call__(self, z: Image, level: Level, *, step: int = 0, ahead: int = 0) -> Denoised:
+        """The estimates of x in z [b, 3, h, w], which is at ``level``, guided by the weight of step ``step + ahead``.
+
+        The loop gives ``step``. A sampler that evaluates at the level of the next step passes ``ahead=1``.
+        """
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 
 from imagen_core.diffusion.augmentation import resize
 from imagen_core.models.opening import load_cascade
-from imagen_core.run.generate import run_stage
-from imagen_core.settings import DEFAULTS
+from imagen_core.run.generate import Inputs, run_stage
+from imagen_core.settings import DEFAULTS, Plan
 from imagen_core.types import StageResult
 from imagen_core.worlds.tabletop.render import render
 from imagen_core.worlds.tabletop.scenes import sample_scene
@@ -36,7 +36,7 @@ def results() -> Iterator[tuple[str, torch.Tensor]]:
             low_res = None
             if stage.spec.low_res_size is not None:
                 low_res = resize(render(sample_scene(0), 256)[None], stage.spec.low_res_size)
-            *_, result = run_stage(stage, config, text, (SEED,), low_res)
+            *_, result = run_stage(stage, Plan(config, stage.spec.schedule), Inputs(text, (SEED,), low_res))
             assert isinstance(result, StageResult)
             edge = max(0, (result.size - KEPT) // 2)
             yield stage.spec.name, result.image[..., edge : result.size - edge, edge : result.size - edge]

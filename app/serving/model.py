@@ -110,8 +110,9 @@ class Model:
             if event is None:
                 return
             first = event[0] if isinstance(event, tuple) else event
-            if isinstance(first, StepRecord):
-                self.pace.note(first, seconds, requests)
+            if isinstance(first, StepRecord) and self._cascade is not None:
+                trained = {stage.spec.name: stage.spec.schedule for stage in self._cascade.stages}
+                self.pace.note(first, seconds, requests, trained[first.stage])
             yield event
 
     @property

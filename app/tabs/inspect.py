@@ -74,7 +74,7 @@ def look(model: Model, build_request: Build, runs: Runs, key: Any, *controls: An
         caption = f"{steps} steps under {len(requests)} rules, first picture, seed {request.seed}. {COLUMNS}"
         table = tiles.table([_short(row) for row in exports.rows(frames)], caption)
         yield views.progress("Writing the files …"), table, "", gr.File(visible=False)
-        made = take_away(frames, requests[kept], to_trace(requests[kept], cascade.digest, frames[kept]))
+        made = take_away(frames, requests[kept], to_trace(requests[kept], cascade, frames[kept]))
         shown_figures = "".join(figure(path) for path in made if path.suffix == ".png")
         paths = gr.File([str(path) for path in made], visible=True)
         yield views.message(f"{len(made)} files, all of this run."), table, shown_figures, paths

@@ -136,7 +136,11 @@ def build_whole(
 
 def has_cap(rule: Any) -> bool:
     """Whether a threshold rule takes a cap on s."""
-    return isinstance(rule, str) and "cap" in settings.hyper_parameters(RULES["threshold"].get(rule, len))
+    return (
+        isinstance(rule, str)
+        and rule in RULES["threshold"]
+        and "cap" in settings.hyper_parameters(RULES["threshold"][rule])
+    )
 
 
 # The slider of the weight under each convention: its name, and what its values mean.

@@ -18,7 +18,8 @@ from ..diffusion.augmentation import aug_timestep
 from ..models.cascade import Cascade, Loading
 from ..models.deepfloyd.folder import Pipeline, defaults
 from ..models.deepfloyd.load import dtype_of, find, load, on_card
-from ..run.generate import run_stage
+from ..run.generate import Inputs, run_stage
+from ..settings import Plan
 from ..types import TextEmbedding
 
 # Each side runs this often, in turns, so that other work on the machine meets both alike.
@@ -76,11 +77,11 @@ def _ours(cascade: Cascade, pipeline: Pipeline, text: TextEmbedding, steps: int)
     stage, config = cascade.stage(size), replace(cascade.defaults[size], steps=steps)
     image = _image() if pipeline.kind == "sr" else None
     # The safety checker and the watermark are not what is compared.
-    stage = replace(stage, finish=None)
+    stage, plan = replace(stage, finish=None), Plan(config, stage.spec.schedule)
 
     def run() -> None:
         with torch.no_grad():
-            for _ in run_stage(stage, config, text, (0,), image):
+            for _ in run_stage(stage, plan, Inputs(text, (0,), image)):
                 pass
 
     return run

@@ -35,7 +35,7 @@ def _cosine(aug_level: Float[Tensor, "*b"]) -> Scales:
 
 def _discrete(schedule: str, aug_level: Float[Tensor, "*b"]) -> Scales:
     """The scales of a discrete schedule at the nearest of its timesteps; even level 0 has a little noise."""
-    return alpha_sigma(SCHEDULES[schedule]((aug_timestep(aug_level).double() + 1) / TRAIN_STEPS))
+    return alpha_sigma(SCHEDULES[schedule].fn((aug_timestep(aug_level).double() + 1) / TRAIN_STEPS))
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,20 @@
 """Samplers: one loop, many steps. A step sees the network only through ``denoise(z, level) -> Denoised``.
 
-A step is ``(denoise, z, now, next, noise, past) -> (z_next, Denoised)``: ``noise()`` is the step's fresh unit noise and
-``past`` is the record before this one, None at the start. All arithmetic is float32 or better.
+A step is ``(denoise, z, now, next, noise, past) -> (z_next, Denoised)``. ``noise()`` is the step's fresh unit noise.
+``past`` holds the records before this one, the latest last: as many as the sampler's ``history`` says, fewer at the
+start. All arithmetic is float32 or better.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import torch
 
@@ -21,6 +25,39 @@ Noise = Callable[[], Image]
 # The largest noise-to-signal ratio that Heun's method is used at: EDM begins there.
 HEUN_FROM = 80.0
 Step = Callable[..., tuple[Image, Denoised]]
+Past = tuple[StepRecord, ...]
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """A sampler's step, what people are told about it, and what the engine must know of it.
+
+    ``evaluations(now, next)`` is how often a step asks the network. ``history`` is how many records before a step it
+    looks at. ``renoises`` says that it honours Denoised.x0_renoise, ``deterministic`` that it solves the flow without
+    fresh noise at its default options.
+    """
+
+    fn: Step
+    title: str
+    paper: str
+    help: str
+    evaluations: Callable[[Level, Level], int] = lambda now, next: 1
+    history: int = 0
+    renoises: bool = False
+    deterministic: bool = False
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where the loop begins: with ``z`` [b, c, h, w] at step ``index``, after the records of ``past``, the latest last.
+
+    ``memory`` is what guidance remembers of the steps before (guidance.py).
+    """
+
+    z: Image
+    index: int = 0
+    past: Past = ()
+    memory: Any = None
 
 
 def ddim(
@@ -29,7 +66,7 @@ def ddim(
     now: Level,
     next: Level,
     noise: Noise,
-    past: StepRecord | None,
+    past: Past,
     *,
     eta: float = 0.0,
 ) -> tuple[Image, Denoised]:
@@ -52,7 +89,7 @@ def ancestral(
     now: Level,
     next: Level,
     noise: Noise,
-    past: StepRecord | None,
+    past: Past,
     *,
     gamma: float = 0.3,
 ) -> tuple[Image, Denoised]:
@@ -75,9 +112,7 @@ def ancestral(
     return mean + (log_variance / 2).exp() * noise(), out
 
 
-def dpmpp_2m(
-    denoise: Denoise, z: Image, now: Level, next: Level, noise: Noise, past: StepRecord | None
-) -> tuple[Image, Denoised]:
+def dpmpp_2m(denoise: Denoise, z: Image, now: Level, next: Level, noise: Noise, past: Past) -> tuple[Image, Denoised]:
     """DPM-Solver++(2M): second order from the step before (Lu et al. 2022, arXiv 2211.01095, algorithm 2).
 
     With half log-SNR ``lambda`` and ``h = lambda_s - lambda_t``:
@@ -86,9 +121,9 @@ def dpmpp_2m(
     """
     out = denoise(z, now)
     d = out.x0_hat
-    if past is not None and math.isfinite(next.log_snr):
-        r = (now.log_snr - past.now.log_snr) / (next.log_snr - now.log_snr)
-        d = d + (d - past.out.x0_hat) / (2 * r)
+    if past and math.isfinite(next.log_snr):
+        r = (now.log_snr - past[-1].now.log_snr) / (next.log_snr - now.log_snr)
+        d = d + (d - past[-1].out.x0_hat) / (2 * r)
     shrink = math.expm1((now.log_snr - next.log_snr) / 2)
     # Re-noising comes from z itself; a rule that re-noises from elsewhere (CFG++) moves z's share of the noise.
     z_next = (next.sigma / now.sigma) * (z + now.alpha * (out.x0_hat - out.x0_renoise)) - next.alpha * shrink * d
@@ -96,7 +131,7 @@ def dpmpp_2m(
 
 
 def dpmpp_2m_sde(
-    denoise: Denoise, z: Image, now: Level, next: Level, noise: Noise, past: StepRecord | None
+    denoise: Denoise, z: Image, now: Level, next: Level, noise: Noise, past: Past
 ) -> tuple[Image, Denoised]:
     """The stochastic form of DPM-Solver++(2M) (arXiv 2211.01095, sec. 5 and App. A; midpoint variant).
 
@@ -108,16 +143,14 @@ def dpmpp_2m_sde(
     if next.sigma == 0:
         return d, out
     h = (next.log_snr - now.log_snr) / 2
-    if past is not None:
-        d = d + (d - past.out.x0_hat) * h / (now.log_snr - past.now.log_snr)
+    if past:
+        d = d + (d - past[-1].out.x0_hat) * h / (now.log_snr - past[-1].now.log_snr)
     fresh = -math.expm1(-2 * h)
     kept = (next.sigma / now.sigma) * math.exp(-h)
     return kept * z + next.alpha * fresh * d + next.sigma * math.sqrt(fresh) * noise(), out
 
 
-def heun(
-    denoise: Denoise, z: Image, now: Level, next: Level, noise: Noise, past: StepRecord | None
-) -> tuple[Image, Denoised]:
+def heun(denoise: Denoise, z: Image, now: Level, next: Level, noise: Noise, past: Past) -> tuple[Image, Denoised]:
     """Heun's method, two evaluations a step (Karras et al. 2022, arXiv 2206.00364, algorithm 1).
 
     On ``y = z / alpha`` and ``r = sigma / alpha`` the flow is ``dy/dr = (y - x0_hat) / r``; its slopes at both ends are
@@ -132,7 +165,7 @@ def heun(
     euler = y + (r_next - r) * slope
     if not averages(now, next):
         return next.alpha * euler, out
-    slope_next = (euler - denoise(next.alpha * euler, next).x0_hat) / r_next
+    slope_next = (euler - denoise(next.alpha * euler, next, ahead=1).x0_hat) / r_next
     return next.alpha * (y + (r_next - r) * (slope + slope_next) / 2), out
 
 
@@ -141,48 +174,54 @@ def averages(now: Level, next: Level) -> bool:
     return next.sigma > 0 and now.sigma / now.alpha <= HEUN_FROM
 
 
-SAMPLERS: dict[str, Step] = {
-    "dpmpp_2m": dpmpp_2m,
-    "dpmpp_2m_sde": dpmpp_2m_sde,
-    "heun": heun,
-    "ddim": ddim,
-    "ancestral": ancestral,
-}
-
-
-# How often a step asks the network, where that is not once.
-EVALUATIONS: dict[str, Callable[[Level, Level], int]] = {"heun": lambda now, next: 1 + averages(now, next)}
-# Samplers that honour Denoised.x0_renoise.
-RENOISERS = frozenset({"ddim", "dpmpp_2m"})
+SAMPLERS: dict[str, Sampler] = {
+    "dpmpp_2m": Sampler(
+        dpmpp_2m, "DPM-Solver++(2M)", "Lu et al. 2022, arXiv 2211.01095",
+        "Second order from the step before; good pictures in 15 to 25 steps.",
+        history=1, renoises=True, deterministic=True,
+    ),
+    "dpmpp_2m_sde": Sampler(
+        dpmpp_2m_sde, "DPM-Solver++(2M) SDE", "Lu et al. 2022, arXiv 2211.01095",
+        "DPM-Solver++(2M) with fresh noise at every step.",
+        history=1,
+    ),
+    "heun": Sampler(
+        heun, "Heun", "Karras et al. 2022, arXiv 2206.00364",
+        "Second order from two evaluations a step, so a step takes twice as long.",
+        evaluations=lambda now, next: 1 + averages(now, next), deterministic=True,
+    ),
+    "ddim": Sampler(
+        ddim, "DDIM", "Song et al. 2021, arXiv 2010.02502",
+        "First order; eta adds fresh noise.",
+        renoises=True, deterministic=True,
+    ),
+    "ancestral": Sampler(
+        ancestral, "Ancestral (DDPM)", "Ho et al. 2020, arXiv 2006.11239",
+        "The paper's sampler: fresh noise at every step, so it needs many steps.",
+    ),
+}  # fmt: skip
 
 
 def sample(
-    step: Step,
+    sampler: Sampler,
     denoise: Denoise,
-    z: Image,
+    start: Start,
     levels: Sequence[Level],
     noise: Callable[[int], Image],
     *,
     stage: str,
-    past: StepRecord | None = None,
 ) -> Iterator[StepRecord]:
-    """The one sampling loop: from ``z`` at ``levels[0]`` to the last level, a record for each step.
+    """The one sampling loop: from ``start`` along the ``levels`` of the whole run, a record for each step.
 
-    ``noise(i)`` is the fresh unit noise of step i. ``past``, the record of the step before ``levels[0]``, resumes a
-    run. The last ``out.x0_hat`` is the picture.
+    ``noise(i)`` is the fresh unit noise of step i. The last ``out.x0_hat`` is the picture.
     """
-    first = 0 if past is None else past.index + 1
-    for index, (now, next) in enumerate(pairwise(levels), start=first):
-        z_next, out = step(denoise, z, now, next, partial(noise, index), past)
-        past = StepRecord(stage, index, now, next, z, out)
-        yield past
+    z, past = start.z, deque(start.past, maxlen=sampler.history)
+    for index, (now, next) in enumerate(pairwise(levels[start.index :]), start=start.index):
+        z_next, out = sampler.fn(partial(denoise, step=index), z, now, next, partial(noise, index), tuple(past))
+        record = StepRecord(stage, index, now, next, z, out)
+        yield record
+        past.append(record)
         z = z_next
-
-
-def evaluations(sampler: str, levels: Sequence[Level]) -> list[int]:
-    """How often a sampler asks the network at each step along ``levels``."""
-    often = EVALUATIONS.get(sampler, lambda now, next: 1)
-    return [often(now, next) for now, next in pairwise(levels)]
 
 
 def unit_noise(seeds: Sequence[int], stream: str, shape: tuple[int, ...]) -> Image:

@@ -7,7 +7,6 @@ Imagen uses cosine for the base and 64 → 256, linear for 256 → 1024 (Saharia
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import lru_cache, partial
 from itertools import pairwise
 
@@ -16,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..types import Level, UserError
+from ..types import Choice, Level, UserError
 
 # Our choice: beyond ±15 the picture, or the noise, is less than a tenth of one of 256 grey values (2 / 255).
 LOG_SNR_MAX = 15.0
@@ -89,13 +88,28 @@ def timestep_of(schedule: str, log_snr: Float[Tensor, " b"]) -> Float[Tensor, " 
     return torch.where((n - n.round()).abs() < 1e-3, n.round(), n).clamp_min(0).to(log_snr)
 
 
-SCHEDULES: dict[str, Callable[[Tensor], Tensor]] = {
-    "cosine": cosine,
-    "linear": linear,
-    "cosine_for_256": partial(shifted_cosine, size=256),
-    "cosine_for_1024": partial(shifted_cosine, size=1024),
-    **{name: partial(_discrete, table) for name, table in DISCRETE.items()},
-}
+SCHEDULES: dict[str, Choice] = {
+    "cosine": Choice(cosine, "Cosine", "Nichol & Dhariwal 2021, arXiv 2102.09672", "Noise grows as a cosine of time."),
+    "linear": Choice(
+        linear, "Linear", "Ho et al. 2020, arXiv 2006.11239", "DDPM's schedule: noise comes earlier than in the cosine."
+    ),
+    "cosine_for_256": Choice(
+        partial(shifted_cosine, size=256), "Cosine for 256", "Hoogeboom et al. 2023, arXiv 2301.11093",
+        "The cosine with more noise, so that 256 pixels lose as much as 64 do.",
+    ),
+    "cosine_for_1024": Choice(
+        partial(shifted_cosine, size=1024), "Cosine for 1024", "Hoogeboom et al. 2023, arXiv 2301.11093",
+        "The cosine with more noise, so that 1024 pixels lose as much as 64 do.",
+    ),
+    "squaredcos_cap_v2": Choice(
+        partial(_discrete, DISCRETE["squaredcos_cap_v2"]), "Cosine of DeepFloyd IF",
+        "Nichol & Dhariwal 2021, arXiv 2102.09672", "The cosine in 1000 whole timesteps, as diffusers has it.",
+    ),
+    "scaled_linear": Choice(
+        partial(_discrete, DISCRETE["scaled_linear"]), "Scaled linear", "Rombach et al. 2022, arXiv 2112.10752",
+        "The schedule of Stable Diffusion, in 1000 whole timesteps.",
+    ),
+}  # fmt: skip
 
 
 def alpha_sigma(log_snr: Float[Tensor, "*b"]) -> tuple[Float[Tensor, "*b"], Float[Tensor, "*b"]]:
@@ -105,7 +119,7 @@ def alpha_sigma(log_snr: Float[Tensor, "*b"]) -> tuple[Float[Tensor, "*b"], Floa
 
 def level_at(schedule: str, t: float) -> Level:
     """The level of a time in [0, 1], computed in float64."""
-    return Level(t, float(SCHEDULES[schedule](torch.tensor(t, dtype=torch.float64))))
+    return Level(t, float(SCHEDULES[schedule].fn(torch.tensor(t, dtype=torch.float64))))
 
 
 def time_of(schedule: str, log_snr: float) -> float:
@@ -176,14 +190,24 @@ def _leading(schedule: str, steps: int) -> list[float]:
     return [((steps - 1 - i) * (TRAIN_STEPS // steps) + 1) / TRAIN_STEPS for i in range(steps)]
 
 
-SPACINGS: dict[str, Callable[[str, int], list[float]]] = {
-    "trailing": _trailing,
-    "uniform": _uniform,
-    "log_snr": _log_snr,
-    "quadratic": _quadratic,
-    "late": _late,
-    "leading": _leading,
-}
+SPACINGS: dict[str, Choice] = {
+    "trailing": Choice(
+        _trailing, "Trailing", "Lin et al. 2023, arXiv 2305.08891", "Equal steps in time, from pure noise to clean."
+    ),
+    "uniform": Choice(
+        _uniform, "Uniform", "", "Equal steps in time from pure noise to almost clean, then one very small step."
+    ),
+    "log_snr": Choice(_log_snr, "Log-SNR", "", "Equal steps in log_snr, from pure noise to almost clean."),
+    "quadratic": Choice(
+        _quadratic, "Quadratic", "Song et al. 2021, arXiv 2010.02502", "Steps become smaller towards the clean end."
+    ),
+    "late": Choice(
+        _late, "Late", "", "One step from pure noise, then equal steps in log_snr above 0; for super-resolution."
+    ),
+    "leading": Choice(
+        _leading, "Leading", "", "Every k-th of 1000 timesteps, as in DeepFloyd IF; starts below pure noise."
+    ),
+}  # fmt: skip
 
 
 @lru_cache(maxsize=256)
@@ -202,7 +226,7 @@ def levels(schedule: str, steps: int, spacing: str = "trailing") -> tuple[Level,
         raise UserError(f"spacing: {spacing!r} is not one of {', '.join(SPACINGS)}")
     if steps < 1:
         raise UserError(f"steps: must be at least 1, got {steps}")
-    return levels_at(schedule, tuple(SPACINGS[spacing](schedule, steps)))
+    return levels_at(schedule, tuple(SPACINGS[spacing].fn(schedule, steps)))
 
 
 @lru_cache(maxsize=256)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -18,6 +19,20 @@ from torch import Tensor
 from ..types import Image
 
 Thresholded = tuple[Image, Float[Tensor, " b"]]
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A threshold rule and what people are told about it.
+
+    ``played`` says that the player in the browser knows the rule's arithmetic; of other rules it is sent the result.
+    """
+
+    fn: Callable[..., Thresholded]
+    title: str
+    paper: str
+    help: str
+    played: bool = False
 
 
 def none(x0: Image) -> Thresholded:
@@ -61,13 +76,20 @@ def squash(x0: Image, *, knee: float = 0.8) -> Thresholded:
     return torch.where(size <= knee, x0, x0.sign() * bent), x0.new_ones(len(x0))
 
 
-THRESHOLDS: dict[str, Callable[..., Thresholded]] = {
-    "none": none,
-    "static": static,
-    "dynamic": dynamic,
-    "channelwise": channelwise,
-    "squash": squash,
-}
+THRESHOLDS: dict[str, Threshold] = {
+    "none": Threshold(none, "None", "", "Leaves values outside [-1, 1] as they are.", played=True),
+    "static": Threshold(
+        static, "Static", "Saharia et al. 2022, sec. 2.3", "Cuts values off at -1 and 1.", played=True
+    ),
+    "dynamic": Threshold(
+        dynamic, "Dynamic", "Saharia et al. 2022, sec. 2.3",
+        "Divides the whole estimate by s, a high percentile of its values, so that shades survive.", played=True,
+    ),
+    "channelwise": Threshold(
+        channelwise, "Channel by channel", "", "Dynamic thresholding of red, green and blue, each by its own s."
+    ),
+    "squash": Threshold(squash, "Squash", "", "Bends values above the knee softly towards 1 instead of cutting them."),
+}  # fmt: skip
 
 
 # What others do, by name: the rule and its options.

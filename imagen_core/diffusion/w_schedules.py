@@ -12,9 +12,9 @@ at 1 (cfgpp, classifier) take the constant one only.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from ..types import Level
+from ..types import Choice, Level
 
 Weights = tuple[float, ...]
 
@@ -52,10 +52,24 @@ def oscillating(w: float, levels: Sequence[Level], *, hold: float = 0.2, rest: f
     return tuple(w if i < held or (i - held) % 2 else rest for i in range(len(levels)))
 
 
-W_SCHEDULES: dict[str, Callable[..., Weights]] = {
-    "constant": constant,
-    "linear": linear,
-    "cosine": cosine,
-    "interval": interval,
-    "oscillating": oscillating,
-}
+W_SCHEDULES: dict[str, Choice] = {
+    "constant": Choice(
+        constant, "Constant", "Saharia et al. 2022, sec. 2.2", "The same weight at every step."
+    ),
+    "linear": Choice(
+        linear, "Linear", "Wang et al. 2024, arXiv 2404.13040",
+        "Grows in a straight line from off to about twice the weight; the mean over time is w.",
+    ),
+    "cosine": Choice(
+        cosine, "Cosine", "Wang et al. 2024, arXiv 2404.13040",
+        "Grows like linear, but slowly at both ends; the mean over time is w.",
+    ),
+    "interval": Choice(
+        interval, "Interval", "Kynkäänniemi et al. 2024, arXiv 2404.07724",
+        "Guides only while log_snr is between low and high; elsewhere guidance is off.",
+    ),
+    "oscillating": Choice(
+        oscillating, "Oscillating", "Ho et al. 2022, arXiv 2210.02303",
+        "Holds w for the first steps, then switches between rest and w at every step.",
+    ),
+}  # fmt: skip

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..diffusion.samplers import SAMPLERS, evaluations
+from ..diffusion.samplers import SAMPLERS
 from ..models.cascade import Cascade
-from ..run.generate import path_of
-from ..settings import StageConfig, with_rule
+from ..settings import Plan, StageConfig, with_rule
 from .detector import load_detector, look
 from .frechet import frechet
 from .paper_figures import write_table
@@ -23,8 +22,6 @@ from .sampling import kept
 from .scoring import orders, shares, true_renders
 from .tabletopbench import prompts
 
-# Samplers that solve the flow without noise, at their default options.
-DETERMINISTIC = ("dpmpp_2m", "heun", "ddim")
 # What DPM-Solver++(2M) is asked to reach: DDPM's sampler with as many steps as it likes.
 SLOW = ("ancestral", 250)
 FILE = "samplers.csv"
@@ -64,12 +61,12 @@ def measure_samplers(cascade: Cascade, extent: Extent, cache: Path, out: Path) -
         config = asked_for(sampler, steps)
         images = kept(cache, cascade, config, asked)
         readings, features = look(detector, images)
-        distance = float((images - solution).square().mean().sqrt()) if sampler in DETERMINISTIC else None
+        distance = float((images - solution).square().mean().sqrt()) if SAMPLERS[sampler].deterministic else None
         rows.append(
             {
                 "sampler": sampler,
                 "steps": steps,
-                "evaluations": sum(evaluations(sampler, path_of(cascade.stages[0].spec.schedule, config))),
+                "evaluations": sum(Plan(config, cascade.stages[0].spec.schedule).evaluations),
                 "frechet": round(frechet(features, true_features), 4),
                 "objects": round(shares(asked_prompts, readings)["objects"].value, 4),
                 "distance": None if distance is None else round(distance, 4),

@@ -19,8 +19,8 @@ from tqdm import tqdm
 
 from ..files.hub import file_digest
 from ..models.cascade import Cascade
-from ..run.generate import run_stage
-from ..settings import StageConfig
+from ..run.generate import Inputs, run_stage
+from ..settings import Plan, StageConfig
 from ..types import Image, StageResult, UserError
 from .disk import kept_in
 
@@ -62,13 +62,13 @@ def draw(
     # All texts before any picture: a large encoder is loaded once, and a prompt that is too long costs nothing.
     places = {prompt: i for i, prompt in enumerate(dict.fromkeys(order.prompt for order in orders))}
     texts = (found[0].encode or cascade.encode)(list(places))
-    size = max(1, PIXELS // config.size**2)
+    size, plan = max(1, PIXELS // config.size**2), Plan(config, found[0].spec.schedule)
     for start in range(0, len(orders), size):
         part = orders[start : start + size]
         image = None if low_res is None else low_res[start : start + size]
         with torch.no_grad():
             text = texts.rows([places[order.prompt] for order in part])
-            for event in run_stage(found[0], config, text, [order.seed for order in part], image):
+            for event in run_stage(found[0], plan, Inputs(text, [order.seed for order in part], image)):
                 if isinstance(event, StageResult):
                     yield event.unmarked
 

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from ..diffusion.saturation import measure
-from ..settings import Request
+from ..models.cascade import Cascade
+from ..settings import Plan, Request
 from ..types import Level, StepRecord
-from .trace import StageTrace, Trace, levels_of
+from .trace import StageTrace, Trace
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +26,7 @@ class Frame:
     index: int
     level: Level
     next: Level
+    w: float
     z: np.ndarray
     raw: np.ndarray
     kept: np.ndarray
@@ -48,7 +50,7 @@ class Frame:
         uncond = None if out.x0_uncond is None else _half(out.x0_uncond)
         z = record.z[0].float().cpu().numpy()
         parts = (_half(out.x0_raw), _half(out.x0_hat), _half(out.x0_cond), uncond)
-        return cls(record.index, record.now, record.next, z, *parts, numbers)
+        return cls(record.index, record.now, record.next, out.w, z, *parts, numbers)
 
     @property
     def nbytes(self) -> int:
@@ -69,7 +71,7 @@ class Frame:
         return counts
 
 
-def to_trace(request: Request, weights: str, frames: Sequence[Frame]) -> Trace:
+def to_trace(request: Request, cascade: Cascade, frames: Sequence[Frame]) -> Trace:
     """The trace (trace.py) of a base run of one picture, from its frames; a stopped run gives a shorter trace."""
     columns = {
         "z": [f.z for f in frames],
@@ -80,9 +82,8 @@ def to_trace(request: Request, weights: str, frames: Sequence[Frame]) -> Trace:
         columns["x0_uncond"] = [np.full_like(f.cond, np.nan) if f.uncond is None else f.uncond for f in frames]
     arrays = {name: torch.from_numpy(np.stack(column)[:, None]) for name, column in columns.items()}
     arrays["s"] = torch.tensor([[f.numbers["s"]] for f in frames])
-    base = request.stages[0]
-    levels = levels_of(base, [*(f.level for f in frames), frames[-1].next])
-    return Trace(request, weights, {base.name: StageTrace(levels, arrays)})
+    plan = Plan(request.stages[0], cascade.stages[0].spec.schedule)
+    return Trace(request, cascade.digest, {plan.config.name: StageTrace(plan.trained, plan.levels, arrays)})
 
 
 def _half(image: Tensor) -> np.ndarray:

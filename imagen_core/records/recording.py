@@ -29,19 +29,17 @@ from typing import Any
 import numpy as np
 
 from .. import settings
+from ..diffusion.thresholding import THRESHOLDS
 from ..files.writing import written_whole
-from ..run.generate import weights_of
-from ..settings import SIDE_BY_SIDE, Request, StageConfig, with_rule
+from ..settings import Request, StageConfig, with_rule
 from ..types import UserError
 from .frames import Frame
 from .packing import QUICK, pack_eighths, pack_halves, unpack_eighths, unpack_halves
-from .trace import BROKEN, levels_of
+from .trace import BROKEN
 
 FORMAT = 3
 # More steps than anybody scrubs through; longer runs keep this many, evenly spread.
 MOST_STEPS = 64
-# The rules whose arithmetic the player knows; of all others it is sent what they kept.
-PLAYED = SIDE_BY_SIDE
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,9 +75,7 @@ def make(
         config = next(stage for stage in request.stages if stage.size == size)
         track, arrays = _track(label, config, [frames[label][i] for i in kept], effort)
         if config.w_schedule != "constant":
-            visited = [*(f.level for f in frames[label]), frames[label][-1].next]
-            weights_at = weights_of(config, levels_of(config, visited))
-            track["weights"] = [_short(weights_at[frames[label][i].level]) for i in kept]
+            track["weights"] = [_short(frames[label][i].w) for i in kept]
         tracks.append(track)
         blobs |= {f"{label}/{name}": data for name, data in arrays.items()}
     levels = [next(iter(frames.values()))[i].level for i in kept]
@@ -100,7 +96,7 @@ def _track(
     label: str, config: StageConfig, frames: list[Frame], effort: int
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
     arrays = {"raw": pack_halves([f.raw for f in frames], effort)}
-    if config.threshold not in PLAYED:
+    if not THRESHOLDS[config.threshold].played:
         arrays["kept"] = pack_halves([f.kept for f in frames], effort)
     cond = np.stack([f.cond for f in frames]).astype(np.float32)
     parts = {"cond": cond}

@@ -1,9 +1,10 @@
 """Traces: a run's steps as one ``.npz`` file, format 1, enough to look at any step again.
 
-``header`` is JSON (format, request, weights digest, and for each stage its steps' levels); each recorded stage has
-``<stage>/z`` float32 and ``<stage>/x0_raw``, ``x0_cond``, ``x0_uncond`` float16, all [steps, b, 3, h, w], and
-``<stage>/s`` float32 [steps, b]. ``x0_uncond`` is nan at steps where it was not evaluated, and missing where it never
-was. The noise of a step follows from its seed and number, so there is no random state to keep (samplers.unit_noise).
+``header`` is JSON: format, request, weights digest, and for each stage the levels of its steps (``stages``) and the
+schedule that it was trained with (``schedules``; older traces lack it). Each recorded stage has ``<stage>/z`` float32
+and ``<stage>/x0_raw``, ``x0_cond``, ``x0_uncond`` float16, all [steps, b, 3, h, w], and ``<stage>/s`` float32
+[steps, b]. ``x0_uncond`` is nan at steps where it was not evaluated, and missing where it never was. The noise of a
+step follows from its seed and number (samplers.unit_noise), so no random state is stored.
 Stages above MAX_SIZE are left out: six steps at 1024 would be 150 MB.
 """
 
@@ -14,7 +15,7 @@ import json
 import math
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,8 @@ from torch import Tensor
 
 from ..diffusion.schedules import SCHEDULES
 from ..files.writing import written_whole
-from ..run.generate import path_of
-from ..settings import Request, StageConfig, from_json, to_json
+from ..models.cascade import Cascade
+from ..settings import Plan, Request, StageConfig, from_json, to_json
 from ..types import Event, Level, StageResult, StepRecord, UserError
 
 FORMAT = 1
@@ -49,10 +50,13 @@ ARRAYS: dict[str, type[np.floating[Any]]] = {
 
 @dataclass(frozen=True)
 class StageTrace:
-    """The steps of one stage. ``levels`` are those of the whole run, also where it was stopped before the last: how w
-    runs over time depends on them all. ``x0_uncond`` may be missing.
+    """The steps of one stage.
+
+    ``trained`` is the schedule that the stage was trained with. ``levels`` are those of the whole run, also where it
+    was stopped early: the weights of a run depend on all of them. ``x0_uncond`` may be missing from ``arrays``.
     """
 
+    trained: str
     levels: tuple[Level, ...]
     arrays: dict[str, Tensor]
 
@@ -74,8 +78,8 @@ class Trace:
 class Recorder:
     """Collects the records of a run that somebody else drains."""
 
-    def __init__(self, request: Request, weights: str) -> None:
-        self.request, self.weights = request, weights
+    def __init__(self, request: Request, cascade: Cascade) -> None:
+        self.request, self.cascade = request, cascade
         self._records: dict[str, list[StepRecord]] = {}
 
     def watch(self, events: Iterable[Event]) -> Iterator[Event]:
@@ -88,12 +92,15 @@ class Recorder:
 
     def trace(self) -> Trace:
         """What was recorded so far: a stopped run is a shorter trace."""
-        configs = {config.name: config for config in self.request.stages}
-        stages = {name: _stack(configs[name], steps) for name, steps in self._records.items()}
-        return Trace(self.request, self.weights, stages)
+        stages = {
+            config.name: _stack(Plan(config, self.cascade.stage(config.size).spec.schedule), self._records[config.name])
+            for config in self.request.stages
+            if config.name in self._records
+        }
+        return Trace(self.request, self.cascade.digest, stages)
 
 
-def _stack(config: StageConfig, steps: list[StepRecord]) -> StageTrace:
+def _stack(plan: Plan, steps: list[StepRecord]) -> StageTrace:
     columns = {
         "z": [step.z for step in steps],
         "x0_raw": [step.out.x0_raw for step in steps],
@@ -105,7 +112,7 @@ def _stack(config: StageConfig, steps: list[StepRecord]) -> StageTrace:
         found = [(step.out.x0_uncond, step.z) for step in steps]
         columns["x0_uncond"] = [torch.full_like(z, math.nan) if x is None else x for x, z in found]
     arrays = {name: torch.stack(column) for name, column in columns.items()}
-    return StageTrace(levels_of(config, [*(step.now for step in steps), steps[-1].next]), arrays)
+    return StageTrace(plan.trained, plan.levels, arrays)
 
 
 def save(trace: Trace, path: Path) -> None:
@@ -114,6 +121,7 @@ def save(trace: Trace, path: Path) -> None:
         "format": FORMAT,
         "request": json.loads(to_json(trace.request)),
         "weights": trace.weights,
+        "schedules": {name: stage.trained for name, stage in trace.stages.items()},
         "stages": {
             # JSON has no infinity; the clean level is written as null.
             name: [
@@ -156,9 +164,10 @@ def load(path: Path) -> Trace:
             weights, configs = header["weights"], {config.name: config for config in request.stages}
             if not isinstance(weights, str) or not header["stages"].keys() <= configs.keys():
                 raise UserError(f"trace: {path} names no weights, or a stage that its settings lack")
-            stages = {
-                name: _stage(file, configs[name], request.count, written) for name, written in header["stages"].items()
-            }
+            stages, trained = {}, header.get("schedules", {})
+            for name, visited in header["stages"].items():
+                plan = _plan(configs[name], trained.get(name), visited)
+                stages[name] = _stage(file, plan, len(visited) - 1, request.count)
             return Trace(request, weights, stages)
     except UserError:
         raise
@@ -174,22 +183,24 @@ def _check_sizes(path: Path) -> None:
             raise UserError(f"trace: {path} would unpack to more than {MAX_BYTES / 1e9} GB")
 
 
-def levels_of(config: StageConfig, visited: Sequence[Level]) -> tuple[Level, ...]:
-    """All levels of a run's settings, of which it visited the first, which also tell the schedule it was trained with.
+def _plan(config: StageConfig, trained: str | None, written: Any) -> Plan:
+    """The plan of a stage that visited the levels which a file has written down.
 
-    Computed, not taken over: between two machines the last digit may differ, and a level is a key.
+    Levels are computed, not taken from the file: between two machines the last digit may differ. A file of before does
+    not say which schedule the stage was ``trained`` with: it is the one that has these levels.
 
     Raises:
         UserError: no schedule has these levels.
     """
-    for trained in SCHEDULES:
+    visited = [Level(float(t), math.inf if log_snr is None else float(log_snr)) for t, log_snr in written]
+    for schedule in SCHEDULES if trained is None else (trained,):
         try:
-            path = path_of(trained, config)
+            plan = Plan(config, schedule)
         except UserError:
             # Times that one schedule cannot tell apart may be another's.
             continue
-        if 1 < len(visited) <= len(path) and all(map(_agree, path, visited)):
-            return path
+        if 1 < len(visited) <= len(plan.levels) and all(map(_agree, plan.levels, visited)):
+            return plan
     raise UserError(f"trace: the levels of {config.name} are not those of its settings")
 
 
@@ -197,12 +208,11 @@ def _agree(a: Level, b: Level) -> bool:
     return math.isclose(a.t, b.t, rel_tol=1e-9) and math.isclose(a.log_snr, b.log_snr, rel_tol=1e-9, abs_tol=1e-9)
 
 
-def _stage(file: Any, config: StageConfig, count: int, written: Any) -> StageTrace:
-    told = [Level(float(t), math.inf if log_snr is None else float(log_snr)) for t, log_snr in written]
-    name, levels, steps = config.name, levels_of(config, told), len(told) - 1
+def _stage(file: Any, plan: Plan, steps: int, count: int) -> StageTrace:
+    name, size = plan.config.name, plan.config.size
     arrays = {key: file[f"{name}/{key}"] for key in ARRAYS if f"{name}/{key}" in file.files}
     for key, value in arrays.items():
-        shape = (steps, count) if key == "s" else (steps, count, 3, config.size, config.size)
+        shape = (steps, count) if key == "s" else (steps, count, 3, size, size)
         if value.dtype != ARRAYS[key] or value.shape != shape:
             raise UserError(f"trace: {name}/{key} is not of the kind and shape that its settings say")
     if not {"z", "x0_raw", "x0_cond", "s"} <= arrays.keys():
@@ -213,4 +223,4 @@ def _stage(file: Any, config: StageConfig, count: int, written: Any) -> StageTra
             raise UserError(f"trace: {name} holds values that are not finite")
     if (arrays["s"] <= 0).any():
         raise UserError(f"trace: {name} was divided by a scale s that is not positive")
-    return StageTrace(levels, {key: torch.from_numpy(value) for key, value in arrays.items()})
+    return StageTrace(plan.trained, plan.levels, {key: torch.from_numpy(value) for key, value in arrays.items()})

@@ -8,17 +8,19 @@ are of half precision, so its picture is the same to that precision only (2e-3 o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 
-from ..diffusion.guidance import BY_CLASSIFIER
+from ..diffusion.denoiser import build_denoiser
+from ..diffusion.guidance import GUIDANCE, Moment
+from ..diffusion.samplers import Past, Start
 from ..models.cascade import Cascade
 from ..records.trace import StageTrace, Trace
-from ..settings import Request, StageConfig
-from ..types import Conditioning, Denoised, Event, Image, Level, StepRecord, UserError
-from .generate import check, denoiser_of, generate, path_of, rules_of, run_stage, steering, weights_of
+from ..settings import Plan, Request, StageConfig
+from ..types import Conditioning, Denoised, Event, Image, StepRecord, UserError
+from .generate import Inputs, check, generate, plan_of, run_stage, steering
 
 # Settings that place a run's levels, which are there already.
 OF_THE_LEVELS = ("steps", "spacing", "schedule", "times")
@@ -37,14 +39,16 @@ def reapply(run: Trace, index: int, config: StageConfig) -> Denoised:
     recorded = _recorded(run, index, config)
     if not _same_source(_before(run, config), config):
         raise UserError("guidance_rule: the run's conditional estimate came from elsewhere (text or classifier)")
-    rules, weights = rules_of(config), weights_of(config, recorded.levels)
-    w = weights[recorded.levels[index]]
+    plan = Plan(config, recorded.trained)
+    rules, w = plan.rules, plan.weights[index]
+    _check_needs_no_network(plan)
     cond, uncond = _estimates(recorded, index)
-    if not rules.needs_uncond(w):
+    if not rules.guide.needs_uncond(w):
         uncond = None
     elif uncond is None:
         raise UserError(f"step: {index + 1} was recorded at w = 1, without the estimate that guidance needs")
-    return rules.apply(cond, uncond, w, _memory(recorded, index, config, weights))[0]
+    moment = Moment(w, _memory(recorded, index, plan), recorded.levels[index], recorded.arrays["z"][index])
+    return rules.apply(cond, uncond, moment)[0]
 
 
 def branch(run: Trace, index: int, request: Request, cascade: Cascade) -> Iterator[Event]:
@@ -60,64 +64,74 @@ def branch(run: Trace, index: int, request: Request, cascade: Cascade) -> Iterat
     if run.weights != cascade.digest:
         raise UserError(f"trace: was recorded with other weights than {cascade.name} has now")
     recorded = _recorded(run, index, request.stages[0])
-    if path_of(cascade.stages[0].spec.schedule, request.stages[0]) != recorded.levels:
+    plan = plan_of(request.stages[0], cascade)
+    if plan.levels != recorded.levels:
         raise UserError(f"trace: its levels are of another schedule than that of {cascade.name}")
     if request.seeds != run.request.seeds:
         raise UserError("seed: a branch keeps the seeds of its run")
+    if "memory" in plan.rules.guide.asks:
+        _check_needs_no_network(plan)
     return _branch(run, recorded, index, request, cascade)
 
 
 @torch.no_grad()
 def _branch(run: Trace, recorded: StageTrace, index: int, request: Request, cascade: Cascade) -> Iterator[Event]:
-    stage, config = cascade.stages[0], request.stages[0]
-    past = _past(run, recorded, index, cascade) if index else None
-    weights = weights_of(config, path_of(stage.spec.schedule, config))
-    memory = _memory(recorded, index, config, weights) if _same_source(_before(run, config), config) else None
-    result = yield from run_stage(
-        stage,
-        config,
-        cascade.encode([request.prompt] * request.count),
-        request.seeds,
-        None,
-        steer=steering(request, config, cascade),
-        past=past,
-        z=recorded.arrays["z"][index],
-        memory=memory,
-    )
+    plan = plan_of(request.stages[0], cascade)
+    past = _past(run, recorded, index, cascade, plan.sampler.history)
+    same_source = _same_source(_before(run, plan.config), plan.config)
+    memory = _memory(recorded, index, plan) if same_source else None
+    text = cascade.encode([request.prompt] * request.count)
+    inputs = Inputs(text, request.seeds, steer=steering(request, plan.config, cascade))
+    start = Start(recorded.arrays["z"][index], index, past, memory)
+    result = yield from run_stage(cascade.stages[0], plan, inputs, start)
     if len(request.stages) > 1:
         yield from generate(request, cascade, image=result.unmarked, withheld=result.withheld)
 
 
-def _past(run: Trace, recorded: StageTrace, index: int, cascade: Cascade) -> StepRecord:
-    """The record before step ``index`` in full precision, which multistep samplers look back to: evaluated again."""
-    stage, config = cascade.stages[0], run.request.stages[0]
-    text = cascade.encode([run.request.prompt] * run.request.count)
-    weights = weights_of(config, path_of(stage.spec.schedule, config))
-    denoise = denoiser_of(
-        stage,
-        config,
-        Conditioning(text),
-        steer=steering(run.request, config, cascade),
-        memory=_memory(recorded, index - 1, config, weights),
+def _past(run: Trace, recorded: StageTrace, index: int, cascade: Cascade, history: int) -> Past:
+    """The ``history`` records before step ``index`` in full precision, fewer at the start: evaluated again."""
+    first, stage, plan = max(0, index - history), cascade.stages[0], plan_of(run.request.stages[0], cascade)
+    if first == index:
+        return ()
+    denoise = build_denoiser(
+        stage.network,
+        Conditioning(cascade.encode([run.request.prompt] * run.request.count)),
+        stage.spec,
+        plan.rules,
+        plan.weights,
+        steer=steering(run.request, plan.config, cascade),
+        memory=_memory(recorded, first, plan),
     )
-    z, now, next = recorded.arrays["z"][index - 1], *recorded.levels[index - 1 : index + 1]
-    return StepRecord(stage.spec.name, index - 1, now, next, z, denoise(z, now))
+    records = []
+    for step in range(first, index):
+        z, now, next = recorded.arrays["z"][step], *recorded.levels[step : step + 2]
+        records.append(StepRecord(stage.spec.name, step, now, next, z, denoise(z, now, step=step)))
+    return tuple(records)
 
 
-def _memory(recorded: StageTrace, index: int, config: StageConfig, weights: Mapping[Level, float]) -> Any:
-    """What guidance would remember at step ``index``, had it been ``config``'s from the start, to half precision."""
-    rules, memory = rules_of(config), None
+def _memory(recorded: StageTrace, index: int, plan: Plan) -> Any:
+    """What guidance would remember at step ``index``, had it been the plan's from the start, to half precision."""
+    guide, memory = plan.rules.guide, None
+    if "memory" not in guide.asks:
+        return None
     for before in range(index):
         cond, uncond = _estimates(recorded, before)
-        w = weights[recorded.levels[before]]
-        if uncond is not None and rules.needs_uncond(w):
-            _, memory = rules.guide(cond, uncond, w=w, memory=memory)
+        w = plan.weights[before]
+        if uncond is not None and guide.needs_uncond(w):
+            _, memory = guide(cond, uncond, Moment(w, memory, recorded.levels[before], recorded.arrays["z"][before]))
     return memory
+
+
+def _check_needs_no_network(plan: Plan) -> None:
+    """Refuse a guidance rule whose part in a stored step cannot be worked out without the network."""
+    if {"text", "estimate"} & set(plan.rules.guide.asks):
+        rule = plan.config.guidance_rule
+        raise UserError(f"guidance_rule: {rule} asks the network again, and a recorded step has no network")
 
 
 def _same_source(before: StageConfig, config: StageConfig) -> bool:
     """Whether the conditional estimates of a stage come from where they came from before: text, or a classifier."""
-    return (before.guidance_rule in BY_CLASSIFIER) == (config.guidance_rule in BY_CLASSIFIER)
+    return GUIDANCE[before.guidance_rule].source == GUIDANCE[config.guidance_rule].source
 
 
 def _before(run: Trace, config: StageConfig) -> StageConfig:

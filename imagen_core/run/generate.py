@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import zip_longest
-from typing import Any
 
 import torch
 
 from ..diffusion.augmentation import augment, resize
-from ..diffusion.denoiser import Rules, build_denoiser
-from ..diffusion.guidance import BY_CLASSIFIER, RENOISE_UNCOND
-from ..diffusion.samplers import evaluations, sample, unit_noise
-from ..diffusion.schedules import levels, levels_at
+from ..diffusion.denoiser import build_denoiser
+from ..diffusion.guidance import GUIDANCE
+from ..diffusion.samplers import Start, sample, unit_noise
 from ..models.cascade import Cascade, Finished, Stage
-from ..settings import TRAINED, Request, StageConfig, with_stage
-from ..types import Conditioning, Denoise, Event, Image, Level, StageResult, StepRecord, TextEmbedding, UserError
+from ..settings import Plan, Request, StageConfig, with_stage
+from ..types import Conditioning, Event, Image, Level, StageResult, StageSpec, TextEmbedding, UserError
 
 
 def check(request: Request, cascade: Cascade) -> None:
@@ -29,17 +28,25 @@ def check(request: Request, cascade: Cascade) -> None:
         if config.size not in cascade.sizes:
             offered = ", ".join(map(str, cascade.sizes))
             raise UserError(f"size: {config.size} is not offered by {cascade.name}; it has {offered}")
-        spec = cascade.stage(config.size).spec
-        path_of(spec.schedule, config)
+        spec, plan = cascade.stage(config.size).spec, plan_of(config, cascade)
         if (config.aug_level or 0.0) > spec.most_aug:
             most = f"{spec.most_aug:.3g} for {config.name} of {cascade.name}"
             raise UserError(f"aug_level: must be between 0 and {most}, got {config.aug_level:g}")
         if spec.latent_factor > 1 and config.threshold != "none":
             raise UserError(f"threshold: {config.name} of this model samples latents, which have no range; choose none")
-        if config.guidance_rule in BY_CLASSIFIER:
+        if plan.rules.guide.source == "classifier":
             if cascade.classifier is None:
                 raise UserError(f"guidance_rule: {cascade.name} has no classifier; choose another rule")
             cascade.classifier.labels(request.prompt)
+
+
+def plan_of(config: StageConfig, cascade: Cascade) -> Plan:
+    """The plan of a cascade's stage under these settings; KeyError where the cascade has no such stage.
+
+    Raises:
+        UserError: the settings give times that the stage's own schedule cannot tell apart.
+    """
+    return Plan(config, cascade.stage(config.size).spec.schedule)
 
 
 def generate(
@@ -69,106 +76,75 @@ def _generate(request: Request, cascade: Cascade, image: Image | None, withheld:
     prompts = [request.prompt] * request.count
     texts = [(cascade.stage(config.size).encode or cascade.encode)(prompts) for config in left]
     for config, text in zip(left, texts):
-        steer, stage = steering(request, config, cascade), cascade.stage(config.size)
-        result = yield from run_stage(stage, config, text, request.seeds, image, steer=steer, withheld=withheld)
+        inputs = Inputs(text, request.seeds, image, withheld, steering(request, config, cascade))
+        result = yield from run_stage(cascade.stage(config.size), plan_of(config, cascade), inputs)
         image, withheld = result.unmarked, result.withheld
 
 
-def run_stage(
-    stage: Stage,
-    config: StageConfig,
-    text: TextEmbedding,
-    seeds: Sequence[int],
-    image: Image | None,
-    *,
-    steer: Callable[[Image, Level], Image] | None = None,
-    past: StepRecord | None = None,
-    z: Image | None = None,
-    memory: Any = None,
-    withheld: Sequence[bool] = (),
-) -> Generator[Event, None, StageResult]:
-    """One stage from noise to picture; the result is yielded last and also returned.
+@dataclass(frozen=True)
+class Inputs:
+    """What one stage is given, with an entry for each picture in ``text`` and ``seeds``: prompts may differ.
 
-    The rows may be of different prompts: ``text`` and ``seeds`` have an entry for each. ``z``, with the record of the
-    step before it (None at the first) and guidance's ``memory``, takes a run up where it was. ``withheld`` says which
-    pictures an earlier stage has blackened.
+    ``image`` [b, 3, h, w] is the picture of the stage before, None for the base. ``withheld`` says which pictures an
+    earlier stage has blackened. ``steer`` is the gradient that classifier guidance follows.
     """
+
+    text: TextEmbedding
+    seeds: Sequence[int]
+    image: Image | None = None
+    withheld: Sequence[bool] = ()
+    steer: Callable[[Image, Level], Image] | None = None
+
+
+def run_stage(
+    stage: Stage, plan: Plan, inputs: Inputs, start: Start | None = None
+) -> Generator[Event, None, StageResult]:
+    """One stage from noise to picture, or from ``start`` on; the result is yielded last and also returned."""
     began = time.perf_counter()
-    spec, shape = stage.spec, stage.spec.shape
-    low_res = None
-    if image is not None and config.aug_level is not None:
-        # Noised once, before the loop (sec. 2.4), from a stream of its own: sampling noise stays the same at any level.
-        blank = unit_noise(seeds, f"{spec.name}/augmentation", (3, *shape[1:]))
-        enlarged = resize(image.clamp(-1, 1), shape[-1], spec.augmentation)
-        low_res = augment(enlarged, config.aug_level, blank, spec.augmentation)
-    denoise = denoiser_of(stage, config, Conditioning(text, low_res, config.aug_level), steer=steer, memory=memory)
-    path = path_of(spec.schedule, config)[0 if past is None else past.index + 1 :]
+    spec, shape, seeds = stage.spec, stage.spec.shape, inputs.seeds
+    low_res = _low_res(spec, plan.config.aug_level, inputs)
+    start = start or Start(unit_noise(seeds, spec.name, shape))
+    denoise = build_denoiser(
+        stage.network,
+        Conditioning(inputs.text, low_res, plan.config.aug_level),
+        spec,
+        plan.rules,
+        plan.weights,
+        steer=inputs.steer,
+        memory=start.memory,
+    )
 
     def noise(index: int) -> Image:
         return unit_noise(seeds, f"{spec.name}/step {index}", shape)
 
-    if z is None:
-        z = unit_noise(seeds, spec.name, shape)
     # What whoever drains this does between two steps is not sampling time.
     seconds = 0.0
-    for record in sample(config.rule("sampler"), denoise, z, path, noise, stage=spec.name, past=past):
+    for record in sample(plan.sampler, denoise, start, plan.levels, noise, stage=spec.name):
         seconds += time.perf_counter() - began
         yield record
         began = time.perf_counter()
     picture = (stage.decode(record.out.x0_hat) if stage.decode else record.out.x0_hat).clamp(-1, 1)
     seconds += time.perf_counter() - began
     done = stage.finish(picture) if stage.finish else Finished(picture, picture, (False,) * len(picture))
-    black = tuple(a or b for a, b in zip_longest(done.withheld, withheld, fillvalue=False))
-    finished = StageResult(spec.name, config.size, done.image, low_res, seconds, done.unmarked, black)
-    yield finished
-    return finished
+    black = tuple(a or b for a, b in zip_longest(done.withheld, inputs.withheld, fillvalue=False))
+    result = StageResult(spec.name, plan.config.size, done.image, low_res, seconds, done.unmarked, black)
+    yield result
+    return result
 
 
-def path_of(trained: str, config: StageConfig) -> tuple[Level, ...]:
-    """The levels that a stage visits, from noise to clean; ``trained`` is the schedule that it was trained with."""
-    schedule = trained if config.schedule == TRAINED else config.schedule
-    return levels_at(schedule, config.times) if config.times else levels(schedule, config.steps, config.spacing)
-
-
-def rules_of(config: StageConfig) -> Rules:
-    """What a stage does with its network's predictions."""
-    return Rules(config.rule("guidance_rule"), config.rule("threshold"), config.guidance_rule in RENOISE_UNCOND)
-
-
-def weights_of(config: StageConfig, path: Sequence[Level]) -> dict[Level, float]:
-    """The guidance weight at each level where the network is asked, all but the clean one."""
-    asked = path[:-1]
-    return dict(zip(asked, config.rule("w_schedule")(config.guidance, asked)))
-
-
-def rows_of(config: StageConfig, path: Sequence[Level]) -> list[int]:
-    """How many rows one picture takes through a stage's network at each step: two an evaluation where it is guided.
-
-    A step's second evaluation (Heun's) is at the next level, by the weight there.
-    """
-    rules, weights = rules_of(config), weights_of(config, path).values()
-    both = [config.guidance_rule not in BY_CLASSIFIER and rules.needs_uncond(w) for w in weights]
-    return [
-        sum(1 + guided for guided in both[i : i + often]) for i, often in enumerate(evaluations(config.sampler, path))
-    ]
-
-
-def denoiser_of(
-    stage: Stage,
-    config: StageConfig,
-    conditioning: Conditioning,
-    *,
-    steer: Callable[[Image, Level], Image] | None = None,
-    memory: Any = None,
-) -> Denoise:
-    """The guided, thresholded denoiser that a stage samples with."""
-    w = weights_of(config, path_of(stage.spec.schedule, config)).__getitem__
-    return build_denoiser(stage.network, conditioning, stage.spec, rules_of(config), w, steer=steer, memory=memory)
+def _low_res(spec: StageSpec, aug_level: float | None, inputs: Inputs) -> Image | None:
+    """The picture of the stage before, enlarged and noised; None for a base."""
+    if inputs.image is None or aug_level is None:
+        return None
+    # Noised once, before the loop (sec. 2.4), from a stream of its own: sampling noise stays the same at any level.
+    side = spec.shape[-1]
+    noise = unit_noise(inputs.seeds, f"{spec.name}/augmentation", (3, side, side))
+    return augment(resize(inputs.image.clamp(-1, 1), side, spec.augmentation), aug_level, noise, spec.augmentation)
 
 
 def steering(request: Request, config: StageConfig, cascade: Cascade) -> Callable[[Image, Level], Image] | None:
     """The gradient that classifier guidance follows, for the rules that do."""
-    if config.guidance_rule not in BY_CLASSIFIER or cascade.classifier is None:
+    if GUIDANCE[config.guidance_rule].source != "classifier" or cascade.classifier is None:
         return None
     return partial(cascade.classifier.gradient, labels=cascade.classifier.labels(request.prompt))
 

@@ -2,13 +2,13 @@
 
 from ..diffusion.thresholding import PRESETS
 from ..types import UserError
+from .plan import Plan
 from .ranges import (
     CHOICES,
     CONVENTIONS,
     DEFAULT_SIZES,
     FORMAT,
     MAX_PROMPT,
-    OFF_AT_0,
     OWN_FIELD,
     PURE_NOISE,
     RANGES,
@@ -30,7 +30,6 @@ __all__ = [
     "DEFAULT_SIZES",
     "FORMAT",
     "MAX_PROMPT",
-    "OFF_AT_0",
     "OWN_FIELD",
     "PRESETS",
     "PURE_NOISE",
@@ -39,6 +38,7 @@ __all__ = [
     "SIDE_BY_SIDE",
     "STAGE_FIELDS",
     "TRAINED",
+    "Plan",
     "Request",
     "StageConfig",
     "UserError",

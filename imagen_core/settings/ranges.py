@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from collections import ChainMap
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
 
-from ..diffusion.guidance import BY_CLASSIFIER, GUIDANCE, RENOISE_UNCOND, w_from_ho
+from ..diffusion.guidance import GUIDANCE, is_option, w_from_ho
 from ..diffusion.samplers import SAMPLERS
 from ..diffusion.schedules import SCHEDULES, SPACINGS
 from ..diffusion.thresholding import THRESHOLDS
@@ -38,8 +39,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "hold": (0.0, 1.0),
     "rest": (0.0, 30.0),
 }
-# Functions by name, whose keyword arguments are hyper-parameters that a user may set.
-RULES: dict[str, Mapping[str, Callable[..., Any]]] = {
+# Rules by name, each with the options of its function (hyper_parameters).
+RULES: dict[str, Mapping[str, Any]] = {
     "sampler": SAMPLERS,
     "guidance_rule": GUIDANCE,
     "w_schedule": W_SCHEDULES,
@@ -49,25 +50,33 @@ RULES: dict[str, Mapping[str, Callable[..., Any]]] = {
 TRAINED = "trained"
 # From here up a step may begin from pure noise without harm.
 PURE_NOISE = 0.95
-# What may be chosen by name, on the page and on the command line.
-CHOICES: dict[str, tuple[str, ...]] = {
-    "sampler": tuple(SAMPLERS),
-    "spacing": tuple(SPACINGS),
-    "schedule": (TRAINED, *SCHEDULES),
-    "guidance_rule": tuple(GUIDANCE),
-    "w_schedule": tuple(W_SCHEDULES),
-    "threshold": tuple(THRESHOLDS),
+
+
+class About(NamedTuple):
+    """What people are told about a choice that is no function of its own."""
+
+    title: str
+    paper: str
+    help: str
+
+
+# What may be chosen by name, on the page and on the command line; each entry has a title, a paper and one line of help.
+CHOICES: dict[str, Mapping[str, Any]] = {
+    "sampler": SAMPLERS,
+    "spacing": SPACINGS,
+    "schedule": ChainMap(
+        SCHEDULES, {TRAINED: About("As trained", "", "The schedule that the stage was trained with.")}
+    ),
+    "guidance_rule": GUIDANCE,
+    "w_schedule": W_SCHEDULES,
+    "threshold": THRESHOLDS,
 }
 # The rules of the paper, which page and CLI set side by side.
 SIDE_BY_SIDE = ("none", "static", "dynamic")
 # How the number on the guidance slider is read, as the paper's w or as Ho & Salimans' w' = w - 1: what its 0 is in w.
 CONVENTIONS: dict[str, float] = {"paper": 0.0, "ho": w_from_ho(0.0)}
-# Rules whose weight is off at 0 in every paper, so that there is nothing to convert.
-OFF_AT_0 = RENOISE_UNCOND | BY_CLASSIFIER
 # Hyper-parameters that have a field of their own, by their name in the rule's signature.
-OWN_FIELD = {"w": "guidance", "percentile": "percentile"}
-# Passed by the machinery, not by the user.
-_MACHINERY = {"memory"}
+OWN_FIELD = {"percentile": "percentile"}
 DEFAULT_SIZES = (64, 256, 1024)
 
 
@@ -93,10 +102,9 @@ def check_number(name: str, value: Any, *, whole: bool = False, zero: float = 0)
         raise UserError(f"{name}: must be {what} between {low} and {high}, got {value!r:.60}")
 
 
-def hyper_parameters(rule: Callable[..., Any]) -> dict[str, float]:
-    """Keyword-only parameters of an option's function and their defaults, read from its signature."""
-    parameters = inspect.signature(rule).parameters.values()
-    return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in _MACHINERY}
+def hyper_parameters(rule: Any) -> dict[str, float]:
+    """The options of an entry of RULES and their defaults, read from its function's signature."""
+    return {p.name: p.default for p in inspect.signature(rule.fn).parameters.values() if is_option(p)}
 
 
 def unknown(key: Any) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..diffusion.guidance import GUIDANCE
 from ..types import UserError
-from .ranges import CONVENTIONS, DEFAULT_SIZES, MAX_PROMPT, OFF_AT_0, RANGES, check_choice, check_number, check_size
+from .ranges import CONVENTIONS, DEFAULT_SIZES, MAX_PROMPT, RANGES, check_choice, check_number, check_size
 from .stage import DEFAULTS, StageConfig, with_rule
 
 
@@ -98,7 +98,7 @@ def check_convention(convention: str, rule: str) -> None:
     """Refuse a convention that is not one, or not for this guidance rule, whatever the weight."""
     check_choice("convention", convention, CONVENTIONS)
     check_choice("guidance_rule", rule, GUIDANCE)
-    if convention != "paper" and rule in OFF_AT_0:
+    if convention != "paper" and GUIDANCE[rule].off_at != 1:
         raise UserError(f"convention: the weight of {rule} is off at 0 as it is; leave it at paper")
 
 

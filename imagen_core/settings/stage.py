@@ -8,15 +8,14 @@ from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import Any
 
-from ..diffusion.guidance import BY_CLASSIFIER, RENOISE_UNCOND
-from ..diffusion.samplers import RENOISERS
+from ..diffusion.guidance import GUIDANCE
+from ..diffusion.samplers import SAMPLERS
 from ..diffusion.schedules import SPACINGS, levels_at
 from ..diffusion.thresholding import PRESETS, THRESHOLDS
 from ..types import UserError
 from .ranges import (
     CHOICES,
     DEFAULT_SIZES,
-    OFF_AT_0,
     OWN_FIELD,
     PURE_NOISE,
     RULES,
@@ -92,16 +91,17 @@ class StageConfig:
             raise UserError(f"times: has {len(self.times)} entries for {self.steps} steps")
 
     def _check_guidance(self) -> None:
-        if self.guidance_rule in RENOISE_UNCOND and not (self.guidance <= 1 and self.sampler in RENOISERS):
-            samplers = " or ".join(sorted(RENOISERS))
+        guide, renoises = GUIDANCE[self.guidance_rule], SAMPLERS[self.sampler].renoises
+        if guide.renoises_from == "uncond" and not (self.guidance <= 1 and renoises):
+            samplers = " or ".join(sorted(name for name, sampler in SAMPLERS.items() if sampler.renoises))
             raise UserError(
                 f"guidance_rule: {self.guidance_rule} takes a guidance between 0 and 1 and the sampler {samplers}, "
                 f"got {self.guidance:g} and {self.sampler}"
             )
         # Schedules call 1 off, which it is not for these rules.
-        if self.guidance_rule in OFF_AT_0 and self.w_schedule != "constant":
+        if guide.off_at != 1 and self.w_schedule != "constant":
             raise UserError(f"w_schedule: {self.guidance_rule} takes a constant one")
-        if self.guidance_rule in BY_CLASSIFIER and self.size != DEFAULT_SIZES[0]:
+        if guide.source == "classifier" and self.size != DEFAULT_SIZES[0]:
             raise UserError(f"guidance_rule: {self.guidance_rule} is for the base stage; its classifier reads 64 × 64")
 
     @property
@@ -111,7 +111,7 @@ class StageConfig:
         if self.allowed_options().get("cap") is not None and self.options.get("cap") == 1:
             found.append(f"cap: at 1, {self.threshold} can divide by nothing and is the same as static")
         # No other spacing begins below 1, whatever the schedule.
-        leading = 1.0 if self.spacing != "leading" else SPACINGS["leading"](self.schedule, self.steps)[0]
+        leading = 1.0 if self.spacing != "leading" else SPACINGS["leading"].fn(self.schedule, self.steps)[0]
         first = self.times[0] if self.times else leading
         if first < PURE_NOISE:
             name = "times" if self.times else "spacing"
@@ -136,10 +136,14 @@ class StageConfig:
         }
 
     def rule(self, name: str) -> partial[Any]:
-        """The function chosen for one of RULES with its options bound; w is left to whoever calls a guidance rule."""
-        function = RULES[name][getattr(self, name)]
+        """The function chosen for one of RULES with its options bound."""
+        entry = RULES[name][getattr(self, name)]
         values = {**self.options, "percentile": self.percentile}
-        return partial(function, **{key: values[key] for key in hyper_parameters(function) if key in values})
+        return partial(entry.fn, **{key: values[key] for key in hyper_parameters(entry) if key in values})
+
+    def entry(self, name: str) -> Any:
+        """The entry chosen for one of RULES, its function's options bound."""
+        return replace(RULES[name][getattr(self, name)], fn=self.rule(name))
 
 
 # Settings of a stage that have a field; all others are options of its rules.

@@ -14,8 +14,8 @@ from ..models.cascade import Stage
 from ..networks.text import TextEncoder
 from ..networks.unet import UNet
 from ..records.png import save_grid
-from ..run.generate import run_stage
-from ..settings import DEFAULTS
+from ..run.generate import Inputs, run_stage
+from ..settings import DEFAULTS, Plan
 from ..types import StageResult, StageSpec
 from ..worlds.tabletop.captions import caption
 from ..worlds.tabletop.render import render
@@ -57,7 +57,8 @@ def draw_grid(unet: UNet, spec: StageSpec, encoder: TextEncoder, file: Path) -> 
 
 @torch.no_grad()
 def _run(stage: Stage, encoder: TextEncoder, prompt: str, image: Tensor | None) -> Tensor:
-    events: Iterable = run_stage(stage, DEFAULTS[stage.spec.size], encoder([prompt]), (0,), image)
+    plan = Plan(DEFAULTS[stage.spec.size], stage.spec.schedule)
+    events: Iterable = run_stage(stage, plan, Inputs(encoder([prompt]), (0,), image))
     return next(event.image for event in events if isinstance(event, StageResult))
 
 

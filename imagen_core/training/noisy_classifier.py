@@ -48,7 +48,7 @@ def loss(
     network: Classifier, x: Float[Tensor, "b 3 h w"], truth: dict[str, Tensor], random: torch.Generator
 ) -> Float[Tensor, ""]:
     """Mean cross-entropy over attributes, at levels spread evenly over the base's schedule."""
-    log_snr = SCHEDULES[STAGES["base"].schedule](spread(len(x), random))
+    log_snr = SCHEDULES[STAGES["base"].schedule].fn(spread(len(x), random))
     alpha, sigma = (a[:, None, None, None] for a in alpha_sigma(log_snr))
     logits = network(alpha * x + sigma * torch.randn(x.shape, generator=random), log_snr)
     return torch.stack([F.cross_entropy(logits[name].float(), truth[name]) for name in logits]).mean()

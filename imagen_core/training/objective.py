@@ -86,7 +86,7 @@ class Objective(nn.Module):
         self.unet, self.spec, self.shift = unet, spec, shift
 
     def forward(self, example: Example) -> Float[Tensor, ""]:
-        log_snr = SCHEDULES[self.spec.schedule](example.t) - self.shift
+        log_snr = SCHEDULES[self.spec.schedule].fn(example.t) - self.shift
         alpha, sigma = (a[:, None, None, None] for a in alpha_sigma(log_snr))
         z = alpha * example.x + sigma * example.eps
         context = self.unet.prepare(example.text)

@@ -60,11 +60,11 @@ def test_the_newest_run_is_looked_at_without_drawing_it_again(model: Model, runs
         session.steps(runs, "1.0") is None and session.steps(runs, "2.1") is None and session.steps(runs, "now") is None
     )
     request, frames = session.picture(runs, "2.0").request, session.steps(runs, "2.0")
-    recorder = trace.Recorder(request, model.get().digest)
+    recorder = trace.Recorder(request, model.get())
     again = [Frame.of(e) for e in recorder.watch(generate(request, model.get())) if not isinstance(e, StageResult)]
     for kept, drawn in zip(exports.rows({"static": frames["static"]}), exports.rows({"static": again})):
         assert kept.pop("rule") == drawn.pop("rule") and kept == pytest.approx(drawn, rel=1e-3, abs=2e-3)
-    stored = to_trace(request, model.get().digest, frames["static"]).stages["base64"]
+    stored = to_trace(request, model.get(), frames["static"]).stages["base64"]
     expected = recorder.trace().stages["base64"]
     assert stored.levels == expected.levels and stored.arrays.keys() == expected.arrays.keys()
     for name, array in expected.arrays.items():

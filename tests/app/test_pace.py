@@ -21,7 +21,7 @@ def test_the_pace_is_learnt_from_rows_and_steps() -> None:
     assert learnt.seconds([SHORT]) is None and pace.about(None) == "time not known yet"
     guided = replace(SHORT, stages=SHORT.stages[:1])
     for index, seconds in enumerate((9.0, 0.2, 0.2)):
-        learnt.note(SimpleNamespace(stage="base64", index=index), seconds, [guided])
+        learnt.note(SimpleNamespace(stage="base64", index=index), seconds, [guided], "cosine")
     assert learnt.seconds([guided]) == pytest.approx(3 * 0.2)
     assert learnt.seconds([grid.vary(guided, {"guidance": 1.0})]) == pytest.approx(3 * 0.1)
     assert learnt.seconds([grid.vary(guided, {"sampler": "heun"})] * 2) == pytest.approx(2 * 4 * 0.2)

@@ -69,8 +69,8 @@ def test_the_rules_in_the_browser_are_the_engines(
 ) -> None:
     """The one allowed second copy of the arithmetic, on whole pictures of raw values."""
     raw = truth["none"][1].x0_raw.half().float()
-    limit = partial(THRESHOLDS["dynamic"], percentile=percentile, **({} if cap is None else {"cap": cap}))
-    kept, s = limit(raw) if rule == "dynamic" else THRESHOLDS[rule](raw)
+    limit = partial(THRESHOLDS["dynamic"].fn, percentile=percentile, **({} if cap is None else {"cap": cap}))
+    kept, s = limit(raw) if rule == "dynamic" else THRESHOLDS[rule].fn(raw)
     found = page.evaluate(
         """([raw, rule, percentile, cap]) => {
           const P = ImagenPlayer, values = Float32Array.from(raw);

@@ -12,7 +12,7 @@ from torch.testing import assert_close
 from imagen_core.diffusion.denoiser import Rules, build_denoiser
 from imagen_core.diffusion.guidance import GUIDANCE
 from imagen_core.diffusion.parameterization import to_eps
-from imagen_core.diffusion.samplers import SAMPLERS, sample, unit_noise
+from imagen_core.diffusion.samplers import SAMPLERS, Start, sample, unit_noise
 from imagen_core.diffusion.schedules import levels
 from imagen_core.diffusion.thresholding import THRESHOLDS
 from imagen_core.types import Conditioning, Denoised, Level, StageSpec, TextEmbedding
@@ -59,7 +59,7 @@ PLAIN = Rules(GUIDANCE["cfg"], THRESHOLDS["none"])
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_samples_have_the_mixtures_shares_means_and_spread(name: str) -> None:
-    def denoise(z: torch.Tensor, level: Level) -> Denoised:
+    def denoise(z: torch.Tensor, level: Level, **_: int) -> Denoised:
         x0 = mixture(z, level)
         return Denoised(x0, x0, x0, x0, None, torch.ones(len(z)))
 
@@ -67,7 +67,7 @@ def test_samples_have_the_mixtures_shares_means_and_spread(name: str) -> None:
         return unit_noise((0,), f"step {index}", SHAPE)
 
     path = levels("cosine", 100)
-    *_, last = sample(SAMPLERS[name], denoise, unit_noise((0,), "z", SHAPE), path, noise, stage="test")
+    *_, last = sample(SAMPLERS[name], denoise, Start(unit_noise((0,), "z", SHAPE)), path, noise, stage="test")
     x = last.out.x0_hat
     upper = x > 0
     assert_close(upper.float().mean().item(), float(SHARES[1]), atol=0.02, rtol=0)
@@ -87,7 +87,7 @@ def test_the_guided_score_is_its_closed_form(w: float, log_snr: float) -> None:
     log_tilted = w * log_p[..., 1] + (1 - w) * log_p.logsumexp(-1)
     (score,) = torch.autograd.grad(log_tilted.sum(), z)
     z = z.detach()
-    out = build_denoiser(Oracle(), Conditioning(TEXT), SPEC, PLAIN, lambda _: w)(z, level)
+    out = build_denoiser(Oracle(), Conditioning(TEXT), SPEC, PLAIN, (w,))(z, level)
     assert_close(to_eps(out.x0_raw.double(), z, level.alpha, level.sigma), -level.sigma * score, rtol=1e-4, atol=1e-4)
 
 
@@ -104,6 +104,6 @@ def test_guidance_by_an_exact_classifier_is_classifier_free_guidance(w: float, l
         return gradient
 
     by_classifier = Rules(GUIDANCE["classifier"], THRESHOLDS["none"])
-    ours = build_denoiser(Oracle(), Conditioning(TEXT), SPEC, by_classifier, lambda _: w, steer=steer)(z.clone(), level)
-    free = build_denoiser(Oracle(), Conditioning(TEXT), SPEC, PLAIN, lambda _: w)(z, level)
+    ours = build_denoiser(Oracle(), Conditioning(TEXT), SPEC, by_classifier, (w,), steer=steer)(z.clone(), level)
+    free = build_denoiser(Oracle(), Conditioning(TEXT), SPEC, PLAIN, (w,))(z, level)
     assert_close(ours.x0_raw.detach(), free.x0_raw, rtol=1e-3, atol=1e-4)

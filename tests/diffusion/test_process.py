@@ -33,14 +33,14 @@ times = st.floats(0, 1)
 def test_scales_are_variance_preserving(schedule: str, t: float) -> None:
     level = level_at(schedule, t)
     assert math.isclose(level.alpha**2 + level.sigma**2, 1, rel_tol=1e-12)
-    alpha, sigma = alpha_sigma(SCHEDULES[schedule](torch.tensor([t], dtype=torch.float64)))
+    alpha, sigma = alpha_sigma(SCHEDULES[schedule].fn(torch.tensor([t], dtype=torch.float64)))
     assert_close(alpha.item(), level.alpha)
     assert_close(sigma.item(), level.sigma)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_log_snr_falls_and_is_bounded(schedule: str) -> None:
-    log_snr = SCHEDULES[schedule](torch.linspace(0, 1, 1001, dtype=torch.float64))
+    log_snr = SCHEDULES[schedule].fn(torch.linspace(0, 1, 1001, dtype=torch.float64))
     assert (log_snr.diff() <= 0).all() and (log_snr[5:].diff() < 0).all()
     assert log_snr[0] <= LOG_SNR_MAX + 1e-9 and log_snr[-1] < -7
 
@@ -49,15 +49,15 @@ def test_log_snr_falls_and_is_bounded(schedule: str) -> None:
 def test_a_shifted_cosine_has_the_cosines_log_snr_when_shrunk_to_64(size: int) -> None:
     """Averaging n × n pixels divides the noise's variance by n²: alpha² / (sigma² / n²) at 64 is the base's SNR."""
     t = torch.linspace(0.01, 0.99, 50, dtype=torch.float64)
-    alpha, sigma = alpha_sigma(SCHEDULES[f"cosine_for_{size}"](t))
+    alpha, sigma = alpha_sigma(SCHEDULES[f"cosine_for_{size}"].fn(t))
     shrunk = torch.log(alpha**2 / (sigma / (size // 64)) ** 2)
-    assert_close(shrunk, SCHEDULES["cosine"](t))
+    assert_close(shrunk, SCHEDULES["cosine"].fn(t))
 
 
 def test_cosine_is_the_cosine() -> None:
     """Away from its squeezed ends, alpha is cos(pi t / 2)."""
     t = torch.linspace(0.05, 0.95, 19, dtype=torch.float64)
-    alpha, sigma = alpha_sigma(SCHEDULES["cosine"](t))
+    alpha, sigma = alpha_sigma(SCHEDULES["cosine"].fn(t))
     assert_close(alpha, torch.cos(math.pi * t / 2), atol=1e-3, rtol=0)
     assert_close(sigma, torch.sin(math.pi * t / 2), atol=1e-3, rtol=0)
 
@@ -68,7 +68,7 @@ def test_linear_agrees_with_diffusers() -> None:
 
     peer = DDPMScheduler(num_train_timesteps=1000, beta_start=1e-4, beta_end=0.02, beta_schedule="linear")
     t = (torch.arange(100, 1000, 50) + 1) / 1000
-    alpha, _ = alpha_sigma(SCHEDULES["linear"](t.double()))
+    alpha, _ = alpha_sigma(SCHEDULES["linear"].fn(t.double()))
     assert_close(alpha.float() ** 2, peer.alphas_cumprod[100::50], rtol=0.07, atol=1e-6)
 
 

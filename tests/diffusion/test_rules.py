@@ -22,37 +22,37 @@ def images(scale: float = 1.0, seed: int = 0, b: int = 3) -> torch.Tensor:
 @pytest.mark.parametrize("rule", GUIDANCE)
 def test_weight_one_is_the_conditional(rule: str) -> None:
     cond, uncond = images(seed=1), images(seed=2)
-    guided, _ = GUIDANCE[rule](cond, uncond, memory=None, w=1.0)
+    guided, _ = GUIDANCE[rule].fn(cond, uncond, w=1.0)
     assert_close(guided, cond)
     assert is_off(1.0) and not is_off(1.01)
 
 
 def test_both_conventions_agree() -> None:
     cond, uncond, w_prime = images(seed=1), images(seed=2), 3.5
-    ours, _ = GUIDANCE["cfg"](cond, uncond, w=w_from_ho(w_prime))
+    ours, _ = GUIDANCE["cfg"].fn(cond, uncond, w=w_from_ho(w_prime))
     assert_close(ours, (1 + w_prime) * cond - w_prime * uncond)
 
 
 def test_apg_is_cfg_where_nothing_is_taken_away() -> None:
     cond, uncond = torch.randn(2, 2, 3, 8, 8, generator=torch.Generator().manual_seed(2))
     plain = {"momentum": 0.0, "radius": 1e6}
-    made, _ = GUIDANCE["apg"](cond, uncond, w=4.0, parallel=1.0, **plain)
-    assert_close(made, GUIDANCE["cfg"](cond, uncond, w=4.0)[0])
+    made, _ = GUIDANCE["apg"].fn(cond, uncond, w=4.0, parallel=1.0, **plain)
+    assert_close(made, GUIDANCE["cfg"].fn(cond, uncond, w=4.0)[0])
     # Without the parallel part, what is added is orthogonal to the conditional estimate and no longer than radius.
-    made, memory = GUIDANCE["apg"](cond, uncond, w=2.0, parallel=0.0, radius=0.3, momentum=0.0)
+    made, memory = GUIDANCE["apg"].fn(cond, uncond, w=2.0, parallel=0.0, radius=0.3, momentum=0.0)
     added = made - cond
     assert_close((added * cond).mean((1, 2, 3)), torch.zeros(2), atol=1e-6, rtol=0)
     assert float(added.square().mean((1, 2, 3)).sqrt().max()) <= 0.3 + 1e-6
     # Momentum: the difference of this step plus -0.5 times the memory.
-    _, again = GUIDANCE["apg"](cond, uncond, w=2.0, memory=memory, momentum=-0.5)
+    _, again = GUIDANCE["apg"].fn(cond, uncond, w=2.0, memory=memory, momentum=-0.5)
     assert_close(again, 0.5 * (cond - uncond))
 
 
 def test_rescale_gives_the_conditional_spread_at_phi_one() -> None:
     cond, uncond = images(seed=1), images(seed=2)
-    guided, _ = GUIDANCE["rescale"](cond, uncond, w=8.0, phi=1.0)
+    guided, _ = GUIDANCE["rescale"].fn(cond, uncond, w=8.0, phi=1.0)
     assert_close(guided.flatten(1).std(1), cond.flatten(1).std(1))
-    plain, _ = GUIDANCE["rescale"](cond, uncond, w=8.0, phi=0.0)
+    plain, _ = GUIDANCE["rescale"].fn(cond, uncond, w=8.0, phi=0.0)
     assert_close(plain, uncond + 8 * (cond - uncond))
 
 
@@ -151,7 +151,7 @@ def test_squash_bends_and_keeps_the_order() -> None:
 def test_an_overshooting_estimate_saturates_least_under_dynamic() -> None:
     """The point of the page, in one assertion."""
     x = images(1.5)
-    burnt = {name: measure(rule(x)[0]).burnt.mean() for name, rule in THRESHOLDS.items()}
+    burnt = {name: measure(rule.fn(x)[0]).burnt.mean() for name, rule in THRESHOLDS.items()}
     assert burnt["none"] >= burnt["static"] > 10 * burnt["dynamic"]
 
 

@@ -10,8 +10,8 @@ import torch
 from torch.testing import assert_close
 
 from imagen_core.diffusion.denoiser import Rules, build_denoiser
-from imagen_core.diffusion.guidance import GUIDANCE, RENOISE_UNCOND
-from imagen_core.diffusion.samplers import SAMPLERS, evaluations, sample, unit_noise
+from imagen_core.diffusion.guidance import GUIDANCE
+from imagen_core.diffusion.samplers import SAMPLERS, Start, sample, unit_noise
 from imagen_core.diffusion.schedules import levels
 from imagen_core.diffusion.thresholding import THRESHOLDS
 from imagen_core.types import Conditioning, Denoised, Level, StageSpec, StepRecord, TextEmbedding
@@ -19,7 +19,7 @@ from imagen_core.types import Conditioning, Denoised, Level, StageSpec, StepReco
 MEAN, SPREAD = 0.3, 0.25
 
 
-def gaussian(z: torch.Tensor, level: Level) -> Denoised:
+def gaussian(z: torch.Tensor, level: Level, **_: int) -> Denoised:
     """E[x | z] for x ~ N(MEAN, SPREAD²), exactly."""
     alpha, sigma = level.alpha, level.sigma
     gain = alpha * SPREAD**2 / (alpha**2 * SPREAD**2 + sigma**2)
@@ -34,12 +34,12 @@ def exact_flow(z: torch.Tensor, now: Level, next: Level) -> torch.Tensor:
 
 
 def run(
-    name: str, z: torch.Tensor, path: tuple[Level, ...], seeds: tuple[int, ...] = (0,), past=None
+    name: str, z: torch.Tensor, path: tuple[Level, ...], seeds: tuple[int, ...] = (0,), index: int = 0, past=()
 ) -> list[StepRecord]:
     def noise(index: int) -> torch.Tensor:
         return unit_noise(seeds, f"test/{index}", tuple(z.shape[1:]))
 
-    return list(sample(SAMPLERS[name], gaussian, z, path, noise, stage="test", past=past))
+    return list(sample(SAMPLERS[name], gaussian, Start(z, index, past), path, noise, stage="test"))
 
 
 @pytest.mark.parametrize("spacing", ["trailing", "late"])
@@ -48,15 +48,15 @@ def test_evaluations_are_those_that_are_made(name: str, spacing: str) -> None:
     """Heun's first steps, from above its limit, and its last ask once: fewer than two a step."""
     path, asked = levels("cosine", 6, spacing), []
 
-    def counted(z: torch.Tensor, level: Level) -> Denoised:
+    def counted(z: torch.Tensor, level: Level, **_: int) -> Denoised:
         asked[-1] += 1
         return gaussian(z, level)
 
     z = torch.zeros(1, 3, 4, 4)
     for now, next in itertools.pairwise(path):
         asked.append(0)
-        SAMPLERS[name](counted, z, now, next, lambda: z, None)
-    assert asked == evaluations(name, path)
+        SAMPLERS[name].fn(counted, z, now, next, lambda: z, ())
+    assert asked == [SAMPLERS[name].evaluations(now, next) for now, next in itertools.pairwise(path)]
     assert sum(asked) == (10 if name == "heun" else 6)
 
 
@@ -76,7 +76,7 @@ def test_order_of_convergence(name: str, order: int) -> None:
     for steps in (40, 80, 160):
         path = tuple(Level(0.5, -4 + 7 * i / steps) for i in range(steps + 1))
         records = run(name, z, path)
-        end = SAMPLERS[name](gaussian, records[-1].z, path[-2], path[-1], lambda: z, records[-2])[0]
+        end = SAMPLERS[name].fn(gaussian, records[-1].z, path[-2], path[-1], lambda: z, records[-2:-1])[0]
         errors.append(float((end - exact_flow(z, path[0], path[-1])).abs().max()))
     orders = [math.log2(a / b) for a, b in itertools.pairwise(errors)]
     assert all(abs(found - order) < 0.25 for found in orders), orders
@@ -95,7 +95,7 @@ def test_a_run_resumes_where_it_was(name: str) -> None:
     path = levels("cosine", 8)
     z = torch.randn(1, 3, 8, 8)
     whole = run(name, z, path)
-    rest = run(name, whole[5].z, path[5:], past=whole[4])
+    rest = run(name, whole[5].z, path, index=5, past=tuple(whole[:5]))
     assert [record.index for record in rest] == [5, 6, 7]
     assert_close(rest[-1].out.x0_hat, whole[-1].out.x0_hat, atol=0, rtol=0)
 
@@ -107,8 +107,8 @@ def test_gamma_spans_ddpms_two_variances() -> None:
     unit = torch.ones_like(z)
     fresh = 1 - math.exp(now.log_snr - next.log_snr)
     for gamma, variance in ((0.0, fresh * next.sigma**2), (1.0, fresh * now.sigma**2)):
-        with_noise, _ = SAMPLERS["ancestral"](gaussian, z, now, next, lambda: unit, None, gamma=gamma)
-        without, _ = SAMPLERS["ancestral"](gaussian, z, now, next, lambda: 0 * unit, None, gamma=gamma)
+        with_noise, _ = SAMPLERS["ancestral"].fn(gaussian, z, now, next, lambda: unit, (), gamma=gamma)
+        without, _ = SAMPLERS["ancestral"].fn(gaussian, z, now, next, lambda: 0 * unit, (), gamma=gamma)
         assert_close((with_noise - without).mean().item(), math.sqrt(variance), rtol=1e-5, atol=0)
 
 
@@ -124,7 +124,7 @@ def test_ddim_agrees_with_diffusers(eta: float) -> None:
     ours = theirs = z
     for timestep, (now, next) in zip(peer.timesteps, itertools.pairwise(path)):
         fresh = torch.randn(z.shape, generator=torch.Generator().manual_seed(int(timestep)))
-        ours, _ = SAMPLERS["ddim"](gaussian, ours, now, next, lambda fresh=fresh: fresh, None, eta=eta)
+        ours, _ = SAMPLERS["ddim"].fn(gaussian, ours, now, next, lambda fresh=fresh: fresh, (), eta=eta)
         theirs = peer.step(gaussian(theirs, now).x0_hat, timestep, theirs, eta=eta, variance_noise=fresh).prev_sample
     assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
@@ -180,7 +180,7 @@ def test_ancestral_agrees_with_ddpm_of_diffusers(gamma: float, variance: str) ->
     for timestep, (now, next) in zip(peer.timesteps, itertools.pairwise(path)):
         seed = int(timestep)
         fresh = torch.randn(z.shape, generator=torch.Generator().manual_seed(seed))
-        ours, _ = SAMPLERS["ancestral"](gaussian, ours, now, next, lambda fresh=fresh: fresh, None, gamma=gamma)
+        ours, _ = SAMPLERS["ancestral"].fn(gaussian, ours, now, next, lambda fresh=fresh: fresh, (), gamma=gamma)
         random = torch.Generator().manual_seed(seed)
         theirs = peer.step(gaussian(theirs, now).x0_hat, seed, theirs, generator=random).prev_sample
     assert_close(ours, theirs, rtol=2e-4, atol=2e-4)
@@ -216,8 +216,8 @@ TEXT = TextEmbedding(torch.ones(2, 3, 4), torch.ones(2, 3, dtype=torch.bool))
 
 
 def denoiser(network: Counting, w: float, threshold: str = "none", guidance: str = "cfg"):
-    rules = Rules(GUIDANCE[guidance], THRESHOLDS[threshold], guidance in RENOISE_UNCOND)
-    return build_denoiser(network, Conditioning(TEXT), SPEC, rules, lambda level: w)
+    rules = Rules(GUIDANCE[guidance], THRESHOLDS[threshold])
+    return build_denoiser(network, Conditioning(TEXT), SPEC, rules, (w,))
 
 
 def test_weight_one_skips_the_unconditional_network() -> None:
@@ -250,7 +250,7 @@ def test_cfgpp_renoises_from_the_unconditional_estimate() -> None:
     """One DDIM step of CFG++ in its own words: alpha_s (u + lambda (c - u)) + sigma_s eps_u."""
     z, now, next = torch.randn(2, 3, 8, 8), Level(0.5, 0.0), Level(0.4, 0.8)
     denoise = denoiser(Counting(), 0.6, guidance="cfgpp")
-    made, out = SAMPLERS["ddim"](denoise, z, now, next, lambda: z, None)
+    made, out = SAMPLERS["ddim"].fn(denoise, z, now, next, lambda: z, ())
     eps_uncond = (z - now.alpha * out.x0_uncond) / now.sigma
     assert_close(made, next.alpha * (out.x0_uncond + 0.6 * (out.x0_cond - out.x0_uncond)) + next.sigma * eps_uncond)
     network = Counting()
@@ -262,8 +262,8 @@ def test_cfgpp_of_second_order_is_its_ddim_where_the_estimate_does_not_change() 
     z, path = torch.randn(2, 3, 8, 8), [Level(0.5, value) for value in (0.0, 0.5, 1.0)]
     x0, uncond = torch.randn(2, 2, 3, 8, 8)
     fixed = Denoised(x0, uncond, x0, x0, uncond, torch.ones(2))
-    first, _ = SAMPLERS["ddim"](lambda z, level: fixed, z, path[0], path[1], lambda: z, None)
-    past = StepRecord("test", 0, path[0], path[1], z, fixed)
-    a, b = (SAMPLERS[name](lambda z, level: fixed, first, path[1], path[2], lambda: z, past)[0]
+    first, _ = SAMPLERS["ddim"].fn(lambda z, level: fixed, z, path[0], path[1], lambda: z, ())
+    past = (StepRecord("test", 0, path[0], path[1], z, fixed),)
+    a, b = (SAMPLERS[name].fn(lambda z, level: fixed, first, path[1], path[2], lambda: z, past)[0]
             for name in ("ddim", "dpmpp_2m"))  # fmt: skip
     assert_close(a, b)

@@ -20,8 +20,8 @@ from imagen_core.diffusion.samplers import unit_noise
 from imagen_core.models.cascade import Cascade
 from imagen_core.models.deepfloyd.folder import STEPS
 from imagen_core.models.opening import load_cascade
-from imagen_core.run.generate import check, generate, run_stage
-from imagen_core.settings import Request
+from imagen_core.run.generate import Inputs, check, generate, run_stage
+from imagen_core.settings import Plan, Request
 from imagen_core.types import UserError
 
 pytestmark = pytest.mark.usefixtures("cache")
@@ -109,7 +109,9 @@ def test_a_run_of_stage_3_is_the_pipelines(
     config = replace(cascade.defaults[1024], steps=2)
     torch.manual_seed(0)
     image = torch.rand(2, 3, 32, 32) * 2 - 1
-    steps, ours = drained(run_stage(stage, config, stage.encode([PROMPT] * 2), (1, 2), image))
+    steps, ours = drained(
+        run_stage(stage, Plan(config, stage.spec.schedule), Inputs(stage.encode([PROMPT] * 2), (1, 2), image))
+    )
     assert steps[0].z.shape == (2, 4, 32, 32) and ours.image.shape == (2, 3, 128, 128)
     pipeline = StableDiffusionUpscalePipeline.from_pretrained(stage_3)
     pipeline.set_progress_bar_config(disable=True)
@@ -156,7 +158,9 @@ def test_another_size_is_the_pipelines(
     stage = tiny_if.stage(config.size)
     stage = replace(stage, spec=replace(stage.spec, size=size))
     low_res = torch.linspace(-1, 1, 3 * image**2).reshape(1, 3, image, image) if image else None
-    _, ours = drained(run_stage(stage, config, tiny_if.encode([PROMPT]), (SEED,), low_res))
+    _, ours = drained(
+        run_stage(stage, Plan(config, stage.spec.schedule), Inputs(tiny_if.encode([PROMPT]), (SEED,), low_res))
+    )
     noise = our_noise(stage.spec.name, (SEED,), (3, size, size), augmentation=image is not None)
     pipeline = peer(request.getfixturevalue(folder), monkeypatch, noise, **THRESHOLDING["none"])
     more = {"image": low_res, "noise_level": 250} if image else {}

@@ -16,10 +16,10 @@ def test_schedules_and_timesteps_are_diffusers(schedule: str) -> None:
 
     peer = DDPMScheduler(1000, 1e-4, 0.02, beta_schedule=schedule)
     t = (torch.arange(1000).double() + 1) / 1000
-    alpha, _ = alpha_sigma(SCHEDULES[schedule](t))
+    alpha, _ = alpha_sigma(SCHEDULES[schedule].fn(t))
     # The peer's last beta of 0.999 is rounded to float32, which moves 1 - beta by 5e-5 of itself.
     assert_close(alpha.float() ** 2, peer.alphas_cumprod, rtol=2e-5, atol=0)
-    assert timestep_of(schedule, SCHEDULES[schedule](t).float()).tolist() == list(range(1000))
+    assert timestep_of(schedule, SCHEDULES[schedule].fn(t).float()).tolist() == list(range(1000))
     for spacing, theirs in (("leading", "leading"), ("trailing", "trailing")):
         peer = DDPMScheduler(1000, beta_schedule=schedule, timestep_spacing=theirs)
         for steps in (5, 20, 50, 7) if spacing == "leading" else (5, 20, 50):
@@ -29,7 +29,7 @@ def test_schedules_and_timesteps_are_diffusers(schedule: str) -> None:
 
 
 def test_between_timesteps_the_network_is_told_a_fraction() -> None:
-    between = SCHEDULES["squaredcos_cap_v2"](torch.tensor([0.5004], dtype=torch.float64))
+    between = SCHEDULES["squaredcos_cap_v2"].fn(torch.tensor([0.5004], dtype=torch.float64))
     assert_close(timestep_of("squaredcos_cap_v2", between), torch.tensor([499.4], dtype=torch.float64))
     # Beyond its ends, as with another schedule's levels, it is told the nearest it knows.
     assert timestep_of("squaredcos_cap_v2", torch.tensor([30.0, -40.0])).tolist() == [0, 999]

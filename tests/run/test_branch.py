@@ -21,14 +21,14 @@ from imagen_core.models.cascade import Cascade
 from imagen_core.records import trace
 from imagen_core.records.trace import Trace
 from imagen_core.run.branch import branch, reapply
-from imagen_core.run.generate import generate, weights_of
-from imagen_core.settings import Request, request, with_rule
+from imagen_core.run.generate import generate
+from imagen_core.settings import Plan, Request, request, with_rule
 from imagen_core.types import StageResult, StepRecord, UserError
 
 
 def recorded(run: Request, cascade: Cascade, folder: Path) -> tuple[Trace, list[StepRecord], StageResult]:
     """A run through a file, as a user would have it, beside what it really was."""
-    recorder = trace.Recorder(run, cascade.digest)
+    recorder = trace.Recorder(run, cascade)
     events = list(recorder.watch(generate(run, cascade)))
     trace.save(recorder.trace(), folder / "run.npz")
     records = [e for e in events if isinstance(e, StepRecord) and e.stage == "base64"]
@@ -70,13 +70,13 @@ def test_a_memory_is_that_of_the_branchs_own_weights(tiny: Cascade, tmp_path: Pa
     apg = {"steps": 6, "guidance": 4.0, "guidance_rule": "apg", "threshold": "static"}
     stored, _, _ = recorded(request("a red ball", **apg), tiny, tmp_path)
     later = request("a red ball", **apg, w_schedule="interval", options={"low": 0.0, "high": 20.0})
-    weights = weights_of(later.stages[0], stored.stages["base64"].levels)
-    first = next(i for i, w in enumerate(weights.values()) if w != 1)
+    weights = Plan(later.stages[0], stored.stages["base64"].trained).weights
+    first = next(i for i, w in enumerate(weights) if w != 1)
     assert 0 < first < 5
     # Nothing was remembered before the first guided level: its guidance is APG's without a memory.
     out = reapply(stored, first, later.stages[0])
     cond, uncond = (stored.stages["base64"].arrays[name][first].float() for name in ("x0_cond", "x0_uncond"))
-    assert_close(out.x0_raw, GUIDANCE["apg"](cond, uncond, w=4.0)[0])
+    assert_close(out.x0_raw, GUIDANCE["apg"].fn(cond, uncond, w=4.0)[0])
 
 
 def test_estimates_by_text_are_not_passed_off_as_a_classifiers(tiny: Cascade, tmp_path: Path) -> None:
@@ -247,7 +247,7 @@ def test_steps_outside_an_interval_are_kept_apart(tiny: Cascade, tmp_path: Path)
 def test_a_stopped_run_keeps_the_weights_of_the_whole(w_schedule: str, tiny: Cascade, tmp_path: Path) -> None:
     """Oscillating weights depend on how many steps there were to be; what is reapplied is what was drawn."""
     run = request("a red ball", steps=8, guidance=4.0, w_schedule=w_schedule)
-    recorder = trace.Recorder(run, tiny.digest)
+    recorder = trace.Recorder(run, tiny)
     steps = list(itertools.islice(recorder.watch(generate(run, tiny)), 3))
     trace.save(recorder.trace(), tmp_path / "run.npz")
     for stored in (recorder.trace(), trace.load(tmp_path / "run.npz")):

@@ -109,7 +109,7 @@ def test_what_a_cascade_lacks_is_refused_before_any_work(tmp_path: Path) -> None
 def test_times_that_another_schedule_cannot_tell_apart_are_traced(tiny: Cascade) -> None:
     stage, run = tiny.stages[0], request("a ball", times=(1.0, 0.5, 2e-6, 1e-6))
     other = replace(tiny, stages=(replace(stage, spec=replace(stage.spec, schedule="cosine_for_256")),))
-    recorder = trace.Recorder(run, other.digest)
+    recorder = trace.Recorder(run, other)
     steps = [e for e in recorder.watch(generate(run, other)) if not isinstance(e, StageResult)]
     assert recorder.trace().stages["base64"].levels[2] == steps[2].now
 
@@ -131,7 +131,7 @@ def test_closing_the_generator_stops_the_run(tiny: Cascade) -> None:
 
 
 def test_a_trace_comes_back(tiny: Cascade, tmp_path: Path) -> None:
-    recorder = trace.Recorder(TO_256, tiny.digest)
+    recorder = trace.Recorder(TO_256, tiny)
     events = list(recorder.watch(generate(TO_256, tiny)))
     trace.save(recorder.trace(), tmp_path / "run.npz")
     back = trace.load(tmp_path / "run.npz")
@@ -145,7 +145,7 @@ def test_a_trace_comes_back(tiny: Cascade, tmp_path: Path) -> None:
 
 
 def test_a_stopped_run_is_a_shorter_trace(tiny: Cascade, tmp_path: Path) -> None:
-    recorder = trace.Recorder(BASE, tiny.digest)
+    recorder = trace.Recorder(BASE, tiny)
     events = recorder.watch(generate(BASE, tiny))
     next(events)
     events.close()
@@ -160,7 +160,7 @@ def test_what_is_no_trace_is_refused(tmp_path: Path, content: bytes) -> None:
 
 
 def test_a_damaged_trace_is_read_or_refused(tiny: Cascade, tmp_path: Path) -> None:
-    recorder = trace.Recorder(BASE, tiny.digest)
+    recorder = trace.Recorder(BASE, tiny)
     for _ in recorder.watch(generate(BASE, tiny)):
         pass
     path = tmp_path / "run.npz"
@@ -174,7 +174,7 @@ def test_a_damaged_trace_is_read_or_refused(tiny: Cascade, tmp_path: Path) -> No
 
 
 def test_arrays_that_do_not_fit_together_are_refused(tiny: Cascade, tmp_path: Path) -> None:
-    recorder = trace.Recorder(BASE, tiny.digest)
+    recorder = trace.Recorder(BASE, tiny)
     for _ in recorder.watch(generate(BASE, tiny)):
         pass
     made = recorder.trace()

@@ -65,7 +65,7 @@ def test_networks_are_told_no_level_that_training_did_not_show(name: str) -> Non
     """The first step of sampling is at the schedule's lowest level, which ``shift`` may keep out of training."""
     trained = RECIPES[name]
     spec = STAGES[trained.stage]
-    lowest = float(SCHEDULES[spec.schedule](torch.ones(()))) - trained.shift
+    lowest = float(SCHEDULES[spec.schedule].fn(torch.ones(()))) - trained.shift
     assert CONFIGS[spec.name].lowest == pytest.approx(max(lowest, -LOG_SNR_MAX), abs=0.1)
 
 
