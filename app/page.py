@@ -13,10 +13,11 @@ import gradio as gr
 
 from imagen_core import settings
 from imagen_core.settings import Request
+from imagen_core.settings.text import from_query
 
 from . import handlers
 from .handlers import QUIET, WAKING
-from .parts import link, player, shipped, tiles, views
+from .parts import player, shipped, tiles, views
 from .serving import api, gate, session
 from .serving.model import Model
 from .tabs import cascade as cascade_tab
@@ -208,7 +209,7 @@ def _suited(model: Model, names: list[str], query: Any) -> list[Any]:
 def _from_link(names: list[str], query: Iterable[tuple[str, str]]) -> list[Any]:
     """Set the controls to what the page's address asks for; a bad address changes nothing and is told about."""
     try:
-        asked = link.from_query(query, {"prompt": shipped.OPENING.prompt, "seed": shipped.OPENING.seed})
+        asked = from_query(query, {"prompt": shipped.OPENING.prompt, "seed": shipped.OPENING.seed})
     except settings.UserError as error:
         handlers.warn(str(error), "The link was not followed")
         return [gr.skip()] * (len(names) + 4)

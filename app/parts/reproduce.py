@@ -6,13 +6,11 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import fields
 
-from imagen_core.settings import CHOICES, DEFAULT_SIZES, DEFAULTS, Request, StageConfig
-
-from . import link
+from imagen_core.settings import CHOICES, DEFAULTS, Request, StageConfig
+from imagen_core.settings.text import BASE, RUN_FIELDS, changed, write
 
 # Settings of the base stage that have an option of their own on the command line.
 BARE = {"guidance", "percentile", "steps", *CHOICES}
-BASE = f"base{DEFAULT_SIZES[0]}"
 
 
 def command_line(
@@ -22,8 +20,8 @@ def command_line(
     options = ["--seed", str(request.seed), "--size", str(request.stages[-1].size)]
     if request.count > 1:
         options += ["--count", str(request.count)]
-    for key, value in link.changed(request, defaults).items():
-        text = ",".join(map(repr, value)) if isinstance(value, tuple) else link.write(value)
+    for key, value in changed(request, defaults).items():
+        text = ",".join(map(repr, value)) if isinstance(value, tuple) else write(value)
         if key in BARE:
             options += [f"--{key.replace('_', '-')}", text]
         else:
@@ -39,7 +37,7 @@ def command_line(
 def snippet(request: Request, model: str, out: str = "imagen-{seed}.png") -> str:
     """Python that makes the run's pictures with the engine, every setting that is not its default spelt out."""
     stages = "".join(f"        {_code(stage)},\n" for stage in request.stages)
-    fields = "".join(f"    {name}={getattr(request, name)!r},\n" for name in link.RUN_FIELDS)
+    fields = "".join(f"    {name}={getattr(request, name)!r},\n" for name in RUN_FIELDS)
     return (
         "from imagen_core.models.opening import load_cascade\n"
         "from imagen_core.records import png\n"

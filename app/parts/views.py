@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import html
 import io
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from imagen_core.models.cascade import Cascade
 from imagen_core.records.png import to_pil
+from imagen_core.run.experiments import level_label
 from imagen_core.settings import DEFAULTS, StageConfig
 from imagen_core.types import UserError
 from imagen_core.worlds.tabletop import vocabulary
@@ -90,10 +90,7 @@ def level_facts(config: StageConfig, cascade: Cascade | None = None) -> str:
     level = config.aug_level or 0.0
     if cascade is None or config.size not in cascade.sizes:
         return f"aug_level {level:g}"
-    stage = cascade.stage(config.size)
-    snr = stage.aug_snr(level)
-    ratio = "∞ (untouched)" if math.isinf(snr) else f"{snr:.3g}"
-    return f"aug_level {level:g} · σ = {stage.aug_sigma(level):.3f} · SNR = {ratio}"
+    return level_label(cascade.stage(config.size), level)
 
 
 def aug_note(model: Model, size: int, level: Any) -> str:

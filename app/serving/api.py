@@ -14,16 +14,25 @@ from typing import Any, get_type_hints
 import gradio as gr
 
 from imagen_core import settings
-from imagen_core.records import png
-from imagen_core.run.generate import at_levels, check, generate, sweep
-from imagen_core.settings import CHOICES, DEFAULTS, RANGES, Request
+from imagen_core.run.experiments import (
+    SUGGESTED_LEVELS,
+    DrawnCell,
+    SweptLevel,
+    draw,
+    levels_in,
+    make_sweep,
+    read_grid,
+    save_sweep,
+    sweep,
+)
+from imagen_core.run.generate import check, generate
+from imagen_core.settings import CHOICES, DEFAULT_SIZES, DEFAULTS, RANGES, Request
+from imagen_core.settings.text import flat, with_more
 from imagen_core.types import StageResult, UserError
 from imagen_core.worlds.tabletop import vocabulary
 
 from ..handlers import files, folder, refuse
-from ..parts import grid, link, views
-from ..tabs import cascade as cascade_tab
-from ..tabs import compare as compare_tab
+from ..parts import grid
 from .model import Model
 
 Answer = tuple[gr.FileData | None, dict[str, Any]]
@@ -69,7 +78,7 @@ def sample(
             else:
                 yield None, {"stage": event.stage, "step": event.index + 1}
         path = files(image, request, cascade.digest)[0][0]
-        yield gr.FileData(path=path), {"settings": link.flat(request), "weights": cascade.digest, "seconds": seconds}
+        yield gr.FileData(path=path), {"settings": flat(request), "weights": cascade.digest, "seconds": seconds}
     except UserError as error:
         raise refuse(error) from None
 
@@ -99,23 +108,20 @@ def compare(
     """
     try:
         start = _request(model, prompt, more, seed=seed)
-        plan = grid.make(start, rows, row_values, columns, column_values)
+        plan = read_grid(start, rows, row_values, columns, column_values)
         cascade = model.get()
-        for request in plan.requests:
-            check(request, cascade)
-        pictures, found = [], []
-        for number, cell in enumerate(plan.cells):
-            for event in model.in_turn(generate(cell.request, cascade), cell.request):
-                if isinstance(event, StageResult):
-                    pictures.append(event.image[0])
-                    found.append(grid.facts(event.image))
-                yield None, {"cell": number + 1, "of": len(plan.cells)}
-        path = compare_tab.files(plan, pictures, found, cascade.digest)[0]
-        cells = [
-            {"label": cell.label, "settings": link.flat(cell.request), **facts}
-            for cell, facts in zip(plan.cells, found)
+        cells: list[DrawnCell] = []
+        for event in draw(plan, cascade, model.in_turn):
+            if isinstance(event, DrawnCell):
+                cells.append(event)
+            else:
+                yield None, {"cell": len(cells) + 1, "of": len(plan.cells)}
+        path = grid.files(plan, cells, cascade.digest)[0]
+        facts = [
+            {"label": drawn.cell.label, "settings": flat(drawn.cell.request), **drawn.facts.rounded()}
+            for drawn in cells
         ]
-        yield gr.FileData(path=path), {"cells": cells, "weights": cascade.digest}
+        yield gr.FileData(path=path), {"cells": facts, "weights": cascade.digest}
     except UserError as error:
         raise refuse(error) from None
 
@@ -125,7 +131,7 @@ def sweep_augmentation(
     prompt: str,
     seed: int = 0,
     size: int = 256,
-    aug_levels: str = cascade_tab.LEVELS,
+    aug_levels: str = SUGGESTED_LEVELS,
     more: str = "",
 ) -> Iterator[Answer]:
     """Run one super-resolution stage at several aug_levels from the same noise; ends with a PNG grid and scores.
@@ -138,38 +144,25 @@ def sweep_augmentation(
         more: any other settings as in a link: "guidance=8 sr256.steps=20".
     """
     try:
-        if size not in cascade_tab.LATER:
+        if size not in DEFAULT_SIZES[1:]:
             raise UserError(f"size: must be 256 or 1024, got {size!r:.60}")
-        levels = cascade_tab.levels_in(aug_levels)
-        request = _request(model, prompt, more, seed=seed, size=size)
+        levels = levels_in(aug_levels)
+        plan = make_sweep(_request(model, prompt, more, seed=seed, size=size), levels)
         cascade = model.get()
-        variants = at_levels(request, cascade, levels)
-        before = replace(request, stages=request.stages[:-1])
-        for event in model.in_turn(generate(before, cascade), before):
-            if isinstance(event, StageResult):
-                small = event.unmarked
-            yield None, {"stage": event.stage}
-        for row in model.in_turn(sweep(request, cascade, levels, image=small), *variants):
-            if isinstance(row[0], StageResult):
-                images = [event.image for event in row if isinstance(event, StageResult)]
-            yield None, {"stage": row[0].stage}
-        stages = [variant.stages[-1] for variant in variants]
-        labels = [views.level_facts(stage, cascade) for stage in stages]
+        swept: list[SweptLevel] = []
+        for event in sweep(plan, cascade, model.in_turn):
+            if isinstance(event, SweptLevel):
+                swept.append(event)
+            else:
+                yield None, {"stage": (event[0] if isinstance(event, tuple) else event).stage}
         path = folder() / "sweep.png"
-        facts = {"weights": cascade.digest, "cells": "; ".join(labels)}
-        png.save_grid([image[0] for image in images], labels, len(labels), path, request, **facts)
-        own = cascade.stage(size)
-        found = [
-            {
-                "aug_level": level,
-                "sigma": own.aug_sigma(level),
-                # JSON has no infinity.
-                "snr": None if own.aug_sigma(level) == 0 else own.aug_snr(level),
-                **vars(cascade_tab.scores_of(image, small)),
-            }
-            for level, image in zip(levels, images)
-        ]
-        yield gr.FileData(path=str(path)), {"levels": found, "settings": link.flat(request), "weights": cascade.digest}
+        save_sweep(plan, swept, path, cascade)
+        facts = {
+            "levels": [level.facts.rounded() for level in swept],
+            "settings": flat(plan.start),
+            "weights": cascade.digest,
+        }
+        yield gr.FileData(path=str(path)), facts
     except UserError as error:
         raise refuse(error) from None
 
@@ -197,7 +190,7 @@ def describe(model: Model, prompt: str = "") -> dict[str, Any]:
         "unknown": list(vocabulary.unknown_words(prompt[: settings.MAX_PROMPT])) if model.own else [],
         "known": known if model.own else {},
         "model": facts,
-        "defaults": link.flat(Request("…", stages=tuple(defaults.values()))),
+        "defaults": flat(Request("…", stages=tuple(defaults.values()))),
         "choices": {name: list(choices) for name, choices in CHOICES.items()},
         "ranges": {name: list(ends) for name, ends in RANGES.items()},
     }
@@ -240,5 +233,5 @@ def _bound(model: Model, function: Callable[..., Any]) -> Callable[..., Any]:
 def _request(model: Model, prompt: str, more: str, *, size: int = 64, **given: Any) -> Request:
     """What was asked for, the rest at the model's own defaults; refused before the model is waited for."""
     asked = {name: value for name, value in given.items() if value is not None}
-    request = link.with_more(settings.request(prompt, size=size, defaults=model.defaults, **asked), more)
+    request = with_more(settings.request(prompt, size=size, defaults=model.defaults, **asked), more)
     return replace(request, stages=tuple(stage for stage in request.stages if stage.size <= size))

@@ -11,11 +11,22 @@ from typing import Any
 
 import gradio as gr
 
-from imagen_core.diffusion.saturation import consistency, sharpness
 from imagen_core.models.cascade import Cascade
-from imagen_core.run.generate import at_levels, check, generate, sweep
-from imagen_core.settings import CHOICES, DEFAULT_SIZES, DEFAULTS, Request, StageConfig
-from imagen_core.types import StageResult, UserError
+from imagen_core.run.experiments import (
+    MOST_LEVELS,
+    SUGGESTED_LEVELS,
+    LevelFacts,
+    SweptLevel,
+    level_facts,
+    levels_in,
+    make_sweep,
+    picture_facts,
+    sweep,
+    vary_base,
+)
+from imagen_core.run.generate import check, generate
+from imagen_core.settings import CHOICES, DEFAULT_SIZES, Request, StageConfig
+from imagen_core.types import StageResult, StepRecord, UserError
 
 from ..handlers import QUIET, STATUS_SECONDS, aug_slider, engine, files, refuse, stopped
 from ..parts import grid, tiles, views
@@ -25,9 +36,6 @@ from ..serving.pace import about
 from ..serving.session import NOW, Build, Runs
 
 LATER = DEFAULT_SIZES[1:]
-# More would not fit beside each other, and at 1024 × 1024 each is a picture of 2 MB.
-MOST_LEVELS = 6
-LEVELS = "0, 0.1, 0.2, 0.3"
 CHOICE_NOW = ("Drawn anew from the settings on See it", NOW)
 KEPT = "as kept"
 SCORES = (
@@ -37,19 +45,6 @@ SCORES = (
 )
 # How far the best of a sweep must be ahead of the next to be named: less is not seen in the pictures.
 LEAD_DB, LEAD = 1.0, 1.05
-
-
-@dataclass(frozen=True)
-class Scores:
-    """How well an upscaled picture keeps to its input (PSNR in dB), and how sharp it is (saturation.py)."""
-
-    consistency: float
-    sharpness: float
-
-
-def scores_of(image: Any, small: Any) -> Scores:
-    """The scores of the first picture of ``image`` [b, 3, h, w], made from the clean ``small`` [b, 3, s, s]."""
-    return Scores(float(consistency(image, small)[0]), float(sharpness(image)[0]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +75,7 @@ def base(
         return Base(request, picture.image, picture.onward)
     first = replace(now, count=1, stages=now.stages[:1])
     if rule != KEPT:
-        first = grid.vary(first, {"threshold": rule})
+        first = vary_base(first, {"threshold": rule})
     return Base(replace(first, stages=(*first.stages, *later)))
 
 
@@ -118,7 +113,7 @@ def upscale(
         for step in (steps := _Steps(with_picture(model, start))):
             yield views.progress(step), *_nothing()
         start = steps.result
-        made = [tiles.tile(start.image[0], "64 × 64", grid.sentence(grid.facts(start.image)))]
+        made = [tiles.tile(start.image[0], "64 × 64", grid.sentence(picture_facts(start.image)))]
         yield views.progress("The 64 × 64 picture is there"), _strip(made), *_nothing()[1:]
         small, shown = start.onward, 0.0
         configs = {stage.name: stage for stage in request.stages}
@@ -127,7 +122,7 @@ def upscale(
             if isinstance(event, StageResult):
                 made += [
                     received(event.low_res, config, cascade),
-                    result(event.image, scores_of(event.image, small), config),
+                    result(event.image, level_facts(cascade.stage(config.size), config, event.image, small)),
                 ]
                 small, seen = event.unmarked, event.image
                 done = f"{event.size} × {event.size} in {event.seconds:.1f} s"
@@ -157,25 +152,11 @@ def received(low_res: Any, config: StageConfig, cascade: Cascade) -> str:
     return tiles.tile(low_res[0], f"What SR {config.size} receives", views.level_facts(config, cascade), noisy=True)
 
 
-def result(image: Any, scores: Scores, config: StageConfig, badges: Sequence[str] = ()) -> str:
-    """The tile of a super-resolution stage's result."""
-    title = f"{config.size} × {config.size}, aug_level {config.aug_level:g}"
-    facts = f"consistency {scores.consistency:.1f} dB · sharpness {scores.sharpness:.4f}"
-    return tiles.tile(image[0], title, facts, badges=badges)
-
-
-def levels_in(text: Any) -> list[float]:
-    """The levels of a sweep from comma-separated text.
-
-    Raises:
-        UserError: none, too many, one twice, or one out of range.
-    """
-    levels = grid.values("aug_level", text)
-    if len(levels) > MOST_LEVELS:
-        raise UserError(f"aug_levels: at most {MOST_LEVELS}, got {len(levels)}")
-    for level in levels:
-        replace(DEFAULTS[LATER[0]], aug_level=level)
-    return levels
+def result(image: Any, facts: LevelFacts, badges: Sequence[str] = ()) -> str:
+    """The tile of a super-resolution stage's result [b, 3, h, w]."""
+    title = f"{image.shape[-1]} × {image.shape[-1]}, aug_level {facts.aug_level:g}"
+    line = f"consistency {facts.consistency:.1f} dB · sharpness {facts.sharpness:.4f}"
+    return tiles.tile(image[0], title, line, badges=badges)
 
 
 def swept(
@@ -191,31 +172,25 @@ def swept(
             yield views.progress("Loading the model …"), *(gr.skip(),) * 3
         start = base(model, build_request, runs, key, rule, (aug256, aug1024), controls)
         request, cascade = start.up_to(size), model.get()
-        variants = at_levels(request, cascade, wanted)
-        for step in (steps := _Steps(with_picture(model, start))):
-            yield views.progress(step), *_nothing()
-        start = steps.result
-        small = start.onward
-        below = start.up_to(request.stages[-2].size)
-        if len(below.stages) > 1:
-            for step in (steps := _Steps(drawn(model, below, small, what="The 256 × 256 picture before it"))):
-                yield views.progress(step), *_nothing()
-            small = steps.result.unmarked
-        shown, planned = 0.0, request.stages[-1].steps
-        for row in model.in_turn(sweep(request, cascade, wanted, image=small), *variants):
-            if isinstance(row[0], StageResult):
-                results = [event for event in row if isinstance(event, StageResult)]
-            elif time.monotonic() - shown > STATUS_SECONDS:
+        plan = make_sweep(request, wanted)
+        swept_levels: list[SweptLevel] = []
+        shown, configs = 0.0, {stage.name: stage for stage in request.stages}
+        for event in sweep(plan, cascade, model.in_turn, image=start.onward):
+            if isinstance(event, SweptLevel):
+                swept_levels.append(event)
+                continue
+            row = event if isinstance(event, tuple) else (event,)
+            if isinstance(row[0], StepRecord) and time.monotonic() - shown > STATUS_SECONDS:
                 shown = time.monotonic()
-                note = f"{views.counted(len(wanted), 'level')} in step: {row[0].index + 1} of {planned}"
-                yield views.progress(note), *_nothing()
-        scores = [scores_of(event.image, small) for event in results]
-        best = badges(scores)
-        configs = [variant.stages[-1] for variant in variants]
-        pictures = [result(e.image, s, c, b) for e, s, c, b in zip(results, scores, configs, best)]
-        inputs = [received(event.low_res, config, cascade) for event, config in zip(results, configs)]
+                config = configs[row[0].stage]
+                below = f"The {config.size} × {config.size} picture: step"
+                what = f"{views.counted(len(row), 'level')} in step:" if row is event else below
+                yield views.progress(f"{what} {row[0].index + 1} of {config.steps}"), *_nothing()
+        best = badges([level.facts for level in swept_levels])
+        pictures = [result(level.result.image, level.facts, b) for level, b in zip(swept_levels, best)]
+        inputs = [received(level.result.low_res, level.request.stages[-1], cascade) for level in swept_levels]
         columns = len(wanted) if len(wanted) <= 4 else 3
-        kept = _kept([(event.image, variant) for event, variant in zip(results, variants)], cascade.digest)
+        kept = _kept([(level.result.image, level.request) for level in swept_levels], cascade.digest)
         choices = [(" · ".join([f"{level:g}", *badge]), f"{size}:{level}") for level, badge in zip(wanted, best)]
         yield (
             views.message(f"{views.counted(len(wanted), 'level')} from the same noise. {SCORES}"),
@@ -237,10 +212,10 @@ def _kept(made: Sequence[tuple[Any, Request]], weights: str) -> Any:
     return gr.File(paths, visible=True)
 
 
-def badges(scores: Sequence[Scores]) -> list[list[str]]:
+def badges(scores: Sequence[LevelFacts]) -> list[list[str]]:
     """For each level of a sweep, what it is plainly best at."""
 
-    def plain(score: Scores, others: Sequence[Scores]) -> list[str]:
+    def plain(score: LevelFacts, others: Sequence[LevelFacts]) -> list[str]:
         closest = all(score.consistency >= other.consistency + LEAD_DB for other in others)
         sharpest = all(score.sharpness >= LEAD * other.sharpness for other in others)
         return ["closest to its input"] * closest + ["sharpest"] * sharpest
@@ -319,8 +294,9 @@ def build(
     with gr.Row():
         at = gr.Radio(list(LATER), value=LATER[0], label="Sweep the stage", interactive=True, scale=1, min_width=180,
                       elem_id="sweep-size")  # fmt: skip
-        levels = gr.Textbox(LEVELS, label="aug_levels", info=f"up to {MOST_LEVELS}, each from 0 to 1", interactive=True,
-                            scale=3, min_width=180, max_length=100, elem_id="sweep-levels")  # fmt: skip
+        levels = gr.Textbox(SUGGESTED_LEVELS, label="aug_levels", info=f"up to {MOST_LEVELS}, each from 0 to 1",
+                            interactive=True, scale=3, min_width=180, max_length=100,
+                            elem_id="sweep-levels")  # fmt: skip
         go = gr.Button("Sweep from the same noise", elem_id="sweep-go", scale=2, min_width=180, elem_classes="lab-end")
     cost = gr.HTML(elem_id="cascade-cost", elem_classes="lab-queue")
     status = gr.HTML(elem_id="cascade-status")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -10,12 +9,11 @@ from typing import Any
 
 import gradio as gr
 
-from imagen_core.records import png
-from imagen_core.run.generate import check, generate
+from imagen_core.run.experiments import VARIED, DrawnCell, Grid, allowed_values, draw, picture_facts, read_grid
 from imagen_core.settings import Request
-from imagen_core.types import StageResult, UserError
+from imagen_core.types import StepRecord, UserError
 
-from ..handlers import QUIET, STATUS_SECONDS, engine, folder, refuse, stopped
+from ..handlers import QUIET, STATUS_SECONDS, engine, refuse, stopped
 from ..parts import grid, tiles, views
 from ..serving import session
 from ..serving.model import Model
@@ -29,53 +27,34 @@ def run(
 ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
     """Draw every cell, one after the other; yields (status, tiles, cells, files)."""
     try:
-        plan = grid.make(build_request(*controls), row, row_values, column, column_values)
+        plan = read_grid(build_request(*controls), row, row_values, column, column_values)
         if not model.ready:
             yield views.progress("Loading the model …"), gr.skip(), gr.skip(), gr.skip()
         cascade = model.get()
-        for request in plan.requests:
-            check(request, cascade)
-        shown, pictures, found = 0.0, [], []
-        made: list[str] = []
-        for number, cell in enumerate(plan.cells):
-            left = about(model.pace.seconds(plan.requests[number:]))
-            note = f"Cell {number + 1} of {len(plan.cells)}: {cell.label} · {left} left"
-            for event in model.in_turn(generate(cell.request, cascade), cell.request):
-                if isinstance(event, StageResult):
-                    pictures.append(event.image[0])
-                    found.append(grid.facts(event.image[:1]))
-                    made.append(tiles.tile(event.image[0], cell.label, grid.sentence(found[-1]), key=str(number)))
-                elif time.monotonic() - shown > STATUS_SECONDS:
-                    shown = time.monotonic()
-                    # Files of the grid before would not be these pictures.
-                    yield views.progress(note), _rows(plan, made), plan, gr.File(visible=False)
-        done = f"{views.counted(len(made), 'cell')} from the same noise, seed {plan.cells[0].request.seed}."
-        yield (
-            views.message(done),
-            _rows(plan, made),
-            plan,
-            gr.File(files(plan, pictures, found, cascade.digest), visible=True),
-        )
+        shown = 0.0
+        cells: list[DrawnCell] = []
+        pictures: list[str] = []
+        for event in draw(plan, cascade, model.in_turn):
+            number = len(cells)
+            if isinstance(event, DrawnCell):
+                cells.append(event)
+                pictures.append(tiles.tile(event.image, event.cell.label, grid.sentence(event.facts), key=str(number)))
+            elif isinstance(event, StepRecord) and time.monotonic() - shown > STATUS_SECONDS:
+                shown = time.monotonic()
+                left = about(model.pace.seconds(plan.requests[number:]))
+                note = f"Cell {number + 1} of {len(plan.cells)}: {plan.cells[number].label} · {left} left"
+                # Files of the grid before would not be these pictures.
+                yield views.progress(note), _rows(plan, pictures), plan, gr.File(visible=False)
+        done = f"{views.counted(len(cells), 'cell')} from the same noise, seed {plan.start.seed}."
+        kept = gr.File(grid.files(plan, cells, cascade.digest), visible=True)
+        yield views.message(done), _rows(plan, pictures), plan, kept
     except UserError as error:
         raise refuse(error) from None
 
 
-def _rows(plan: grid.Grid, made: list[str]) -> str:
-    waiting = [tiles.waiting(cell.label, "not drawn yet") for cell in plan.cells[len(made) :]]
-    return tiles.row([*made, *waiting], plan.columns, plain=True)
-
-
-def files(plan: grid.Grid, pictures: list[Any], found: list[dict[str, float]], weights: str) -> list[str]:
-    """The grid as one PNG that carries the run that its cells vary, and the cells' numbers as CSV."""
-    place = folder()
-    labels = [cell.label for cell in plan.cells]
-    sheet, numbers = place / "grid.png", place / "grid.csv"
-    png.save_grid(pictures, labels, plan.columns, sheet, plan.start, weights=weights, cells="; ".join(labels))
-    with numbers.open("w", newline="") as file:
-        writer = csv.DictWriter(file, ["cell", *found[0]])
-        writer.writeheader()
-        writer.writerows({"cell": label, **line} for label, line in zip(labels, found))
-    return [str(sheet), str(numbers)]
+def _rows(plan: Grid, pictures: list[str]) -> str:
+    waiting = [tiles.waiting(cell.label, "not drawn yet") for cell in plan.cells[len(pictures) :]]
+    return tiles.row([*pictures, *waiting], plan.columns, plain=True)
 
 
 def estimate(
@@ -84,7 +63,7 @@ def estimate(
 ) -> str:  # fmt: skip
     """How many cells that makes and how long they take, or what is wrong, before anything is drawn."""
     try:
-        plan = grid.make(build_request(*controls), row, row_values, column, column_values)
+        plan = read_grid(build_request(*controls), row, row_values, column, column_values)
     except UserError as error:
         return views.note(str(error), wrong=True)
     rows, steps = len(plan.cells) // plan.columns, plan.cells[0].request.stages[0].steps
@@ -96,10 +75,10 @@ def estimate(
 
 def chosen(name: Any) -> Any:
     """First values for a setting that was just chosen, and what they may be."""
-    return gr.Textbox(grid.suggestion(name), info=grid.allowed(name)) if name in grid.SETTINGS else gr.skip()
+    return gr.Textbox(grid.suggestion(name), info=allowed_values(name)) if name in VARIED else gr.skip()
 
 
-def cell(plan: grid.Grid | None, key: Any) -> Request:
+def cell(plan: Grid | None, key: Any) -> Request:
     """The request of a cell by the key its button carries.
 
     Raises:
@@ -122,7 +101,7 @@ def pinned(runs: Runs, a: Any, b: Any) -> str:
     rows = grid.differences(one.request, other.request)
     for rule in one.images:
         if rule in other.images:
-            left, right = (grid.facts(run.images[rule][:1]) for run in (one, other))
+            left, right = (picture_facts(run.images[rule]).rounded() for run in (one, other))
             rows += [{"setting": f"{rule}: {name}", "A": left[name], "B": right[name]} for name in left]
     if one is other:
         return views.note("A and B are the same run.")
@@ -139,9 +118,9 @@ def build(model: Model, build_request: Build, controls: list[Any], runs: gr.Stat
     sides = []
     for what, name in (("Rows", "guidance"), ("Columns", "threshold")):
         with gr.Row(equal_height=True):
-            setting = gr.Dropdown(list(grid.SETTINGS), value=name, label=what, interactive=True, scale=1, min_width=160,
+            setting = gr.Dropdown(list(VARIED), value=name, label=what, interactive=True, scale=1, min_width=160,
                                   elem_id=f"grid-{what.lower()}")  # fmt: skip
-            values = gr.Textbox(grid.suggestion(name), label=f"Values of the {what.lower()}", info=grid.allowed(name),
+            values = gr.Textbox(grid.suggestion(name), label=f"Values of the {what.lower()}", info=allowed_values(name),
                                 interactive=True, scale=3, min_width=200, max_length=300,
                                 elem_id=f"grid-{what.lower()}-values")  # fmt: skip
             sides.append((setting, values))

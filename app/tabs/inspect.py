@@ -15,12 +15,13 @@ import gradio as gr
 
 from imagen_core.records import png, trace
 from imagen_core.records.frames import Frame, to_trace
-from imagen_core.run.generate import compare
+from imagen_core.run.experiments import compare
 from imagen_core.settings import DEFAULT_SIZES, Request
+from imagen_core.settings.text import flat, to_query
 from imagen_core.types import StepRecord, UserError
 
 from ..handlers import QUIET, STATUS_SECONDS, WAKING, engine, folder, refuse, stopped, warn
-from ..parts import exports, link, reproduce, tiles, views
+from ..parts import exports, reproduce, tiles, views
 from ..serving import session
 from ..serving.model import Model
 from ..serving.pace import about
@@ -121,7 +122,7 @@ def recipe(model: Model, build_request: Build, runs: Runs, key: Any, size: Any, 
         return str(error), "", ""
     request = replace(whole, stages=tuple(stage for stage in whole.stages if stage.size <= size))
     command = reproduce.command_line(request, model.name, defaults)
-    return link.to_query(whole), command, reproduce.snippet(request, model.name)
+    return to_query(whole), command, reproduce.snippet(request, model.name)
 
 
 def cost(model: Model, build_request: Build, runs: Runs, key: Any, *controls: Any) -> str:
@@ -156,7 +157,7 @@ def dropped(model: Model, path: Any) -> tuple[str, Any, Any]:
     weights = png.read_fact(data, "weights")
     if weights and model.ready and weights != model.get().digest:
         lines.append("made with other weights: the same settings draw another picture here")
-    rows = [{"setting": name, "value": value} for name, value in link.flat(request).items()]
+    rows = [{"setting": name, "value": value} for name, value in flat(request).items()]
     notes = "".join(views.note(line, wrong=True) for line in lines)
     return notes + tiles.table(rows, "The settings inside", wide=("value",)), request, gr.Button(interactive=True)
 

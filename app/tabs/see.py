@@ -17,7 +17,7 @@ from imagen_core import settings
 from imagen_core.records import recording
 from imagen_core.records.frames import Frame
 from imagen_core.records.shipped import SHIPPED
-from imagen_core.run.generate import compare
+from imagen_core.run.experiments import compare
 from imagen_core.run.generate import generate as cascade_generate
 from imagen_core.settings import (
     CHOICES,
@@ -30,16 +30,19 @@ from imagen_core.settings import (
     Request,
     StageConfig,
 )
+from imagen_core.settings.text import flat, of_absent_stages, read, rest, with_more, write
 from imagen_core.types import StageResult, StepRecord, UserError
 
 from .. import handlers
 from ..handlers import FRAME_SECONDS, QUIET, aug_slider, engine, files, folder, refuse, slider, whole
-from ..parts import builder, link, player, report, shipped, views
+from ..parts import builder, player, report, shipped, views
 from ..serving import session
 from ..serving.model import Model
 from ..serving.pace import about
 
 LATER = DEFAULT_SIZES[1:]
+# Flat settings that have a control of their own beside "More settings".
+SLIDERS = dict.fromkeys(("aug_level", *(f"sr{size}.aug_level" for size in LATER)), "its slider")
 UPSCALING = views.note("Upscaling takes the last run's picture under the rule that is picked.")
 UNFINISHED = views.note("Stopped before its end, a run has no picture to upscale. Press Generate for one.")
 ADVANCED = {
@@ -129,9 +132,9 @@ def build_whole(
         guidance_rule=guidance_rule,
         w_schedule=w_schedule,
         # A rule without a cap leaves the knob alone.
-        options={"cap": link.read("cap", cap)} if isinstance(cap, str) and cap.strip() and has_cap(rule) else {},
+        options={"cap": read("cap", cap)} if isinstance(cap, str) and cap.strip() and has_cap(rule) else {},
     )
-    return link.with_more(base, more, without="aug_level")
+    return with_more(base, more, elsewhere=SLIDERS)
 
 
 def has_cap(rule: Any) -> bool:
@@ -156,7 +159,7 @@ def named(convention: Any) -> Any:
     return gr.Slider(label=label, info=info)
 
 
-# The flat names (link.py) of controls that are called otherwise here.
+# The flat names (settings/text.py) of controls that are called otherwise here.
 FLAT = {"w": "guidance", "rule": "threshold"}
 
 
@@ -165,11 +168,11 @@ def controls_of(request: Request, names: list[str], more: Any = "") -> list[Any]
 
     What ``more``, as it stands on the page, says of stages that the request lacks stays as it is.
     """
-    values = link.flat(request)
+    values = flat(request)
     shown = {FLAT.get(name, name) for name in names}
     levels = {f"{stage.name}.aug_level" for stage in request.stages}
-    more = f"{link.rest(request, shown | levels)} {link.of_others(more, request)}".strip()
-    own = {"convention": "paper", "cap": link.write(values.get("cap", "")), "more": more}
+    more = f"{rest(request, shown | levels)} {of_absent_stages(more, request)}".strip()
+    own = {"convention": "paper", "cap": write(values.get("cap", "")), "more": more}
     return [own[name] if name in own else values[FLAT.get(name, name)] for name in names]
 
 

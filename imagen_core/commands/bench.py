@@ -1,7 +1,8 @@
-"""What a run costs: counted operations, and speed as a ratio to a large matrix product of the same minute."""
+"""``bench``: what a run costs here; its speed is a ratio to a large matrix product of the same minute."""
 
 from __future__ import annotations
 
+import argparse
 import math
 import sys
 import time
@@ -17,10 +18,44 @@ from .. import settings
 from ..diffusion.guidance import GUIDANCE
 from ..diffusion.w_schedules import W_SCHEDULES
 from ..models.cascade import Cascade
+from ..models.opening import defaults_of, is_deepfloyd, load_cascade, locate
 from ..networks.unet import UNet, gflop
 from ..run.generate import check, generate
 from ..settings import Request
 from ..types import Network, StageResult, TextEmbedding, UserError
+from .options import add_run_arguments, loading, request_from
+from .output import warn
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """A run, and what is compared."""
+    add_run_arguments(parser)
+    parser.set_defaults(size=1024)
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--guidance-rules", action="store_true", help="seconds a step of the base under each of them")
+    what.add_argument("--peer", action="store_true", help="DeepFloyd IF: a step of ours beside a step of diffusers'")
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Measure what the options ask for; returns the figures."""
+    request = request_from(args)
+    if args.peer:
+        return _beside_diffusers(args, request)
+    warn(request)
+    cascade = load_cascade(args.model, loading(args))
+    return bench_guidance(request, cascade) if args.guidance_rules else bench(request, cascade)
+
+
+def _beside_diffusers(args: argparse.Namespace, request: Request) -> dict[str, Any]:
+    if not is_deepfloyd(args.model):
+        raise UserError("--peer: compares with diffusers' pipelines, which only DeepFloyd IF has")
+    steps = request.stages[0].steps
+    if request != settings.request(args.prompt, size=args.size, steps=steps, defaults=defaults_of(args.model)):
+        raise UserError("--peer: both sides sample as diffusers does; of a run's settings give only --steps")
+    # Only here: importing it needs what DeepFloyd IF needs.
+    from .peer import peer
+
+    return peer(locate(args.model), loading(args), request.prompt, steps)
 
 
 class Timed:

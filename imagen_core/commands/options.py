@@ -4,35 +4,26 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 from .. import settings
 from ..diffusion.thresholding import PRESETS
-from ..files.writing import check_output
-from ..models.cascade import DTYPES, Cascade, Loading
+from ..models.cascade import DTYPES, Loading
 from ..models.opening import defaults_of
-from ..settings import CHOICES, CONVENTIONS, DEFAULT_SIZES, DEFAULTS, RANGES, RULES, Request, StageConfig
-from ..types import StepRecord, UserError
+from ..run.experiments import MOST_CELLS, Grid, make_grid, values_in
+from ..settings import CHOICES, CONVENTIONS, DEFAULT_SIZES, DEFAULTS, RANGES, RULES, Request
+from ..settings.text import with_words
+from ..types import UserError
 
-# More than this is a long wait for pictures too small to see.
-MOST_CELLS = 25
 # What a stored run has fixed: these cannot be given with --from.
 OF_THE_RUN = ("prompt", "seed", "count", "steps", "spacing", "schedule")
 # What has no part in one stored step of a base: neither a network nor a sampler's step comes after it.
 OF_THE_NETWORKS = ("model", "size", "aug_level", "sampler")
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One picture of a grid of rules and weights; ``w`` as it was given, in either convention."""
-
-    w: float
-    rule: str
-    request: Request
+# Settings that a grid of rules and weights takes by options of its own, instead of --set.
+ELSEWHERE = {"guidance": "--guidances", "threshold": "--rules"}
 
 
 class Parser(argparse.ArgumentParser):
@@ -118,7 +109,7 @@ def add_run_arguments(parser: argparse.ArgumentParser, without: tuple[str, ...] 
         "--set",
         action="append",
         default=[],
-        metavar="STAGE.FIELD=VALUE",
+        metavar="NAME=VALUE",
         help=f"any setting of any stage, such as sr256.steps=20, or an option of one of its rules: {_rule_options()}; "
         "may be repeated",
     )
@@ -131,7 +122,9 @@ def add_cell_arguments(parser: argparse.ArgumentParser) -> None:
     rules = ",".join(settings.SIDE_BY_SIDE)
     parser.add_argument("--rules", default=rules, help="columns (default %(default)s)")
     parser.add_argument(
-        "--guidances", default="1,5,10", help="rows, each read like --guidance of sample (default %(default)s)"
+        "--guidances",
+        default="1,5,10",
+        help=f"rows, each read like --guidance of sample; at most {MOST_CELLS} cells in all (default %(default)s)",
     )
     parser.add_argument("--out", type=Path, required=True, help="PNG to write")
 
@@ -143,15 +136,17 @@ def add_trace_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--step", type=step, required=True, help="to go back to, counted from 1 as on the page")
 
 
-def cells_of(args: argparse.Namespace, request: Request) -> list[Cell]:
-    """The cells of add_cell_arguments, row by row; UserError for too many, or the same twice."""
-    refuse_set(args.set, {"base64.guidance": "--guidances", "base64.threshold": "--rules"})
-    rules = [rule.strip() for rule in args.rules.split(",")]
-    weights = numbers(args.guidances, "--guidances")
-    if len(rules) * len(weights) > MOST_CELLS or len(set(rules)) < len(rules) or len(set(weights)) < len(weights):
-        raise UserError(f"--rules and --guidances: must be different, and make at most {MOST_CELLS} cells")
-    guided = [settings.weight(w, args.guidance_convention, request.stages[0].guidance_rule) for w in weights]
-    return [Cell(w, rule, with_rule(request, rule, own)) for w, own in zip(weights, guided) for rule in rules]
+def grid_from(args: argparse.Namespace, request: Request) -> Grid:
+    """The grid of :func:`add_cell_arguments`, a row for each weight; UserError for too many, or the same twice."""
+    rules, numbers = values_in("threshold", args.rules), values_in("guidance", args.guidances)
+    rule = request.stages[0].guidance_rule
+    weights = [settings.weight(number, args.guidance_convention, rule) for number in numbers]
+    return make_grid(request, "guidance", weights, "threshold", rules)
+
+
+def cell_settings(request: Request) -> dict[str, Any]:
+    """What a cell of such a grid differs in: the paper's w, and the rule."""
+    return {"guidance": request.stages[0].guidance, "rule": request.stages[0].threshold}
 
 
 def _range(name: str) -> str:
@@ -173,18 +168,18 @@ def _rule_options() -> str:
     return ", ".join(found)
 
 
-def request_from(args: argparse.Namespace) -> Request:
-    """The request that parsed arguments ask for.
+def request_from(args: argparse.Namespace, *, elsewhere: Mapping[str, str] | None = None) -> Request:
+    """The request of parsed arguments; ``elsewhere`` as for text.with_words.
 
     Raises:
         UserError: a value is out of range, or --set names no stage or field.
     """
     defaults = defaults_of(args.model)
     request = settings.request(args.prompt, convention=args.guidance_convention, defaults=defaults, **_given(args))
-    return _finish(request, args)
+    return _finish(request, args, elsewhere)
 
 
-def changed_by(args: argparse.Namespace, request: Request) -> Request:
+def changed_by(args: argparse.Namespace, request: Request, *, elsewhere: Mapping[str, str] | None = None) -> Request:
     """``request`` with those settings of its base replaced that were given, and the stages up to --size if that was.
 
     Raises:
@@ -201,7 +196,7 @@ def changed_by(args: argparse.Namespace, request: Request) -> Request:
     base = settings.with_rule(request.stages[0], **given)
     prompt = getattr(args, "prompt", None)
     request = replace(request, prompt=request.prompt if prompt is None else prompt, stages=(base, *later))
-    return _finish(request, args)
+    return _finish(request, args, elsewhere)
 
 
 def _given(args: argparse.Namespace) -> dict[str, Any]:
@@ -209,82 +204,20 @@ def _given(args: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name in names if (value := getattr(args, name, None)) is not None}
 
 
-def _finish(request: Request, args: argparse.Namespace) -> Request:
-    """Apply --preset and --set, and see that the convention of the weight fits the rule that then holds."""
+def _finish(request: Request, args: argparse.Namespace, elsewhere: Mapping[str, str] | None) -> Request:
+    """Apply --preset and --set, and check that the convention of the weight fits the guidance rule."""
     if getattr(args, "preset", None):
         if args.threshold or args.percentile is not None:
             raise UserError("--preset: sets threshold and percentile itself; leave those options out")
         base = settings.with_preset(request.stages[0], args.preset)
         request = replace(request, stages=(base, *request.stages[1:]))
-    # All at once: which options are taken, and which weights, depends on the rules.
-    changes: dict[str, dict[str, Any]] = {}
-    for text in args.set:
-        stage, change = _change(request, text)
-        changes.setdefault(stage, {}).update(change)
-    stages = (settings.vary(stage, changes.get(stage.name, {})) for stage in request.stages)
-    request = replace(request, stages=tuple(stages))
+    request = with_words(request, args.set, source="--set", elsewhere=elsewhere)
     settings.check_convention(args.guidance_convention, request.stages[0].guidance_rule)
     return request
 
 
-def warn(*requests: Request, before: Request | None = None) -> None:
-    """Say on standard error, once, what is allowed but hardly meant; not what was said of the run ``before`` them."""
-
-    def found(request: Request) -> list[tuple[str, str]]:
-        return [(stage.name, warning) for stage in request.stages for warning in stage.warnings]
-
-    said = set(found(before)) if before else set()
-    for stage, warning in dict.fromkeys(pair for request in requests for pair in found(request)):
-        if (stage, warning) not in said:
-            print(f"imagen_core: {stage}: warning: {warning}", file=sys.stderr)
-
-
-def warn_of_words(request: Request, cascade: Cascade) -> None:
-    """Say on standard error which words of the prompt a cascade of this project never saw in training."""
-    from ..worlds.tabletop.vocabulary import unknown_words
-
-    if cascade.own and (words := unknown_words(request.prompt)):
-        print(f"imagen_core: prompt: never seen in training: {', '.join(words)}", file=sys.stderr)
-
-
-def _change(request: Request, text: str) -> tuple[str, dict[str, Any]]:
-    """The stage and the change of one STAGE.FIELD=VALUE; a field that no stage has may be an option of its rules."""
-    place, equals, value = text.partition("=")
-    stage, dot, name = place.partition(".")
-    names = [stage.name for stage in request.stages]
-    if not equals or not dot or not name or stage not in names:
-        stages = f"one of {', '.join(names)} at this --size"
-        raise UserError(f"--set: must be STAGE.FIELD=VALUE with STAGE {stages}, got {text!r:.60}")
-    name = name.replace("-", "_")
-    if name == "times":
-        times = _times(value)
-        return stage, {"times": times, "steps": len(times)}
-    return stage, {name: value if name in CHOICES else _number(name, value)}
-
-
-def refuse_set(texts: Iterable[str], instead: dict[str, str]) -> None:
-    """Refuse --set for a stage's settings that a verb takes another way."""
-    for text in texts:
-        field = text.partition("=")[0].replace("-", "_")
-        if field in instead:
-            raise UserError(f"--set: {field.partition('.')[2]} is what {instead[field]} is for")
-
-
-def check_same_step(config: StageConfig, recorded: StageConfig) -> None:
-    """Refuse another sampler, or other options of it, where no step is taken."""
-    asked, was = config.rule("sampler"), recorded.rule("sampler")
-    if (asked.func, asked.keywords) != (was.func, was.keywords):
-        raise UserError("--set: a sampler and its options change nothing in a step that was taken; branch takes others")
-
-
-def with_rule(request: Request, threshold: str, w: float) -> Request:
-    """The same request with another threshold and weight on its base, and those of its options that the rule takes."""
-    base = settings.with_rule(request.stages[0], threshold=threshold, guidance=w)
-    return replace(request, stages=(base, *request.stages[1:]))
-
-
 def _times(text: str) -> tuple[float, ...]:
-    return tuple(float(value) for value in numbers(text, "times"))
+    return tuple(float(part) for part in text.split(","))
 
 
 def _typed(kind: Callable[[str], Any], wanted: str) -> Callable[[str], Any]:
@@ -297,35 +230,3 @@ def _typed(kind: Callable[[str], Any], wanted: str) -> Callable[[str], Any]:
             raise argparse.ArgumentTypeError(f"must be {wanted}, got {text!r:.60}") from None
 
     return read
-
-
-def _number(name: str, text: str) -> int | float:
-    try:
-        return int(text) if text.lstrip("-").isdecimal() else float(text)
-    except ValueError as error:
-        allowed = f", {_range(name)}" if name in RANGES else ""
-        raise UserError(f"{name}: must be a number{allowed}, got {text!r:.60}") from error
-
-
-def outputs(path: Path, count: int) -> list[Path]:
-    """Where ``count`` pictures go: x.png, or x-1.png, x-2.png, …; UserError if one cannot be written."""
-    files = [path] if count == 1 else [path.with_stem(f"{path.stem}-{i + 1}") for i in range(count)]
-    for file in files:
-        check_output(file, ".png")
-    return files
-
-
-def with_progress(events: Iterable[Any], steps: int) -> Iterator[Any]:
-    """Pass events on with a bar on standard error that counts sampling steps."""
-    from tqdm import tqdm
-
-    with tqdm(total=steps, unit="step", disable=not sys.stderr.isatty()) as bar:
-        for event in events:
-            yield event
-            first = event[0] if isinstance(event, tuple) else event
-            bar.update(isinstance(first, StepRecord))
-
-
-def numbers(text: str, option: str) -> list[int | float]:
-    """A comma-separated list of numbers."""
-    return [_number(option, part.strip()) for part in text.split(",")]

@@ -1,18 +1,38 @@
-"""Record runs for the player: one request under several threshold rules from the same noise."""
+"""``record``: the recorded runs that the page opens with, again, after the weights changed."""
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+from ..files.writing import check_writable
 from ..models.cascade import Cascade
 from ..records import recording
 from ..records.frames import Frame
 from ..records.packing import QUICK, SMALL
-from ..records.shipped import SHIPPED
-from ..run.generate import compare
+from ..records.shipped import FOLDER, SHIPPED
+from ..run.experiments import compare
 from ..settings import SIDE_BY_SIDE, Request
 from ..types import StepRecord
+from .options import add_model_argument, loading
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where to, and of which model."""
+    parser.add_argument("--out", type=Path, default=FOLDER, help="folder to write to (default %(default)s)")
+    add_model_argument(parser)
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Record the runs; returns the files."""
+    from ..models.opening import load_cascade
+
+    check_writable(args.out)
+    cascade = load_cascade(args.model, loading(args))
+    args.out.mkdir(parents=True, exist_ok=True)
+    return {"files": [str(path) for path in record_shipped(cascade, args.out)]}
 
 
 def record(

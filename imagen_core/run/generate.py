@@ -18,7 +18,7 @@ from ..diffusion.denoiser import build_denoiser
 from ..diffusion.guidance import GUIDANCE
 from ..diffusion.samplers import Start, sample, unit_noise
 from ..models.cascade import Cascade, Finished, Stage
-from ..settings import Plan, Request, StageConfig, with_stage
+from ..settings import Plan, Request, StageConfig
 from ..types import Conditioning, Event, Image, Level, StageResult, StageSpec, TextEmbedding, UserError
 
 
@@ -147,51 +147,3 @@ def steering(request: Request, config: StageConfig, cascade: Cascade) -> Callabl
     if GUIDANCE[config.guidance_rule].source != "classifier" or cascade.classifier is None:
         return None
     return partial(cascade.classifier.gradient, labels=cascade.classifier.labels(request.prompt))
-
-
-def compare(
-    requests: Sequence[Request], cascade: Cascade, *, image: Image | None = None
-) -> Iterator[tuple[Event, ...]]:
-    """Several requests in lockstep, one event of each at a time, all from ``image`` where it is given.
-
-    The same request with another threshold, or another guidance weight, starts from the same noise: what then
-    differs is the rule alone.
-
-    Raises:
-        UserError: there are no requests, or they do not have the same stages and steps.
-    """
-    if not requests:
-        raise UserError("runs: there must be one at least to compare")
-    shapes = {tuple((stage.size, stage.steps) for stage in request.stages) for request in requests}
-    if len(shapes) != 1:
-        raise UserError("steps: runs that are compared side by side must have the same stages and steps")
-    return zip(*(generate(request, cascade, image=image) for request in requests))
-
-
-def at_levels(request: Request, cascade: Cascade, aug_levels: Sequence[float]) -> list[Request]:
-    """The request with its last stage at each level, all of them checked before anything is drawn for a sweep.
-
-    Raises:
-        UserError: there is no level, one is out of range, or the cascade cannot do it (:func:`check`).
-    """
-    if not aug_levels:
-        raise UserError("aug_levels: there must be one at least")
-    variants = [with_stage(request, request.stages[-1].size, aug_level=level) for level in aug_levels]
-    for variant in variants:
-        check(variant, cascade)
-    return variants
-
-
-def sweep(
-    request: Request, cascade: Cascade, aug_levels: Sequence[float], *, image: Image
-) -> Iterator[tuple[Event, ...]]:
-    """The request's last stage from one ``image`` at several ``aug_levels`` in lockstep, with the same noise.
-
-    The paper chooses aug_level by such a sweep (Saharia et al. 2022, App. D.2, Fig. A.11).
-
-    Raises:
-        UserError: a level is out of range, or the image is not of the size before the last stage's.
-    """
-    if len(request.stages) < 2 or image.shape[-1] != request.stages[-2].size:
-        raise UserError("image: must be of the size before the last stage's, which must be a super-resolution stage")
-    return compare(at_levels(request, cascade, aug_levels), cascade, image=image)

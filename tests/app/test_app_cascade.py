@@ -15,6 +15,8 @@ from app.serving.model import Model
 from app.tabs import cascade as cascade_tab
 from app.tabs import see
 from imagen_core.records import png
+from imagen_core.run import experiments
+from imagen_core.run.experiments import LevelFacts
 from imagen_core.run.generate import generate
 from imagen_core.types import StageResult
 
@@ -55,9 +57,11 @@ def test_a_sweep_keeps_the_noise(model: Model, runs, monkeypatch: pytest.MonkeyP
 
 
 def test_a_badge_is_for_a_lead_that_can_be_seen() -> None:
-    of = [cascade_tab.Scores(consistency, sharpness) for consistency, sharpness in ((40, 0.1), (38, 0.2), (30, 0.3))]
+    of = [LevelFacts(0.1, 0, 0, consistency, sharpness) for consistency, sharpness in ((40, 0.1), (38, 0.2), (30, 0.3))]
     assert cascade_tab.badges(of) == [["closest to its input"], [], ["sharpest"]]
-    of = [cascade_tab.Scores(consistency, sharpness) for consistency, sharpness in ((40, 0.3), (39.5, 0.299), (9, 0.1))]
+    of = [
+        LevelFacts(0.1, 0, 0, consistency, sharpness) for consistency, sharpness in ((40, 0.3), (39.5, 0.299), (9, 0.1))
+    ]
     assert cascade_tab.badges(of) == [[], [], []] and cascade_tab.badges(of[:1]) == [[]]
 
 
@@ -84,7 +88,8 @@ def test_a_level_that_was_never_trained_is_refused_before_anything_is_drawn(
     whole = model.get()
     stages = tuple(replace(stage, spec=replace(stage.spec, most_aug=0.35)) for stage in whole.stages)
     monkeypatch.setattr(model, "get", lambda: replace(whole, stages=stages))
-    monkeypatch.setattr(cascade_tab, "generate", lambda *_, **__: pytest.fail("nothing may be drawn"))
+    for module in (cascade_tab, experiments):
+        monkeypatch.setattr(module, "generate", lambda *_, **__: pytest.fail("nothing may be drawn"))
     place = ((), "now", "as kept")
     for handler in (
         cascade_tab.upscale(model, see.build_whole, 256, *place, 0.5, 0.1, *CONTROLS),

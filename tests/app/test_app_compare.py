@@ -9,13 +9,15 @@ from xml.etree import ElementTree
 import pytest
 from app_page import CONTROLS, LONG, MARKUP, SHORT, Watched, files_of, stop_and_go_on
 
-from app.parts import grid, link
+from app.parts import grid
 from app.serving.model import Model
 from app.tabs import compare as compare_tab
 from app.tabs import see
 from imagen_core.records import png
+from imagen_core.run import experiments
 from imagen_core.run.generate import generate
 from imagen_core.settings import RULES, hyper_parameters
+from imagen_core.settings.text import option_names
 from imagen_core.types import StageResult, UserError
 
 
@@ -32,12 +34,12 @@ def test_the_grid_draws_what_the_engine_draws(model: Model) -> None:
     for key, cell in enumerate(plan.cells):
         assert compare_tab.cell(plan, str(key)) == cell.request
     image = [e.image for e in generate(plan.cells[3].request, model.get()) if isinstance(e, StageResult)][-1]
-    assert float(rows[3]["colourfulness"]) == grid.facts(image)["colourfulness"]
+    assert float(rows[3]["colourfulness"]) == experiments.picture_facts(image).rounded()["colourfulness"]
 
 
 @pytest.mark.parametrize("key", [None, "4", "-1", "x", "9" * 5000, MARKUP, 0.5])
 def test_only_cells_of_the_grid_open(key: object) -> None:
-    plan = grid.make(SHORT, "guidance", "1, 2", "steps", "3, 4")
+    plan = experiments.read_grid(SHORT, "guidance", "1, 2", "steps", "3, 4")
     with pytest.raises(UserError, match="^cell: "):
         compare_tab.cell(plan, key)
     with pytest.raises(UserError, match="^cell: "):
@@ -47,14 +49,14 @@ def test_only_cells_of_the_grid_open(key: object) -> None:
 @pytest.mark.parametrize("text", ["1,1.0", "1, 2, 1e0", "nan,nan", "NaN,NaN", "[1],[1.0]", '{"a":1}, {"a":1}'])
 def test_one_value_written_twice_is_one_value(text: str) -> None:
     with pytest.raises(UserError, match="^guidance: "):
-        grid.make(SHORT, "guidance", text, "steps", "3")
+        experiments.read_grid(SHORT, "guidance", text, "steps", "3")
 
 
 @pytest.mark.parametrize("text", ["[1]", "{}", '{"a":1}', "true", "null", "NaN", "1e400"])
 def test_values_of_a_side_are_numbers(text: str) -> None:
     for name in ("guidance", "steps"):
         with pytest.raises(UserError, match=f"^{name}: must be a"):
-            grid.make(SHORT, name, text, "threshold", "none")
+            experiments.read_grid(SHORT, name, text, "threshold", "none")
 
 
 def test_every_setting_can_be_a_side_of_the_grid() -> None:
@@ -64,13 +66,13 @@ def test_every_setting_can_be_a_side_of_the_grid() -> None:
         for kind, functions in RULES.items()
         for rule, function in functions.items()
         for option in hyper_parameters(function)
-        if option in link.OPTIONS
+        if option in option_names()
     }
-    for name in grid.SETTINGS:
-        start = grid.vary(SHORT, homes.get(name, {}))
-        for value in grid.values(name, grid.suggestion(name)):
+    for name in experiments.VARIED:
+        start = experiments.vary_base(SHORT, homes.get(name, {}))
+        for value in experiments.values_in(name, grid.suggestion(name)):
             if value not in {"cfgpp", "classifier"} and (name, value) not in {("low", 20), ("high", -20)}:
-                made = grid.vary(start, {name: value}).stages[0]
+                made = experiments.vary_base(start, {name: value}).stages[0]
                 own = made.options.get(name, made.allowed_options()[name]) if name in homes else getattr(made, name)
                 assert own == value
 
@@ -78,7 +80,7 @@ def test_every_setting_can_be_a_side_of_the_grid() -> None:
 def test_no_list_of_values_is_too_long_to_refuse_at_once() -> None:
     """Each value would be compared with all before it: a few hundred kilobytes held the server for minutes."""
     with pytest.raises(UserError, match=r"^cells: at most 16, got 200000 values of guidance$"):
-        grid.make(SHORT, "guidance", "[1]," * 199_999 + "1", "steps", "3")
+        experiments.read_grid(SHORT, "guidance", "[1]," * 199_999 + "1", "steps", "3")
 
 
 def test_the_price_is_told_before(model: Model) -> None:
@@ -90,8 +92,8 @@ def test_the_price_is_told_before(model: Model) -> None:
 
 
 def test_a_stopped_grid_leaves_the_engine_to_others(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = Watched(compare_tab.generate)
-    monkeypatch.setattr(compare_tab, "generate", engine)
+    engine = Watched(experiments.generate)
+    monkeypatch.setattr(experiments, "generate", engine)
     draw = partial(compare_tab.run, model, see.build_request, "guidance", "1, 5", "threshold", "none")
     stop_and_go_on(model, engine, draw(*LONG), draw(*CONTROLS))
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from app_page import width_of
 
-from app.parts import link
 from imagen_core.records import png
 from imagen_core.settings import request, with_stage
+from imagen_core.settings.text import to_query
 
 SECOND = 1000
 ASKED = with_stage(
@@ -36,7 +36,7 @@ def open_at(visit, url: str) -> Any:
 @pytest.fixture
 def page(open_at) -> Any:
     """A visitor who followed a link to a run of few steps."""
-    return open_at(link.to_query(ASKED))
+    return open_at(to_query(ASKED))
 
 
 def go_to(page, tab: str) -> None:
@@ -236,7 +236,7 @@ def test_two_visitors_keep_their_runs_to_themselves(page, open_at) -> None:
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_text_has_contrast_and_fits(open_at, theme: str, contrast_script: str) -> None:
     """WCAG AA in every tab, and nothing wider than a telephone."""
-    page = open_at(f"{link.to_query(ASKED)}&__theme={theme}")
+    page = open_at(f"{to_query(ASKED)}&__theme={theme}")
     for tab, button, done in (
         ("Cascade", "#sweep-go", "levels from the same noise"),
         ("Compare", None, ""),

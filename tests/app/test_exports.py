@@ -9,18 +9,19 @@ import numpy as np
 import pytest
 from app_page import SHORT
 
-from app.parts import exports, figures, grid
+from app.parts import exports, figures
 from app.tabs import inspect as inspect_tab
 from app.tabs import see
 from imagen_core.models.cascade import Cascade
 from imagen_core.records import png
 from imagen_core.records.frames import Frame
+from imagen_core.run.experiments import vary_base
 from imagen_core.run.generate import generate
 from imagen_core.types import StageResult
 
 
 def test_a_long_run_makes_a_short_animation(tiny: Cascade) -> None:
-    asked = replace(grid.vary(SHORT, {"steps": 80}), stages=grid.vary(SHORT, {"steps": 80}).stages[:1])
+    asked = replace(vary_base(SHORT, {"steps": 80}), stages=vary_base(SHORT, {"steps": 80}).stages[:1])
     frames = [Frame.of(e) for e in list(generate(asked, tiny))[:-1]]
     assert len(exports.trajectory({"dynamic": frames})) == exports.MOST_FRAMES
     assert len(exports.rows({"dynamic": frames})) == 80

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 from app_page import SHORT
 
-from app.parts import grid
 from app.serving import pace
+from imagen_core.run.experiments import vary_base
 
 
 def test_the_pace_is_learnt_from_rows_and_steps() -> None:
@@ -23,10 +23,10 @@ def test_the_pace_is_learnt_from_rows_and_steps() -> None:
     for index, seconds in enumerate((9.0, 0.2, 0.2)):
         learnt.note(SimpleNamespace(stage="base64", index=index), seconds, [guided], "cosine")
     assert learnt.seconds([guided]) == pytest.approx(3 * 0.2)
-    assert learnt.seconds([grid.vary(guided, {"guidance": 1.0})]) == pytest.approx(3 * 0.1)
-    assert learnt.seconds([grid.vary(guided, {"sampler": "heun"})] * 2) == pytest.approx(2 * 4 * 0.2)
-    assert learnt.seconds([grid.vary(guided, {"w_schedule": "interval"})]) == pytest.approx(0.1 + 0.2 + 0.2)
-    assert learnt.seconds([grid.vary(guided, {"guidance_rule": "classifier"})]) == pytest.approx(3 * 0.1)
-    assert learnt.seconds([grid.vary(guided, {"guidance_rule": "cfgpp", "guidance": 1.0})]) == pytest.approx(3 * 0.2)
+    assert learnt.seconds([vary_base(guided, {"guidance": 1.0})]) == pytest.approx(3 * 0.1)
+    assert learnt.seconds([vary_base(guided, {"sampler": "heun"})] * 2) == pytest.approx(2 * 4 * 0.2)
+    assert learnt.seconds([vary_base(guided, {"w_schedule": "interval"})]) == pytest.approx(0.1 + 0.2 + 0.2)
+    assert learnt.seconds([vary_base(guided, {"guidance_rule": "classifier"})]) == pytest.approx(3 * 0.1)
+    assert learnt.seconds([vary_base(guided, {"guidance_rule": "cfgpp", "guidance": 1.0})]) == pytest.approx(3 * 0.2)
     assert learnt.seconds([replace(guided, count=4)]) == pytest.approx(4 * 3 * 0.2)
     assert learnt.seconds([SHORT]) is None and learnt.seconds([SHORT], above=1024) == 0

@@ -17,7 +17,7 @@ from imagen_core.diffusion.thresholding import THRESHOLDS, dynamic
 from imagen_core.models.cascade import Cascade
 from imagen_core.records import recording
 from imagen_core.records.frames import Frame
-from imagen_core.run.generate import compare
+from imagen_core.run.experiments import compare
 from imagen_core.settings import SIDE_BY_SIDE, Request, request
 from imagen_core.types import Denoised, StageResult
 

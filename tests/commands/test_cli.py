@@ -197,8 +197,10 @@ def test_sweep_keeps_the_noise_and_scores_each_level(run, capsys, tmp_path: Path
 
 @pytest.mark.parametrize(
     ("field", "arguments"),
-    [("--size", ["--size", "64"]), ("aug_level", ["--aug-levels", "0,2"]), ("--aug-levels", ["--aug-levels", "0,0"]),
-     ("--aug-levels", ["--aug-levels", "low"]), ("--set", ["--set", "sr256.aug_level=0.7"])],
+    [("size: must be 256 or 1024", ["--size", "64"]), ("aug_level: must be", ["--aug-levels", "0,2"]),
+     ("aug_level: has a value twice", ["--aug-levels", "0,0"]), ("aug_level: must be", ["--aug-levels", "low"]),
+     ("aug_levels: at most 6, got 7", ["--aug-levels", "0,.1,.2,.3,.4,.5,.6"]),
+     ("--set: aug_level is set by --aug-levels", ["--set", "sr256.aug_level=0.7"])],
 )  # fmt: skip
 def test_a_wrong_sweep_is_one_line(run, capsys, tmp_path: Path, field: str, arguments: list[str]) -> None:
     assert run("sweep", "a ball", "--out", "s.png", *arguments) == 2
@@ -252,7 +254,7 @@ def test_steps_count_from_one(run, recorded: list[str], capsys, tmp_path: Path, 
     ("field", "wrong"),
     [(option, [option, value]) for option, value in (("--model", "tabletop"), ("--dtype", "float32"), ("--size", "256"),
                                                      ("--sampler", "ddim"), ("--aug-level", "0.1"))]
-    + [("--set: must be STAGE.FIELD=VALUE with STAGE one of base64", ["--set", "sr256.guidance=3"]),
+    + [("--set: sr256 is not a stage of this run; it has base64", ["--set", "sr256.guidance=3"]),
        ("--set: a sampler and its options change nothing", ["--set", "base64.sampler=ddim"]),
        ("--set: a sampler and its options change nothing", ["--set", "base64.gamma=0.5"])],
 )  # fmt: skip
@@ -332,7 +334,7 @@ def test_the_longest_name_can_be_written(run, tmp_path: Path) -> None:
      (["--guidance", "0x1"], "argument --guidance: must be a number, 0 to 30, got '0x1'"),
      (["--size", "big"], "argument --size: must be a whole number, one of 64, 256, 1024, got 'big'"),
      (["--times", "1;0.5"], "argument --times: must be numbers with commas between them, falling from at most 1"),
-     (["--set", "base64.steps="], "steps: must be a number, 1 to 250, got ''"),
+     (["--set", "base64.steps="], "steps: must be a whole number between 1 and 250, got ''"),
      (["--set", "base64.cap=1e39"], "cap: must be a number between 1.0 and 1000.0, got 1e+39"),
      (["--set", "base64.guidance_rule=cfgpp"], "guidance between 0 and 1 and the sampler ddim or dpmpp_2m, got 5 and")],
 )  # fmt: skip

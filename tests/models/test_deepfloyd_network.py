@@ -15,7 +15,8 @@ from torch.testing import assert_close
 from imagen_core.diffusion.samplers import SAMPLERS
 from imagen_core.models.cascade import Cascade, Loading
 from imagen_core.models.opening import load_cascade
-from imagen_core.run.generate import compare, generate
+from imagen_core.run.experiments import compare
+from imagen_core.run.generate import generate
 from imagen_core.settings import Request
 
 pytestmark = pytest.mark.usefixtures("cache")

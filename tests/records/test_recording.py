@@ -21,7 +21,8 @@ from imagen_core.records import recording
 from imagen_core.records.frames import Frame
 from imagen_core.records.recording import MOST_STEPS
 from imagen_core.records.shipped import FOLDER, SHIPPED
-from imagen_core.run.generate import compare, generate
+from imagen_core.run.experiments import compare
+from imagen_core.run.generate import generate
 from imagen_core.settings import Request, request
 from imagen_core.types import StageResult, StepRecord, UserError
 

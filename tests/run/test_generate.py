@@ -18,7 +18,8 @@ from imagen_core.diffusion.samplers import SAMPLERS
 from imagen_core.models.cascade import Cascade
 from imagen_core.models.opening import load_cascade
 from imagen_core.records import trace
-from imagen_core.run.generate import at_levels, compare, generate
+from imagen_core.run.experiments import compare, make_sweep
+from imagen_core.run.generate import generate
 from imagen_core.settings import DEFAULTS, Request, request, with_stage
 from imagen_core.types import StageResult, StepRecord, UserError
 
@@ -95,7 +96,7 @@ def test_rules_side_by_side_start_from_the_same_noise(tiny: Cascade) -> None:
     with pytest.raises(UserError, match="^runs: there must be one at least"):
         compare([], tiny)
     with pytest.raises(UserError, match="^aug_levels: there must be one at least"):
-        at_levels(request("a ball", size=256), tiny, [])
+        make_sweep(request("a ball", size=256), [])
 
 
 def test_what_a_cascade_lacks_is_refused_before_any_work(tmp_path: Path) -> None:

@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from app import page as layout
-from app.parts import link, reproduce
+from app.parts import reproduce
 from app.tabs import see
 from imagen_core.commands import options as cli
 from imagen_core.records import png
 from imagen_core.run.generate import generate
 from imagen_core.settings import CHOICES, DEFAULT_SIZES, RANGES, STAGE_FIELDS, Request, StageConfig, request, with_stage
+from imagen_core.settings.text import from_query, to_query, with_more
 from imagen_core.types import StageResult, UserError
 
 DEFAULTS = {"prompt": "a red ball"}
@@ -37,7 +38,7 @@ UNUSUAL = with_stage(
 
 
 def restored(asked: Request) -> Request:
-    found = link.from_query(parse_qsl(link.to_query(asked)[1:], keep_blank_values=True), DEFAULTS)
+    found = from_query(parse_qsl(to_query(asked)[1:], keep_blank_values=True), DEFAULTS)
     assert found is not None and found[1] == ()
     return found[0]
 
@@ -60,28 +61,28 @@ def test_any_link_comes_back(prompt: str, seed: int, size: int, **base: object) 
 
 
 def test_a_short_link_takes_the_rest_from_the_defaults() -> None:
-    found = link.from_query([("guidance", "10"), ("sr256.aug-level", "0.3"), ("size", "256")], DEFAULTS)
+    found = from_query([("guidance", "10"), ("sr256.aug-level", "0.3"), ("size", "256")], DEFAULTS)
     assert found is not None
     assert (found[0].prompt, found[0].stages[0].guidance, found[0].stages[1].aug_level) == ("a red ball", 10, 0.3)
 
 
 def test_no_link_and_gradios_own_names_ask_for_nothing() -> None:
-    assert link.from_query([], DEFAULTS) is None
-    assert link.from_query([("__theme", "dark")], DEFAULTS) is None
+    assert from_query([], DEFAULTS) is None
+    assert from_query([("__theme", "dark")], DEFAULTS) is None
 
 
 @pytest.mark.parametrize("other", ["seed", "sr256.aug-level"])
 def test_a_setting_given_twice_is_refused(other: str) -> None:
     pairs = [("size", "256"), ("seed", "4"), ("sr256.aug_level", "0.2"), (other, "0.5")]
     with pytest.raises(UserError, match=f"^link: {other.replace('-', '_')} is given twice"):
-        link.from_query(pairs, DEFAULTS)
+        from_query(pairs, DEFAULTS)
 
 
 @pytest.mark.parametrize(
     "key", ["foo", "sr512.steps", "sr256.steps", "base64.steps.x", "stages", "<b>", "options", "sr256.size"]
 )
 def test_unknown_keys_warn(key: str) -> None:
-    found = link.from_query([("seed", "4"), (key, "3")], DEFAULTS)
+    found = from_query([("seed", "4"), (key, "3")], DEFAULTS)
     assert found is not None and found[0].seed == 4 and len(found[1]) == 1 and found[1][0].startswith(key[:40])
 
 
@@ -99,7 +100,7 @@ def test_unknown_keys_warn(key: str) -> None:
 )  # fmt: skip
 def test_hostile_values_are_refused_in_one_line(key: str, value: str, field: str) -> None:
     with pytest.raises(UserError, match=f"^{field}: ") as caught:
-        link.from_query({"size": "256", key: value}.items(), DEFAULTS)
+        from_query({"size": "256", key: value}.items(), DEFAULTS)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
 
 
@@ -154,16 +155,16 @@ def test_what_the_model_does_by_itself_is_not_said() -> None:
 def test_rules_are_changed_together_and_take_what_they_know() -> None:
     """An option of the defaults goes with its rule; one that is given must fit the rules that hold in the end."""
     start = request("a red ball", size=256, defaults=OTHERS)
-    found = link.with_more(start, "threshold=static sr256.threshold=channelwise").stages
+    found = with_more(start, "threshold=static sr256.threshold=channelwise").stages
     assert found[0].options == {"gamma": 0.5} and found[1].options == {"cap": 2.0}
-    assert link.with_more(start, "cap=Infinity sampler=ddim eta=1").stages[0].options == {"eta": 1}
+    assert with_more(start, "cap=Infinity sampler=ddim eta=1").stages[0].options == {"eta": 1}
     both = ("sr256.guidance_rule=cfgpp", "sr256.guidance=0.5", "sr256.sampler=ddim")
     for parts in (both, both[::-1]):
-        assert link.with_more(start, " ".join(parts)).stages[1].guidance_rule == "cfgpp"
+        assert with_more(start, " ".join(parts)).stages[1].guidance_rule == "cfgpp"
         assert parsed("python -m imagen_core sample x --size 256 " + " ".join(f"--set {p}" for p in parts)).stages[1]
     for wrong in ("cap=2 threshold=static", "threshold=static cap=2"):
         with pytest.raises(UserError, match="^cap: not an option of"):
-            link.with_more(start, wrong)
+            with_more(start, wrong)
         with pytest.raises(UserError, match="^cap: not an option of"):
             parsed("python -m imagen_core sample x " + " ".join(f"--set base64.{part}" for part in wrong.split()))
 

@@ -1,0 +1,34 @@
+"""``info``: what a model is made of."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from .options import add_model_argument, loading
+
+add_arguments = add_model_argument
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """The model's stages, sizes and text encoder; of a large one, what it needs before anything is loaded."""
+    from ..models.checkpoints import unet_of
+    from ..models.opening import load_cascade, memory_plan
+    from ..networks.unet import gflop
+
+    if plan := memory_plan(args.model, loading(args)):
+        return plan
+    cascade = load_cascade(args.model, loading(args))
+    stages = {
+        stage.spec.name: {
+            "size": stage.spec.size,
+            "schedule": stage.spec.schedule,
+            "prediction": stage.spec.prediction,
+            "parameters": sum(p.numel() for p in unet_of(stage).parameters()),
+            "gflop_per_evaluation": round(gflop(unet_of(stage).config, stage.spec.size), 2),
+            "training": stage.training,
+        }
+        for stage in cascade.stages
+    }
+    encoder = {"name": cascade.encode.name, "digest": cascade.encode.digest, "width": cascade.encode.width}
+    return {"name": cascade.name, "weights": cascade.digest, "text_encoder": encoder, "stages": stages}
