@@ -52,7 +52,7 @@ VERBS = {
 
 def main(arguments: list[str] | None = None, prog: str = "imagen_core") -> int:
     """Run one verb; 0 when it worked, 2 for bad input (one line on standard error), 130 when interrupted."""
-    args = _parser(prog).parse_args(arguments)
+    args = build_parser(prog).parse_args(arguments)
     try:
         facts = VERBS[args.verb].run(args)
         print(json.dumps(facts) if args.json else "\n".join(_lines(facts)), flush=True)
@@ -67,8 +67,9 @@ def main(arguments: list[str] | None = None, prog: str = "imagen_core") -> int:
     return 0
 
 
-def _parser(prog: str) -> Parser:
-    parser = Parser(prog=prog, description=__doc__)
+def build_parser(prog: str) -> Parser:
+    """The parser of all verbs, for a command that is called ``prog``."""
+    parser = Parser(prog=prog, description="Imagen on the command line. VERB --help names the options of a verb.")
     parsers = parser.add_subparsers(dest="verb", required=True, parser_class=Parser, metavar="VERB")
     for name, verb in VERBS.items():
         own = parsers.add_parser(name, help=verb.help, description=verb.help)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+
+from imagen_core.__main__ import build_parser
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [
@@ -14,6 +17,7 @@ DOCUMENTS = [
     for path in folder.rglob("*.md")
     if not {".venv", "venv", "node_modules"} & set(path.parts)
 ]
+COMMAND = re.compile(r"^(?:python -m imagen_core|imagen-lab) (.*?)(?:  +#.*)?$", re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
@@ -44,3 +48,22 @@ def test_the_log_has_lines_that_fit_a_screen_and_an_index_of_all_entries() -> No
     entries = re.findall(r"^## (.*)$", text, re.MULTILINE)
     index = re.findall(r"^- \[(.*)\]\(#", text, re.MULTILINE)
     assert entries == index
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/DEEPFLOYD.md"])
+def test_the_commands_of_a_document_are_understood(name: str) -> None:
+    """Their verbs, options, choices and ranges; nothing is run."""
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / name).read_text(), re.DOTALL)
+    commands = [command for block in blocks for command in COMMAND.findall(block)]
+    assert commands
+    for command in commands:
+        build_parser("imagen_core").parse_args(shlex.split(command, comments=True))
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/ARCHITECTURE.md"])
+def test_the_python_of_a_document_is_whole(name: str) -> None:
+    """Blocks that begin at the margin compile; the others are lines of a dict."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(), re.DOTALL)
+    for block in blocks:
+        if not block.startswith(" "):
+            compile(block, name, "exec")
