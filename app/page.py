@@ -67,6 +67,7 @@ THEME = gr.themes.Base(
 )
 LAUNCH: dict[str, Any] = {
     "theme": THEME,
+    "css": player.COLOURS,
     "css_paths": [Path(__file__).parent / "static" / "style.css", player.STYLE, tiles.STYLE],
     # Gradio confines css_paths to what lies within these margins.
     "head": "<style>.gradio-container .main.app { padding-top: .5rem; }"

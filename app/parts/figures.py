@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from imagen_core.diffusion.saturation import BURNT
 from imagen_core.records.styles import OTHER, STYLES
 from imagen_core.settings import Request
 
@@ -15,7 +16,7 @@ from ..serving.session import Frames
 CURVES = (
     ("outside", "share of values with |x̂0| > 1, before the rule"),
     ("s", "s, what the rule divides by"),
-    ("burnt", "burnt: share of values with |x̂0| > 0.99, after it"),
+    ("burnt", f"burnt: share of values with |x̂0| > {BURNT}, after it"),
     ("colourfulness", "colourfulness: mean HSV saturation, after the rule"),
     ("contrast", "contrast: standard deviation of luma, after the rule"),
     ("largest", "largest |x̂0|, before the rule"),

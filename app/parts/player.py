@@ -1,4 +1,4 @@
-"""The player as a component: its script, and what Python hands to it; nothing else knows how they meet."""
+"""The player as a component: its script and colours, and the values that Python hands to it."""
 
 from __future__ import annotations
 
@@ -10,29 +10,47 @@ from typing import Any
 
 import gradio as gr
 
-from imagen_core.records import recording
+from imagen_core.diffusion.saturation import BURNT
+from imagen_core.records import payload, recording
 from imagen_core.records.frames import Frame
+from imagen_core.records.styles import OTHER, STYLES
 from imagen_core.settings import Request
 
-# The script's parts, from values to pictures; each uses those before it, and all of them share one scope of their own.
-PARTS = ("values", "words", "draw", "views", "tools", "player")
+from .bundle import script
+
 _FOLDER = Path(__file__).parents[1] / "static" / "player"
-_CODE = "\n".join((_FOLDER / f"{part}.js").read_text(encoding="utf-8") for part in PARTS)
-SCRIPT = f'(() => {{\n"use strict";\n{_CODE}}})();\n'
+_STYLES = {**STYLES, "other": OTHER}
+# What the engine decides and the script must know.
+ENGINE = {
+    "burnt": BURNT,
+    "styles": {rule: {"dash": style.dash, "marker": style.marker} for rule, style in _STYLES.items()},
+    "schemas": {kind: payload.schema(fields) for kind, fields in payload.KINDS.items()},
+}
+SCRIPT = script(_FOLDER / "main.js", "ImagenPlayer", ENGINE)
 STYLE = _FOLDER / "player.css"
-# What a newcomer must know before the pictures say anything.
 WHY = (
-    '<p class="pl-why">At every step the model guesses the finished picture, x̂₀. Strong guidance pushes the guess '
-    'beyond ±1, where a screen has no more to show: <b class="pl-none">none</b> lets it, <b class="pl-static">static'
-    '</b> cuts it off, <b class="pl-dynamic">dynamic</b> shrinks it by s first, which keeps shades apart. '
-    "Each then goes its own way; no rule mends a wrong shape.</p>"
+    '<p class="pl-why">At every step the model guesses the finished picture, x̂₀. Strong guidance pushes its colours '
+    'beyond what a screen can show. <b class="pl-none">None</b> ignores this. <b class="pl-static">Static</b> cuts '
+    'them off. <b class="pl-dynamic">Dynamic</b> divides the guess by s first, so shades survive. Then the runs '
+    "differ. Thresholding fixes colour, not shape.</p>"
+)
+
+
+def _properties(colours: Mapping[str, str]) -> str:
+    return " ".join(f"--lab-{rule}: {colour};" for rule, colour in colours.items())
+
+
+# The rules' colours as custom properties of CSS, on light and on dark paper.
+COLOURS = (
+    f":root, .gradio-container {{ {_properties({rule: style.light for rule, style in _STYLES.items()})} }}\n"
+    f".dark, .dark .gradio-container {{ {_properties({rule: style.dark for rule, style in _STYLES.items()})} }}\n"
 )
 
 
 def component(value: str | None = None, *, elem_id: str, **kwargs: Any) -> gr.HTML:
     """A player; its value is what :func:`recorded`, :func:`live` or :func:`waiting` return.
 
-    The template never changes, so that a new value leaves what the player has drawn, and the focus, alone.
+    The template never changes, so a new value keeps the player's view and the focus.
     """
     return gr.HTML(
         value or waiting(""),
@@ -46,42 +64,53 @@ def component(value: str | None = None, *, elem_id: str, **kwargs: Any) -> gr.HT
 
 
 def recorded(run: recording.Recording, *, run_id: str = "", picked: str = "") -> str:
-    """A whole recording, to be played, with the rule ``picked`` in front, or dynamic.
+    """A whole recording, with the rule ``picked`` in front, or dynamic.
 
-    Frames of the run ``run_id`` that arrive after it, late, are not shown.
+    The player ignores frames of the run ``run_id`` that arrive after it.
     """
-    return recording.to_json(run, run=run_id, picked=picked)
+    return to_json(recording.payload(run, run=run_id, picked=picked))
 
 
 def live(
     requests: Mapping[str, Request], frames: Mapping[str, Sequence[Frame]], *, note: str = "", run_id: str = "",
     picked: str = "",
 ) -> str:  # fmt: skip
-    """What a run at work shows: the newest step's pictures, and the numbers of all steps so far."""
+    """A live run: the newest step's pictures, and the numbers of all steps so far."""
     first = next(iter(requests.values()))
     size = int(next(iter(frames.values()))[0].raw.shape[-1])
-    config = next(stage for stage in first.stages if stage.size == size)
+    configs = {label: next(c for c in request.stages if c.size == size) for label, request in requests.items()}
+    config = next(iter(configs.values()))
     largest = max(1.0, *(track[-1].numbers["largest"] for track in frames.values()))
-    tracks = [
+    tracks: list[payload.LiveTrack] = [
         {
             "label": label,
-            "rule": next(stage for stage in requests[label].stages if stage.size == size).threshold,
+            "rule": configs[label].threshold,
             "w": config.guidance,
             "pixels": base64.b64encode(track[-1].pixels.tobytes()).decode(),
             "histogram": track[-1].histogram(largest),
-            "numbers": {name: [float(f"{f.numbers[name]:.6g}") for f in track] for name in track[0].numbers},
+            "numbers": recording.numbers(track),
         }
         for label, track in frames.items()
     ]
-    request = {"prompt": first.prompt, "seed": first.seed}
-    facts = {"run": run_id, "picked": picked, "size": size, "planned": config.steps, "note": note, "request": request}
-    return _safe({"kind": "live", **facts, "largest": largest, "tracks": tracks})
+    frame: payload.Live = {
+        "kind": "live",
+        "run": run_id,
+        "picked": picked,
+        "size": size,
+        "planned": config.steps,
+        "note": note,
+        "request": {"prompt": first.prompt, "seed": first.seed},
+        "largest": largest,
+        "tracks": tracks,
+    }
+    return to_json(frame)
 
 
 def waiting(note: str) -> str:
-    """Nothing to play yet, and why, in plain text."""
-    return _safe({"kind": "waiting", "note": note})
+    """A note in place of a run, in plain text."""
+    return to_json({"kind": "waiting", "note": note})
 
 
-def _safe(value: dict[str, Any]) -> str:
+def to_json(value: payload.Recorded | payload.Live | payload.Waiting) -> str:
+    """A payload as JSON that is safe inside any HTML."""
     return json.dumps(value).replace("<", "\\u003c")

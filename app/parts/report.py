@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from imagen_core.records import recording
-from imagen_core.records.recording import Recording, to_json
+from imagen_core.records.recording import Recording
 from imagen_core.settings import DEFAULTS, StageConfig
 
 from . import player, reproduce
@@ -78,12 +78,12 @@ def page(run: Recording, model: str = "tabletop", defaults: Mapping[int, StageCo
     return PAGE.format(
         policy=POLICY,
         title=f"Imagen Lab: {html.escape(request.prompt)}",
-        style=player.STYLE.read_text(encoding="utf-8") + STYLE,
+        style=player.COLOURS + player.STYLE.read_text(encoding="utf-8") + STYLE,
         why=player.WHY,
         commands=html.escape("\n".join(commands)),
         weights=html.escape(run.header["weights"]),
         first=html.escape(next(iter(asked))),
         settings=html.escape(json.dumps(run.header["request"], indent=1, ensure_ascii=False)),
-        recording=to_json(run),
+        recording=player.recorded(run),
         script=player.SCRIPT,
     )

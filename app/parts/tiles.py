@@ -1,4 +1,4 @@
-"""Pictures beside each other that zoom and pan together (``tiles.js``), and tables: values → escaped HTML."""
+"""Pictures beside each other that zoom and pan together (``static/tiles``), and tables: values → escaped HTML."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ import gradio as gr
 
 from imagen_core.records.png import to_pil
 
+from .bundle import script
+
 _FOLDER = Path(__file__).parents[1] / "static" / "tiles"
-SCRIPT = (_FOLDER / "tiles.js").read_text(encoding="utf-8")
+SCRIPT = script(_FOLDER / "main.js", "ImagenTiles")
 STYLE = _FOLDER / "tiles.css"
 # Noise hardly compresses: at this size its PNG would be 3 MB.
 LARGE = 1024

@@ -13,6 +13,7 @@ from typing import Any
 
 import gradio as gr
 
+from imagen_core.diffusion.saturation import BURNT
 from imagen_core.records import png, trace
 from imagen_core.records.frames import Frame, to_trace
 from imagen_core.run.experiments import compare
@@ -32,7 +33,8 @@ from . import see
 MAX_PNG = 8_000_000
 # What the table's columns are, in the order of their names.
 COLUMNS = (
-    "outside and largest: share of |x̂₀| > 1, and its largest value, before the rule; burnt: share of |x̂₀| > 0.99; "
+    "outside and largest: share of |x̂₀| > 1, and its largest value, before the rule; "
+    f"burnt: share of |x̂₀| > {BURNT}; "
     "colourfulness: mean HSV saturation; contrast: deviation of luma; all after it."
 )
 CONTROLS_NOW = ("The settings on See it, as they are now", NOW)

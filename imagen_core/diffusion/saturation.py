@@ -11,13 +11,15 @@ from torch import Tensor
 from .augmentation import resize
 
 PerImage = Float[Tensor, " b"]
+# A value this close to the edge of the range, or beyond it, is burnt. Our choice.
+BURNT = 0.99
 
 
 @dataclass(frozen=True)
 class Saturation:
     """Statistics of a batch of estimates, one number an image.
 
-    ``outside`` share of values with |x| > 1; ``burnt`` share with |x| > 0.99;
+    ``outside`` share of values with |x| > 1; ``burnt`` share with |x| > BURNT;
     ``largest`` max |x|; ``colourfulness`` mean HSV saturation in [0, 1] and ``contrast`` the standard deviation
     of Rec. 709 luma, both of the picture as shown (clipped to [-1, 1]).
     """
@@ -36,7 +38,7 @@ def measure(x0: Float[Tensor, "b 3 h w"]) -> Saturation:
     most, least = shown.amax(1), shown.amin(1)
     return Saturation(
         outside=(size > 1).float().mean((1, 2, 3)),
-        burnt=(size > 0.99).float().mean((1, 2, 3)),
+        burnt=(size > BURNT).float().mean((1, 2, 3)),
         largest=size.amax((1, 2, 3)),
         colourfulness=((most - least) / most.clamp_min(1e-6)).mean((1, 2)),
         contrast=_luma(shown).std((1, 2)),

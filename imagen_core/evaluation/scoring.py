@@ -93,7 +93,7 @@ def by_category(prompts: Sequence[Prompt], readings: Sequence[Reading]) -> dict[
 
 
 def burnt(images: Tensor) -> float:
-    """Mean share of burnt values (|x| > 0.99, saturation.measure) of pictures as they are shown."""
+    """Mean share of burnt values (saturation.BURNT) of pictures as they are shown."""
     return float(measure(images).burnt.mean())
 
 

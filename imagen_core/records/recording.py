@@ -1,19 +1,15 @@
-"""Recordings: what the player shows of runs side by side, small enough to send to a browser; format 2.
+"""Recordings: what the player shows of runs side by side, small enough to send to a browser; format 3.
 
-A recording is a header (JSON: the request, and for each track its rule and the engine's numbers at each step) and
-compressed arrays [steps, 3, h, w] of the first picture:
+A recording is a header (payload.Header) and packed arrays [steps, 3, h, w] of the first picture:
 
-``<track>/raw``    the guided x0_hat before thresholding, float16 bit patterns.
+``<track>/raw``    the guided x0_hat before thresholding, as float16.
 ``<track>/kept``   the same after thresholding, only for rules that the player cannot apply itself.
-``<track>/cond``   the conditional estimate, and ``<track>/delta`` conditional minus unconditional, to be looked at:
-                   int8 in units of ``scales[name][step] / 127``, since the difference fades as a run goes on. Where w
-                   is 1 most rules make no unconditional estimate: no delta where no step has one; else 0 at the steps
-                   that the track lists as ``unguided``.
+``<track>/cond``   the conditional estimate, as int8 in units of ``scales["cond"][step] / 127``.
+``<track>/delta``  conditional minus unconditional, likewise; the scale follows it as it fades. Absent where no step
+                   evaluated an unconditional estimate; 0 at the steps that the track lists as ``unguided``.
 
-A track whose w runs over time lists it for each step as ``weights``.
-
-Arrays are packed by packing.py.
-There is no z: a recording is for looking, a trace (trace.py) for going on from.
+A track whose w changes over time lists it for each step as ``weights``. Arrays are packed by packing.py. A recording
+holds no z, so no run can be resumed from it: that is what a trace (trace.py) is for.
 """
 
 from __future__ import annotations
@@ -24,7 +20,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -35,18 +31,19 @@ from ..settings import Request, StageConfig, with_rule
 from ..types import UserError
 from .frames import Frame
 from .packing import QUICK, pack_eighths, pack_halves, unpack_eighths, unpack_halves
+from .payload import Header, Number, Numbers, Recorded, RecordedTrack, mismatch, schema, uneven
 from .trace import BROKEN
 
 FORMAT = 3
-# More steps than anybody scrubs through; longer runs keep this many, evenly spread.
+# Longer runs keep this many steps, evenly spread: nobody scrubs through more.
 MOST_STEPS = 64
 
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """A header that is JSON, and the compressed arrays by name."""
+    """A header, and the packed arrays by name."""
 
-    header: dict[str, Any]
+    header: Header
     blobs: dict[str, bytes]
 
 
@@ -58,43 +55,44 @@ def make(
     title: str = "",
     effort: int = QUICK,
 ) -> Recording:
-    """A recording of runs in lockstep, one track a label; where they were stopped apart, up to the shortest.
+    """A recording of runs in lockstep, one track a label; ``effort`` is zlib's level.
+
+    Runs that were stopped at different steps are cut to the shortest.
 
     Raises:
-        UserError: nothing was recorded yet.
+        UserError: there is no step yet.
     """
     steps = min((len(track) for track in frames.values()), default=0)
     if not steps:
-        raise UserError("recording: there is no step to show yet")
+        raise UserError("recording: there is no step yet")
     kept = np.unique(np.linspace(0, steps - 1, min(steps, MOST_STEPS)).round().astype(int))
     first = next(iter(requests.values()))
     size = int(next(iter(frames.values()))[0].raw.shape[-1])
-    tracks: list[dict[str, Any]] = []
+    tracks: list[RecordedTrack] = []
     blobs: dict[str, bytes] = {}
     for label, request in requests.items():
         config = next(stage for stage in request.stages if stage.size == size)
         track, arrays = _track(label, config, [frames[label][i] for i in kept], effort)
         if config.w_schedule != "constant":
-            track["weights"] = [_short(frames[label][i].w) for i in kept]
+            track["weights"] = [short(frames[label][i].w) for i in kept]
         tracks.append(track)
         blobs |= {f"{label}/{name}": data for name, data in arrays.items()}
     levels = [next(iter(frames.values()))[i].level for i in kept]
-    header = {
+    header: Header = {
         "format": FORMAT,
         "title": title,
         "weights": weights,
         "size": size,
         "planned": next(stage.steps for stage in first.stages if stage.size == size),
-        "steps": [{"step": int(i) + 1, "t": _short(x.t), "log_snr": _short(x.log_snr)} for i, x in zip(kept, levels)],
+        "steps": [{"step": int(i) + 1, "t": short(x.t), "log_snr": short(x.log_snr)} for i, x in zip(kept, levels)],
         "request": json.loads(settings.to_json(first)),
         "tracks": tracks,
     }
     return Recording(header, blobs)
 
 
-def _track(
-    label: str, config: StageConfig, frames: list[Frame], effort: int
-) -> tuple[dict[str, Any], dict[str, bytes]]:
+def _track(label: str, config: StageConfig, frames: list[Frame], effort: int) -> tuple[RecordedTrack, dict[str, bytes]]:
+    """The header's entry of one track, and its arrays."""
     arrays = {"raw": pack_halves([f.raw for f in frames], effort)}
     if not THRESHOLDS[config.threshold].played:
         arrays["kept"] = pack_halves([f.kept for f in frames], effort)
@@ -106,18 +104,17 @@ def _track(
     scales: dict[str, list[float]] = {}
     for name, values in parts.items():
         arrays[name], scales[name] = pack_eighths(values, effort)
-    cap = config.options.get("cap", math.inf)
-    track = {
+    track: RecordedTrack = {
         "label": label,
         "rule": config.threshold,
         "percentile": config.percentile,
-        "cap": cap if math.isfinite(cap) else None,
+        "cap": short(config.options.get("cap", math.inf)),
         "options": config.options,
         "w": config.guidance,
         "w_schedule": config.w_schedule,
         "guidance_rule": config.guidance_rule,
         "scales": scales,
-        "numbers": {name: [_short(f.numbers[name]) for f in frames] for name in frames[0].numbers},
+        "numbers": numbers(frames),
     }
     if "delta" in parts and unguided:
         track["unguided"] = unguided
@@ -125,13 +122,13 @@ def _track(
 
 
 def under(request: Request, rules: Sequence[str]) -> dict[str, Request]:
-    """The same base run under each of several threshold rules, with those of its options that the rule takes."""
+    """A request under each threshold rule, with those of its options that the rule takes."""
     base, later = request.stages[0], request.stages[1:]
     return {rule: replace(request, stages=(with_rule(base, threshold=rule), *later)) for rule in rules}
 
 
 def requests(recording: Recording) -> dict[str, Request]:
-    """What was asked of each track: the recording's request under that track's rule, with its options."""
+    """The request of each track: the recording's own, under that track's rule and options."""
     first, _ = settings.from_json(json.dumps(recording.header["request"]))
     base, *later = first.stages
     return {
@@ -143,7 +140,7 @@ def requests(recording: Recording) -> dict[str, Request]:
 
 
 def unpack(recording: Recording, name: str) -> np.ndarray:
-    """One array of a recording as it was, float32 [steps, 3, h, w]: what the player decodes, for whoever has Python."""
+    """One array of a recording, float32 [steps, 3, h, w], as the player unpacks it."""
     shape = (len(recording.header["steps"]), 3, recording.header["size"], recording.header["size"])
     label, _, kind = name.rpartition("/")
     if kind in ("raw", "kept"):
@@ -152,10 +149,10 @@ def unpack(recording: Recording, name: str) -> np.ndarray:
     return unpack_eighths(recording.blobs[name], shape, track["scales"][kind])
 
 
-def to_json(recording: Recording, **more: str) -> str:
-    """A recording as the player takes it: the header, and ``more``, with the arrays inside, safe within any HTML."""
+def payload(recording: Recording, *, run: str = "", picked: str = "") -> Recorded:
+    """A recording as the player takes it: header and arrays in one value that JSON can hold."""
     blobs = {name: base64.b64encode(data).decode() for name, data in recording.blobs.items()}
-    return json.dumps({"kind": "recording", **recording.header, **more, "blobs": blobs}).replace("<", "\\u003c")
+    return {"kind": "recording", **recording.header, "run": run, "picked": picked, "blobs": blobs}
 
 
 def save(recording: Recording, path: Path) -> None:
@@ -169,20 +166,35 @@ def load(path: Path) -> Recording:
     """Read a recording that :func:`save` wrote; nothing is unpickled.
 
     Raises:
-        UserError: not a recording of this format.
+        UserError: not a recording of this format, or a damaged one.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
             header = json.loads(str(file["header"]))
-            if not isinstance(header, dict) or header.get("format") != FORMAT or "tracks" not in header:
+            if not isinstance(header, dict) or header.get("format") != FORMAT:
                 raise UserError(f"recording: {path} is not of format {FORMAT}")
-            return Recording(header, {name: file[name].tobytes() for name in file.files if name != "header"})
+            blobs = {name: file[name].tobytes() for name in file.files if name != "header"}
+            damage = mismatch(header, schema(Header), "header") or uneven(header, "header") or _absent(header, blobs)
+            if damage:
+                raise UserError(f"recording: {path} is damaged: {damage}")
+            return Recording(cast(Header, header), blobs)
     except UserError:
         raise
     except BROKEN as error:
         raise UserError(f"recording: {path} is not a readable recording") from error
 
 
-def _short(value: float) -> float | None:
-    """Six digits; JSON has no infinity."""
+def numbers(frames: Sequence[Frame]) -> Numbers:
+    """The numbers of each frame as the player takes them."""
+    return cast(Numbers, {name: [short(f.numbers[name]) for f in frames] for name in frames[0].numbers})
+
+
+def short(value: float) -> Number:
+    """Six digits, and None for infinity, which JSON does not have."""
     return float(f"{value:.6g}") if math.isfinite(value) else None
+
+
+def _absent(header: Mapping[str, Any], blobs: Mapping[str, bytes]) -> str | None:
+    """Which array a track lacks; None where it has all that the player needs."""
+    needed = (f"{track['label']}/{name}" for track in header["tracks"] for name in ("raw", *track["scales"]))
+    return next((f"{name} is missing" for name in needed if name not in blobs), None)

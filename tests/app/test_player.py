@@ -147,8 +147,8 @@ def test_the_sentence_and_the_curves_say_the_engines_numbers(page: Any, truth: d
     s = float(truth["dynamic"][0].s[0])
     outside = float((truth["none"][0].x0_raw.abs() > 1).float().mean())
     sentence = page.locator(".pl-sentence").inner_text().replace("\u00a0", " ")
-    assert sentence.startswith(f"Step 1 of {STEPS}: {outside:.0%}".replace("%", " %"))
-    assert f"dynamic divides by s = {s:.2f}." in sentence
+    assert sentence.startswith(f"Step 1 of {STEPS}. {outside:.0%}".replace("%", " %"))
+    assert f"Dynamic divides by s = {s:.2f}." in sentence
     shown = page.locator(".pl-values").first.locator("span").all_inner_texts()
     assert shown == ["1.00", "1.00", f"{s:.2f}"]
 
@@ -156,7 +156,7 @@ def test_the_sentence_and_the_curves_say_the_engines_numbers(page: Any, truth: d
 def test_parts_of_guidance_are_shown(page: Any, truth: dict[str, list[Denoised]]) -> None:
     """The picture of cond, read back from the canvas, is the engine's to a step of its eighth bit."""
     go(page, 2)
-    page.get_by_role("radio", name="CFG parts").check()
+    page.get_by_role("radio", name="Guidance").check()
     assert page.locator(".pl-parts figcaption").nth(3).inner_text() == "guided, w = 9"
     found = page.locator(".pl-parts canvas:first-child").first.evaluate(
         "x => Array.from(x.getContext('2d').getImageData(0, 0, 64, 64).data)"
@@ -169,7 +169,7 @@ def test_parts_of_guidance_are_shown(page: Any, truth: dict[str, list[Denoised]]
 
 def shown_parts(page: Any) -> tuple[list[str], str]:
     """The captions of the parts of guidance, and what the line under them says of the mix."""
-    page.get_by_role("radio", name="CFG parts").check()
+    page.get_by_role("radio", name="Guidance").check()
     legend = page.locator(".pl-legend").inner_text().replace("\u00a0", " ")
     return page.locator(".pl-parts figcaption").all_inner_texts(), legend
 
@@ -178,13 +178,13 @@ def test_the_rule_of_guidance_is_named_and_the_formula_is_cfgs_alone(
     visit: Callable[..., Any], tiny: Cascade, page: Any, tmp_path: Path
 ) -> None:
     _, legend = shown_parts(page)
-    assert "rule cfg, guided = uncond + w (cond − uncond), w = 9 at every step" in legend
+    assert "cfg = without text + w (with text − without text), w = 9 at every step" in legend
     made = record(request("a red ball", steps=2, guidance=9.0, guidance_rule="apg"), tiny, ("dynamic",))
     file = tmp_path / "apg.html"
     file.write_text(report.page(made), encoding="utf-8")
     captions, legend = shown_parts(visit(file.as_uri(), reduced_motion="reduce"))
     assert captions[3] == "guided by apg, w = 9"
-    assert "rule apg, w = 9 at every step" in legend and "uncond + w" not in legend
+    assert ": apg, w = 9 at every step." in legend and "without text" not in legend
 
 
 def test_a_schedule_of_w_shows_each_steps_own_weight(visit: Callable[..., Any], tiny: Cascade, tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_a_schedule_of_w_shows_each_steps_own_weight(visit: Callable[..., Any], 
         go(page, at + 1)
         captions, legend = shown_parts(page)
         assert captions[3] == f"guided, w = {w:g}" and f"schedule interval, w = {w:g} at this step" in legend
-        why = "uncond: not evaluated at w = 1" if at in track["unguided"] else "uncond"
+        why = "without text: not evaluated at w = 1" if at in track["unguided"] else "without text"
         assert captions[1] == why and (w == 1) == (at in track["unguided"])
 
 
@@ -233,24 +233,48 @@ SHOW = """async (changes) => {
 @pytest.mark.parametrize(
     ("burnt", "words"),
     [
-        ((0, 0, 0), "no value is burnt out, whatever the rule."),
-        ((6 / 12288, 0, 0), "fewer than 0.1 % of values are burnt out, whatever the rule."),
+        ((0, 0, 0), "No value is burnt at the end (|x̂₀| > 0.99)."),
+        ((6 / 12288, 0, 0), "Fewer than 0.1 % of values are burnt at the end (|x̂₀| > 0.99)."),
         (
             (0.002, 6 / 12288, 0),
-            "0.2 % of values are burnt out (|x̂₀| > 0.99) without a rule, < 0.1 % under static, 0 % under dynamic",
+            "Burnt values at the end (|x̂₀| > 0.99): none 0.2 %, static < 0.1 %, dynamic 0 %.",
         ),
     ],
 )
 def test_the_verdict_says_none_only_where_there_is_none(page: Any, burnt: tuple[float, ...], words: str) -> None:
     changes = [[f"tracks.{k}.numbers.burnt.{STEPS - 1}", value] for k, value in enumerate(burnt)]
     found = page.evaluate(SHOW, changes).replace("\u00a0", " ")
-    assert found.startswith(f"Step {STEPS} of {STEPS}, the end: {words}")
+    assert found.startswith(f"Step {STEPS} of {STEPS}. {words}")
 
 
 @pytest.mark.parametrize("damage", ["AAAA", "not base64", None, "eJwDAAAAAAE="])
 def test_a_damaged_recording_is_told_about(page: Any, damage: str | None) -> None:
     """No zlib, no base64, nothing, and an array of no values."""
     found = page.evaluate(SHOW, [["blobs.none/raw", damage]])
+    assert found == "This run cannot be played: its recording is damaged."
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("size", "64"),
+        ("tracks", []),
+        ("tracks.1.numbers.s", [1]),
+        ("tracks.2.w", None),
+        ("request", None),
+        ("steps", []),
+    ],
+)
+def test_a_recording_that_does_not_fit_the_schema_is_told_about(page: Any, path: str, value: Any) -> None:
+    """The same checks as payload.py's, on the other side: one line, and no error in the console."""
+    assert page.evaluate(SHOW, [[path, value]]) == "This run cannot be played: its recording is damaged."
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"kind": "live"}', '{"kind": "__proto__"}'])
+def test_a_text_that_is_no_payload_is_told_about(page: Any, text: str) -> None:
+    found = page.evaluate(
+        "text => { const p = document.querySelector('.pl').player; p.show(text); return p.data.note; }", text
+    )
     assert found == "This run cannot be played: its recording is damaged."
 
 
@@ -286,7 +310,7 @@ def test_nothing_jumps_between_views_and_steps(visit: Callable[..., Any], file: 
     page = visit(file.as_uri(), viewport={"width": width, "height": 800}, reduced_motion="reduce")
     page.locator(".pl-card").first.wait_for()
     places = set()
-    for view in ("Wipe", "Difference", "Clip mask", "CFG parts", "Side by side"):
+    for view in ("Wipe", "Difference", "Clip mask", "Guidance", "Side by side"):
         page.get_by_role("radio", name=view).check()
         for step in (1, STEPS):
             go(page, step)
@@ -333,7 +357,7 @@ def test_it_fits_and_can_be_read(
 ) -> None:
     page = visit(file.as_uri(), viewport={"width": width, "height": 800}, color_scheme=scheme, reduced_motion="reduce")
     page.locator(".pl-card").first.wait_for()
-    for view in ("Wipe", "Clip mask", "CFG parts"):
+    for view in ("Wipe", "Clip mask", "Guidance"):
         page.get_by_role("radio", name=view).check()
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.evaluate(contrast_script) == []

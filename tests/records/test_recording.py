@@ -164,6 +164,25 @@ def test_damaged_and_hostile_files_are_refused(watched, tmp_path: Path, damage: 
         recording.load(path)
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"tracks": "none"}, "header.tracks: must be of type array"),
+        ({"steps": []}, "header.steps: is empty"),
+        ({"size": None}, "header.size: must be of type integer"),
+    ],
+)
+def test_a_header_that_does_not_fit_is_named_in_one_line(watched, tmp_path: Path, change: dict, reason: str) -> None:
+    made = watched[0]
+    recording.save(recording.Recording({**made.header, **change}, made.blobs), tmp_path / "run.npz")
+    with pytest.raises(UserError, match=reason):
+        recording.load(tmp_path / "run.npz")
+    fewer = {name: data for name, data in made.blobs.items() if name != "none/cond"}
+    recording.save(recording.Recording(made.header, fewer), tmp_path / "run.npz")
+    with pytest.raises(UserError, match="none/cond is missing"):
+        recording.load(tmp_path / "run.npz")
+
+
 def test_shipped_recordings_are_of_the_shipped_weights() -> None:
     files = sorted(path.name for path in FOLDER.iterdir())
     assert files == sorted(f"{name}.npz" for name in SHIPPED) and len(files) <= 4

@@ -1,15 +1,49 @@
-// The player: looks at runs side by side, step by step. No framework, no network; the page, recorded runs and the
-// stand-alone report all use it. It takes a string of JSON: a recording (imagen_core/recording.py), the newest frame of
-// a run at work, or a note to wait. Whatever a person may have typed reaches the document as text only.
-// This is the last of the parts that player.py joins into one script: the player itself.
+// The player: runs side by side, step by step. The page, recorded runs and the stand-alone report all use it.
+//
+// It takes a text of JSON: a recording, the newest frame of a live run, or a note (imagen_core/records/payload.py).
+
+import { Card } from "./cards.js";
+import { Curves, closest } from "./curves.js";
+import { h, radios } from "./dom.js";
+import { Microscope } from "./microscope.js";
+import { Parts } from "./parts.js";
+import { parse } from "./payload.js";
+import { swatch } from "./pictures.js";
+import { Probe } from "./probe.js";
+import { styleOf } from "./styles.js";
+import { Transport } from "./transport.js";
+import { unpack } from "./unpack.js";
+import { Wipe } from "./wipe.js";
+import { legend, sentence, VIEWS } from "./words.js";
 
 // Below this width in pixels the tools fold away and the curves stand in pairs.
 const NARROW = 640;
+const STEPS_PER_SECOND = 6;
 
-class Player {
-  constructor(root) {
+const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+
+/** The heading's facts: what kind of run, and its settings. */
+export const headOf = (data) => {
+  const { kind, tracks, planned, title, note, request } = data;
+  const stopped = kind === "recording" && data.steps.at(-1).step < planned;
+  const recorded = title ? `Recorded run: ${title}` : stopped ? "Stopped run" : "Your run";
+  const last = kind === "live" ? note : tracks.length > 1 ? `same noise, ${tracks.length} rules` : "";
+  const facts = [`w = ${tracks[0].w}`, `seed ${request.seed}`, `${planned} steps`, last];
+  return { state: kind === "live" ? "Sampling" : recorded, facts: facts.filter(Boolean).join(" · ") };
+};
+
+/** The track in front: the chosen one, or the one that the page picked, or dynamic, or the last. */
+export const frontOf = ({ tracks, picked }, selected) =>
+  tracks.find((track) => track.label === selected) ??
+  tracks.find((track) => track.label === picked) ??
+  tracks.find((track) => track.rule === "dynamic") ??
+  tracks.at(-1);
+
+export class Player {
+  /** engine: { burnt, styles, schemas } from app/parts/player.py. */
+  constructor(root, engine) {
     this.root = root;
-    root.player = this;
+    this.engine = engine;
     this.view = "side";
     this.at = 0;
     this.selected = null;
@@ -17,98 +51,110 @@ class Player {
     this.wipe = new Wipe();
     this.parts = new Parts();
     this.probe = new Probe();
-    this.micro = new Microscope(() => { this.pause(); this.draw(); });
+    this.micro = new Microscope(() => {
+      this.pause();
+      this.draw();
+    }, engine.burnt);
+    root.player = this;
     root.classList.add("pl");
     root.addEventListener("keydown", (event) => this.key(event));
-    new ResizeObserver(() => { root.toggleAttribute("data-narrow", root.clientWidth < NARROW); this.draw(); }).observe(root);
+    new ResizeObserver(() => {
+      root.toggleAttribute("data-narrow", root.clientWidth < NARROW);
+      this.draw();
+    }).observe(root);
   }
 
-  // -- what is shown --
+  // -- a new value --
 
   async show(text) {
     const before = this.data;
-    let data = JSON.parse(text);
-    // A frame that comes after its run was stopped is late.
+    let data = parse(text, this.engine.schemas);
+    // A frame that arrives after its run has ended is late.
     if (data.kind === "live" && data.run && data.run === this.ended) return;
     const turn = ++this.turn;
     this.pause();
     if (data.kind === "recording") {
       this.ended = data.run;
-      data = await decode(data).then(() => data, unreadable);
+      data = await unpack(data);
     }
+    // A newer value came while this one was unpacked.
     if (turn !== this.turn) return;
     this.data = data;
     if (data.picked !== before?.picked) this.selected = null;
-    if (data.kind === "waiting") return this.layWaiting();
-    if (data.kind === "live") this.at = data.tracks[0].numbers.s.length - 1;
-    else this.at = data.steps.length - 1;
-    const same = before?.tracks && this.laid === this.pattern(data);
-    if (!same) this.lay();
-    this.root.dataset.kind = data.kind;
-    if (data.kind === "recording") this.arrive(before);
-    this.head();
-    this.draw();
-    if (data.kind === "live" && before?.kind !== "live") this.appear();
-  }
-
-  // Who presses Generate far below should see what comes of it.
-  appear() {
-    const { top, bottom } = this.cards[0].box.getBoundingClientRect();
-    if (!this.root.offsetParent || (top >= 0 && bottom <= innerHeight)) return;
-    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    this.root.scrollIntoView({ block: "start", behavior: calm ? "auto" : "smooth" });
-  }
-
-  pattern(data) {
-    return data.tracks.map((track) => track.label).join("|");
+    if (data.kind === "waiting") this.layWaiting();
+    else this.arrive(before);
   }
 
   arrive(before) {
     const { data } = this;
-    this.scrubber.max = data.steps.length - 1;
+    data.tracks = data.tracks.map((track) => ({ ...track, style: styleOf(track.rule, this.engine.styles) }));
+    this.at = this.last;
+    const labels = data.tracks.map((track) => track.label).join("|");
+    if (!before?.tracks || this.laid !== labels) this.lay();
+    this.laid = labels;
+    this.root.dataset.kind = data.kind;
+    this.drawHead();
+    if (data.kind === "live") {
+      this.draw();
+      if (before?.kind !== "live") this.appear();
+      return;
+    }
     this.micro.start(data, this.track);
     this.probe.start(data);
-    // A recorded run plays by itself once; a run that was just watched stays where it ended.
-    if (before?.kind !== "live" && !matchMedia("(prefers-reduced-motion: reduce)").matches) {
+    // A recorded run plays by itself once; a run that was watched live stays at its end.
+    const plays = before?.kind !== "live" && !calm();
+    if (plays) {
       this.at = 0;
       this.play();
     }
+    this.draw();
   }
 
+  // Generate may be far below the player on a phone.
+  appear() {
+    const { top, bottom } = this.cards[0].box.getBoundingClientRect();
+    if (!this.root.offsetParent || (top >= 0 && bottom <= innerHeight)) return;
+    this.root.scrollIntoView({ block: "start", behavior: calm() ? "auto" : "smooth" });
+  }
+
+  get track() {
+    return frontOf(this.data, this.selected);
+  }
+
+  /** The number of the shown step, from 1. */
   get step() {
     return this.data.steps ? this.data.steps[this.at].step : this.at + 1;
   }
 
-  get track() {
-    const { tracks } = this.data, found = (test) => tracks.find(test);
-    return found((track) => track.label === this.selected)
-      ?? found((track) => track.label === this.data.picked) ?? found((track) => track.rule === "dynamic") ?? tracks.at(-1);
+  get last() {
+    return (this.data.steps ?? this.data.tracks[0].numbers.s).length - 1;
   }
 
   // -- layout --
 
   layWaiting() {
     this.laid = null;
+    // Play may have been pressed on the run before.
     this.pause();
     this.root.dataset.kind = "waiting";
     this.root.replaceChildren(h("p", { class: "pl-waiting", role: "status" }, this.data.note));
   }
 
   lay() {
-    const { tracks } = this.data, draw = () => this.draw();
-    this.laid = this.pattern(this.data);
+    const { tracks } = this.data;
+    const draw = () => this.draw();
     this.title = h("p", { class: "pl-title" });
     this.words = h("p", { class: "pl-sentence", role: "status" });
-    // Of a single run there is nothing to compare.
-    const { wipe, difference, ...alone } = VIEWS, offered = tracks.length > 1 ? VIEWS : alone;
-    if (!(this.view in offered)) this.view = "side";
-    this.views = radios("View", offered, this.view, (view) => { this.view = view; this.draw(); });
-    this.cards = tracks.map((track) => this.card(track));
     this.legend = h("p", { class: "pl-legend" });
-    const stage = h("div", { class: "pl-stage" },
-      h("div", { class: "pl-cards", style: `--n:${tracks.length}`, "data-n": tracks.length },
-        ...this.cards.map((card) => card.figure)),
-      this.wipe.lay(tracks, draw), this.parts.lay());
+    this.cards = tracks.map((track) => this.layCard(track));
+    const grid = { class: "pl-cards", style: `--n:${tracks.length}`, "data-n": tracks.length };
+    const cards = h("div", grid, ...this.cards.map((card) => card.figure));
+    this.transport = new Transport({
+      go: (at) => this.go(at),
+      pause: () => this.pause(),
+      toggle: () => (this.timer ? this.pause() : this.play()),
+    });
+    this.curves = new Curves((step) => this.seek(step));
     const tools = h("div", { class: "pl-tools" }, this.probe.lay(), this.micro.lay());
     for (const tool of tools.children) {
       tool.open = this.root.clientWidth >= NARROW;
@@ -116,26 +162,37 @@ class Player {
     }
     this.root.replaceChildren(
       h("div", { class: "pl-head" }, this.title, this.words),
-      h("div", { class: "pl-bar" }, this.views), stage, this.legend, this.layTransport(), this.layCurves(), tools);
+      h("div", { class: "pl-bar" }, this.layViews()),
+      h("div", { class: "pl-stage" }, cards, this.wipe.lay(tracks, draw), this.parts.lay()),
+      this.legend,
+      this.transport.element,
+      this.curves.element,
+      tools,
+    );
   }
 
-  card(track) {
-    const shown = picture(`x̂0 under ${track.label}. Arrow keys move the pixel probe.`, "application");
-    const note = h("span", { class: "pl-deed" }), chart = v("svg", { class: "pl-histogram", role: "img" });
-    shown.box.tabIndex = 0;
-    // Not the press, which may be the start of a phone's scrolling.
-    shown.box.addEventListener("click", (event) => {
-      if (this.data.kind !== "recording") return;
-      const frame = shown.box.getBoundingClientRect(), { size: side } = this.data;
-      this.select(track.label);
-      const [x, y] = [(event.clientX - frame.left) / frame.width, (event.clientY - frame.top) / frame.height];
-      this.probe.move(this.data, x * side, y * side);
+  layViews() {
+    // A single run has nothing to be compared with.
+    const { wipe, difference, ...alone } = VIEWS;
+    const offered = this.data.tracks.length > 1 ? VIEWS : alone;
+    if (!Object.hasOwn(offered, this.view)) this.view = "side";
+    return radios("View", offered, this.view, (view) => {
+      this.view = view;
       this.draw();
     });
-    shown.box.addEventListener("focus", () => this.select(track.label));
-    const figure = h("figure", { class: "pl-card", style: `--rule:${style(track.rule)[0]}` },
-      h("figcaption", {}, h("b", {}, mark(track.rule), track.label), note), shown.box, chart);
-    return { figure, note, chart, ...shown };
+  }
+
+  layCard(track) {
+    const { label } = track;
+    return new Card(track, {
+      select: () => this.select(label),
+      point: (x, y) => {
+        if (this.data.kind !== "recording") return;
+        this.select(label);
+        this.probe.move(this.data, x * this.data.size, y * this.data.size);
+        this.draw();
+      },
+    });
   }
 
   select(label) {
@@ -144,57 +201,40 @@ class Player {
     this.draw();
   }
 
-  layTransport() {
-    const button = (name, label, act) => h("button",
-      { type: "button", class: "pl-button", "aria-label": label, title: label, onclick: act }, icon(ICONS[name]));
-    this.playButton = button("play", "Play", () => (this.timer ? this.pause() : this.play()));
-    this.scrubber = h("input", { type: "range", class: "pl-scrubber", min: 0, max: 1, step: 1, value: 0, "aria-label": "Step",
-      oninput: (event) => { const at = +event.target.value; this.pause(); this.go(at); } });
-    this.counter = h("output", { class: "pl-counter" });
-    return h("div", { class: "pl-transport" },
-      button("first", "First step", () => { this.pause(); this.go(0); }), this.playButton,
-      button("last", "Last step", () => { this.pause(); this.go(Infinity); }), this.scrubber, this.counter);
-  }
-
-  layCurves() {
-    this.curves = CURVES.map((curve) => {
-      const chart = v("svg", { class: "pl-curve", role: "img", "aria-label": `${curve.title} over the steps` });
-      const values = h("span", { class: "pl-values" });
-      const self = { ...curve, chart, values, figure: h("figure", {}, h("figcaption", {}, curve.title, values), chart) };
-      const seek = (event) => {
-        if (this.data.kind !== "recording") return;
-        const step = self.stepAt(event.clientX), steps = this.data.steps.map((x) => Math.abs(x.step - step));
-        this.pause();
-        this.go(steps.indexOf(Math.min(...steps)));
-      };
-      chart.addEventListener("click", seek);
-      chart.addEventListener("pointermove", (event) => { if (event.buttons) seek(event); });
-      return self;
-    });
-    return h("div", { class: "pl-curves" }, ...this.curves.map((curve) => curve.figure));
-  }
-
   // -- moving --
 
   go(at) {
-    this.at = Math.max(0, Math.min(this.data.steps.length - 1, at));
+    this.at = Math.max(0, Math.min(this.last, at));
     this.draw();
+  }
+
+  seek(step) {
+    if (this.data.kind !== "recording") return;
+    this.pause();
+    this.go(
+      closest(
+        this.data.steps.map((x) => x.step),
+        step,
+      ),
+    );
   }
 
   play() {
     if (this.data.kind !== "recording") return;
-    if (this.at >= this.data.steps.length - 1) this.at = 0;
-    // Play may have been pressed while this run was still being unpacked.
+    if (this.at >= this.last) this.at = 0;
+    // Play may be pressed while the next run is unpacked.
     clearInterval(this.timer);
-    this.timer = setInterval(() => {
-      // A place that is gone or out of sight does not tick.
-      if (!this.root.isConnected) return this.pause();
-      if (!this.root.offsetParent) return;
-      // Before the last step is drawn, so that its verdict is read out.
-      if (this.at + 1 >= this.data.steps.length - 1) this.pause();
-      this.go(this.at + 1);
-    }, 1000 / 6);
+    this.timer = setInterval(() => this.tick(), 1000 / STEPS_PER_SECOND);
     this.drawTransport();
+  }
+
+  tick() {
+    if (!this.root.isConnected) return this.pause();
+    // Out of sight, the run waits.
+    if (!this.root.offsetParent) return;
+    // Pausing before the last step is drawn lets a screen reader read its sentence.
+    if (this.at + 1 >= this.last) this.pause();
+    this.go(this.at + 1);
   }
 
   pause() {
@@ -205,15 +245,16 @@ class Player {
 
   key(event) {
     if (this.data?.kind !== "recording" || event.altKey || event.ctrlKey || event.metaKey) return;
-    const move = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
-    if (event.target.classList.contains("pl-picture") && move) {
+    const { target, key } = event;
+    const move = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[key];
+    if (target.classList.contains("pl-picture") && move) {
       const [x, y] = this.probe.pixel;
       this.probe.move(this.data, x + move[0], y + move[1]);
       this.draw();
-    } else if (event.key === " " && event.target === this.scrubber) {
+    } else if (key === " " && target === this.transport.scrubber) {
       if (this.timer) this.pause();
       else this.play();
-    } else if (move?.[0] && !event.target.matches("input, select")) {
+    } else if (move?.[0] && !target.matches("input, select")) {
       this.pause();
       this.go(this.at + move[0]);
     } else return;
@@ -222,110 +263,49 @@ class Player {
 
   // -- drawing --
 
-  head() {
-    const { data } = this, { prompt, seed } = data.request, w = data.tracks[0].w;
-    const stopped = data.kind === "recording" && data.steps.at(-1).step < data.planned;
-    const recorded = data.title ? `Recorded run: ${data.title}` : stopped ? "Stopped run" : "Your run";
-    const state = data.kind === "live" ? "Sampling" : recorded;
-    const last = data.kind === "live" ? data.note : data.tracks.length > 1 ? `same noise, ${data.tracks.length} rules` : "";
-    const facts = [`w = ${w}`, `seed ${seed}`, `${data.planned} steps`, last].filter(Boolean).join(" · ");
-    this.title.replaceChildren(h("b", {}, state), h("q", { title: prompt }, prompt), h("span", {}, facts));
-  }
-
   draw() {
     if (!this.laid || !this.data?.tracks || !this.root.clientWidth) return;
-    const live = this.data.kind === "live";
+    const { data, at, track, engine } = this;
+    const live = data.kind === "live";
     this.root.dataset.view = live ? "side" : this.view;
     this.drawTransport();
-    this.drawCards(live);
-    this.drawCurves();
+    this.drawCards();
+    this.curves.draw(data, at);
     this.words.setAttribute("aria-live", this.timer || live ? "off" : "polite");
-    this.words.textContent = sentence(this.data, this.at, this.step);
+    this.words.textContent = sentence(data, at, this.step, engine.burnt);
     if (live) return;
-    const { data, at, track } = this;
     if (this.view === "wipe") this.wipe.draw(data, at);
     if (this.view === "parts") this.parts.draw(data, at, track);
     this.probe.draw(data, at, track);
     this.micro.draw(data, at, track);
   }
 
+  drawHead() {
+    const { state, facts } = headOf(this.data);
+    const { prompt } = this.data.request;
+    this.title.replaceChildren(h("b", {}, state), h("q", { title: prompt }, prompt), h("span", {}, facts));
+  }
+
   drawTransport() {
-    const live = this.data?.kind !== "recording";
-    if (live && this.data?.planned) { this.scrubber.max = this.data.planned - 1; }
-    this.scrubber.value = this.at;
-    this.scrubber.style.setProperty("--done", `${100 * this.at / Math.max(1, this.scrubber.max)}%`);
+    if (!this.data?.tracks) return;
+    const { at, step, data } = this;
+    const live = data.kind === "live";
     const controls = ".pl-transport button, .pl-scrubber, .pl-segments input, .pl-knob input";
     for (const control of this.root.querySelectorAll(controls)) control.disabled = live;
-    const name = this.timer ? "Pause" : "Play";
-    if (this.playButton.title !== name) {
-      this.playButton.title = name;
-      this.playButton.setAttribute("aria-label", name);
-      this.playButton.replaceChildren(icon(ICONS[this.timer ? "pause" : "play"]));
-    }
-    if (this.data?.tracks) {
-      this.counter.textContent = `${this.step} / ${this.data.planned}`;
-      this.scrubber.setAttribute("aria-valuetext", `step ${this.step} of ${this.data.planned}`);
-    }
+    const last = live ? data.planned - 1 : this.last;
+    this.transport.draw({ at, last, step, planned: data.planned, playing: Boolean(this.timer) });
   }
 
-  drawCards(live) {
-    const { data, at, view } = this, n = data.size ** 2;
-    const m = Math.max(1, ...data.tracks.map((track) => track.numbers.largest[at]));
+  drawCards() {
+    const { data, at, view, track: front } = this;
+    const most = Math.max(1, ...data.tracks.map((track) => track.numbers.largest[at]));
     data.tracks.forEach((track, k) => {
-      const card = this.cards[k], s = track.numbers.s[at];
-      card.figure.classList.toggle("pl-selected", track === this.track);
-      if (live) {
-        const rgb = bytesOf(track.pixels);
-        paint(card.canvas, data.size, (i, c) => rgb[3 * i + c] / 127.5 - 1);
-        card.note.textContent = deed(track, at);
-        drawHistogram(card.chart, track.histogram, data.largest, s, track.rule in RULES ? s : Infinity);
-        return;
-      }
-      const raw = rawAt(data, track, at), limit = limitAt(track, at), cut = share(raw, (x) => Math.abs(x) > limit);
-      card.note.textContent = deed(track, at, track.kept ? undefined : cut);
-      const value = (i, c) => valueAt(data, track, at, c * n + i);
-      if (view === "difference" && track !== this.track) {
-        const shown = (t, i, c) => Math.max(-1, Math.min(1, valueAt(data, t, at, c * n + i)));
-        paint(card.canvas, data.size, (i, c) => shown(track, i, c) - shown(this.track, i, c));
-        card.note.textContent = `${track.label} − ${this.track.label}`;
-      } else paint(card.canvas, data.size, value);
-      if (view === "difference" && track === this.track) card.note.textContent = "what the others are compared with";
-      if (view === "mask") {
-        zebra(card.zebra, data.size, raw, limit);
-        const above = share(raw, (x) => x > limit), below = share(raw, (x) => x < -limit), edge = limit > 1 ? "s" : "1";
-        card.note.textContent = `${percent(above)} above ${edge}, ${percent(below)} below −${edge}`;
-      }
-      this.probe.place(card.probe, data);
-      drawHistogram(card.chart, histogram(raw, m), m, s, track.kept ? Infinity : limit);
-      card.chart.setAttribute("aria-label", `Histogram of raw x̂0 under ${track.label} from −${number(m)} to ${number(m)}, s = ${number(s)}`);
+      const card = this.cards[k];
+      card.figure.classList.toggle("pl-selected", track === front);
+      if (data.kind === "live") card.drawLive(data, track, at);
+      else card.draw(data, track, at, { view, front, most });
+      if (data.kind === "recording") this.probe.place(card.probe, data);
     });
-    const swatch = (kind) => h("i", { class: "pl-swatch", style: `background-image:url(${TILES[kind].toDataURL()})` });
-    this.legend.replaceChildren(...legend(live ? "side" : view, this.track, at, swatch));
-  }
-
-  drawCurves() {
-    const { data, at } = this, steps = data.steps?.map((x) => x.step) ?? data.tracks[0].numbers.s.map((_, i) => i + 1);
-    for (const curve of this.curves) {
-      const lines = data.tracks.map((track) => {
-        const [colour, dash, shape] = style(track.rule);
-        return { values: track.numbers[curve.name], colour, dash, shape };
-      });
-      const most = Math.max(curve.floor + curve.room, ...lines.flatMap((line) => line.values));
-      const { floor, place, show } = curve, middle = place === Math.log ? Math.sqrt(floor * most) : (floor + most) / 2;
-      const ticks = [floor, middle, most];
-      curve.stepAt = drawLines(curve.chart, lines, { ticks, place, show, steps, planned: data.planned, at });
-      curve.values.replaceChildren(...data.tracks.map((track, k) => h("span",
-        { style: `--rule:${style(track.rule)[0]}`, title: track.label }, mark(track.rule), show(lines[k].values[at]))));
-    }
+    this.legend.replaceChildren(...legend(data.kind === "live" ? "side" : view, front, at, swatch));
   }
 }
-
-// place: an element; read(): the value now; watch(changed): call changed() when there is a new one.
-const mount = (place, read, watch) => {
-  const player = new Player(place.querySelector(".player-place") ?? place);
-  const changed = () => player.show(read());
-  watch(changed);
-  changed();
-  return player;
-};
-window.ImagenPlayer = { mount, RULES, keep, sorted, histogram };

@@ -1,0 +1,62 @@
+// The histogram under a picture, drawn at the size it is shown in, so that text keeps its own size.
+
+import { v } from "./dom.js";
+import { number } from "./numbers.js";
+
+export const sizeOf = (svg) => [svg.clientWidth || 200, svg.clientHeight || 90];
+
+// An s this close to 1 is drawn as 1.
+const VISIBLE = 1.005;
+// Lines of 1 and s closer than this, in pixels, need labels that stand apart.
+const NEAR = 26;
+
+/** Paths of the bars inside and outside ±cutAt; counts over [-most, most]; heights are √ of counts. */
+export const bars = (counts, most, cutAt, width, base) => {
+  const tallest = Math.sqrt(Math.max(...counts, 1));
+  const bar = width / counts.length;
+  const paths = { inside: "", outside: "" };
+  counts.forEach((count, i) => {
+    if (!count) return;
+    const centre = (((i + 0.5) / counts.length) * 2 - 1) * most;
+    const top = Math.min(base - 1, base - ((base - 14) * Math.sqrt(count)) / tallest);
+    const side = Math.abs(centre) > cutAt ? "outside" : "inside";
+    paths[side] += `M${(i * bar).toFixed(1)} ${base}V${top.toFixed(1)}h${Math.max(bar - 0.6, 0.6).toFixed(2)}V${base}z`;
+  });
+  return paths;
+};
+
+const text = (x, y, words, anchor = "middle", kind = "") =>
+  v("text", { x, y, "text-anchor": anchor, class: kind }, words);
+
+/** Draws counts over [-most, most] with lines at ±1 and ±s; bars beyond ±cutAt are coloured. */
+export const drawHistogram = (svg, counts, most, s, cutAt) => {
+  const [width, height] = sizeOf(svg);
+  const base = height - 15;
+  const x = (value) => ((value + most) / (2 * most)) * width;
+  const within = (at) => Math.max(8, Math.min(width - 8, at));
+  const scaled = s > VISIBLE;
+  const apart = scaled && x(s) - x(1) < NEAR ? 8 : 0;
+  const paths = bars(counts, most, cutAt, width, base);
+  const lines = [];
+  for (const [value, kind] of [[1, "one"], ...(scaled ? [[s, "scale"]] : [])]) {
+    for (const at of [-value, value]) {
+      lines.push(v("line", { class: `pl-${kind}`, x1: x(at), x2: x(at), y1: 11, y2: base }));
+    }
+  }
+  const words = [text(1, height - 3, `−${number(most)}`, "start"), text(width - 1, height - 3, number(most), "end")];
+  if (width > 90) {
+    words.push(text(width / 2, height - 3, "0"));
+    words.push(text(within(x(1) - apart), 9, "1"), text(within(x(-1) + apart), 9, "−1"));
+  }
+  if (scaled) {
+    words.push(text(within(x(s) + apart), 9, "s", "middle", "pl-s"));
+    words.push(text(within(x(-s) - apart), 9, "−s", "middle", "pl-s"));
+  }
+  svg.replaceChildren(
+    v("path", { class: "pl-inside", d: paths.inside }),
+    v("path", { class: "pl-outside", d: paths.outside }),
+    v("line", { class: "pl-axis", x1: 0, x2: width, y1: base, y2: base }),
+    ...lines,
+    ...words,
+  );
+};

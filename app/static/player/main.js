@@ -1,0 +1,21 @@
+// What a document sees of the player, as window.ImagenPlayer.
+
+import { Player } from "./player.js";
+import { keep, RULES, sorted } from "./rules.js";
+import { histogram } from "./values.js";
+
+/** engine: { burnt, styles, schemas } from app/parts/player.py. The rules are there for tests. */
+export const create = (engine) => ({
+  /** place: an element; read(): the value now; watch(changed): calls changed() when there is a new one. */
+  mount: (place, read, watch) => {
+    const player = new Player(place.querySelector(".player-place") ?? place, engine);
+    const changed = () => player.show(read());
+    watch(changed);
+    changed();
+    return player;
+  },
+  RULES,
+  keep,
+  sorted,
+  histogram,
+});
