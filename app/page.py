@@ -200,9 +200,11 @@ def _open(names: list[str], plan: Any, key: Any, more: Any) -> list[Any]:
 def _suited(model: Model, names: list[str], query: Any) -> list[Any]:
     """What sets the controls to a model's own defaults."""
     nothing = [gr.skip()] * (len(names) + 4)
-    if not model.ready or model.own or any(not key.startswith("__") for key in query):
+    if not model.ready or any(not key.startswith("__") for key in query):
         return nothing
     defaults = model.get().defaults
+    if defaults == settings.DEFAULTS:
+        return nothing
     stages = tuple(defaults.get(size, settings.DEFAULTS[size]) for size in settings.DEFAULT_SIZES)
     return _values(names, Request(shipped.OPENING.prompt, shipped.OPENING.seed, stages=stages))
 

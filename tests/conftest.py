@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -20,6 +21,7 @@ import torch
 from tiny_deepfloyd import write_if, write_upscaler
 from torch import nn
 
+from imagen_core.files.checked import sha256
 from imagen_core.models.cascade import Cascade
 from imagen_core.models.opening import load_cascade
 from imagen_core.models.saving import save_stage, write_cascade
@@ -28,7 +30,8 @@ from imagen_core.networks.unet import UNet, UNetConfig
 from imagen_core.records.frames import Frame
 from imagen_core.run.generate import generate
 from imagen_core.settings import SIDE_BY_SIDE, with_stage
-from imagen_core.training.loop import STAGES
+from imagen_core.training.recipes import STAGES
+from imagen_core.worlds.tabletop.world import TableTop
 
 if TYPE_CHECKING:
     from app.serving.model import Model
@@ -63,8 +66,22 @@ def write_tiny(folder: Path, stages: tuple[str, ...] = ("base", "sr256", "sr1024
             if not p.any():
                 nn.init.normal_(p, std=0.2)
         save_stage(folder, STAGES[stage], CONFIGS[stage], dict(unet.state_dict()), {"steps": 0})
-    write_cascade(folder, "tiny", minilm(), world_version=1)
+    write_cascade(folder, "tiny", minilm(), TableTop())
     return folder
+
+
+def edit(path: Path, change: Callable[[dict], None]) -> None:
+    """Change a JSON file."""
+    data = json.loads(path.read_text())
+    change(data)
+    path.write_text(json.dumps(data))
+
+
+def redigest(folder: Path) -> None:
+    """What a hostile author would do: make the digests fit the altered files."""
+    digests = json.loads((folder / "cascade.json").read_text())["digests"]
+    fresh = {file: sha256((folder / file).read_bytes()) for file in digests}
+    edit(folder / "cascade.json", lambda d: d.update(digests=fresh))
 
 
 @pytest.fixture(scope="session")
@@ -115,7 +132,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("data")
     rng = np.random.default_rng(0)
     for spec in STAGES.values():
-        folder = data.folder_for(root, spec.size)
+        folder = data.Shards(root, TableTop(), spec.size).folder
         folder.mkdir(parents=True)
         side = 64 if spec.size == 64 else data.CROP
         np.save(folder / "images-0000.npy", rng.integers(0, 256, (data.SHARD, 3, side, side), dtype=np.uint8))

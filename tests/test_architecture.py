@@ -12,11 +12,11 @@ ROOT = Path(__file__).parents[1]
 # Each module may import from the layers above its own, and from its own.
 LAYERS = (
     {"types"},
-    {"files"},
+    {"files", "worlds"},
     {"diffusion"},
     {"networks", "settings"},
     {"models"},
-    {"records", "worlds"},
+    {"records"},
     {"run"},
     {"training", "evaluation"},
     {"commands"},
@@ -95,7 +95,13 @@ def test_the_page_does_no_arithmetic(path: Path) -> None:
     assert "torch" not in {name.split(".")[0] for name in imports(path)}
 
 
-def test_the_world_stands_alone() -> None:
+def test_a_world_stands_alone() -> None:
     """Scenes, captions and renderer need nothing of the engine, so that another world can take their place."""
     for path in (ROOT / "imagen_core" / "worlds" / "tabletop").glob("*.py"):
         assert {module(name) for name in imports(path)} <= {None, "worlds"}
+
+
+def test_only_worlds_and_their_evaluation_know_a_world_by_name() -> None:
+    outside = [path for path in FILES if path.relative_to(ROOT).parts[1] not in ("worlds", "evaluation")]
+    for path in [*outside, *(ROOT / "app").rglob("*.py")]:
+        assert not any(name.startswith("imagen_core.worlds.tabletop") for name in imports(path)), path

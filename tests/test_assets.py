@@ -21,7 +21,7 @@ from imagen_core.networks.unet import CONFIGS
 from imagen_core.run.generate import generate
 from imagen_core.settings import DEFAULTS, Request, request, with_stage
 from imagen_core.training.data import FRESH_SEEDS
-from imagen_core.training.loop import STAGES
+from imagen_core.training.recipes import STAGES
 from imagen_core.types import StageResult
 from imagen_core.worlds.tabletop.render import render
 from imagen_core.worlds.tabletop.scenes import sample_scene

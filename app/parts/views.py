@@ -14,7 +14,6 @@ from imagen_core.records.png import to_pil
 from imagen_core.run.experiments import level_label
 from imagen_core.settings import DEFAULTS, StageConfig
 from imagen_core.types import UserError
-from imagen_core.worlds.tabletop import vocabulary
 
 from ..serving.model import Model
 
@@ -35,17 +34,23 @@ def data_uri(images) -> str:
 
 
 def words_note(model: Model, prompt: Any) -> str:
-    """What the shipped model does not know of a prompt, and what it does know; empty if it knows every word."""
-    if not model.own or not isinstance(prompt, str):
+    """The words of a prompt that the model never saw in training, and the words it knows.
+
+    Empty where it knows them all, or where its world cannot say.
+    """
+    world = model.world
+    if world is None or not isinstance(prompt, str):
         return ""
-    unknown = vocabulary.unknown_words(prompt)
+    unknown = world.unknown_words(prompt)
     if not unknown:
         return ""
     words = ", ".join(f"<b>{html.escape(word)}</b>" for word in unknown[:8])
     known = " · ".join(
-        ", ".join(html.escape(phrases[0]) for phrases in concepts.values()) for concepts in vocabulary.CONCEPTS.values()
+        ", ".join(html.escape(phrases[0]) for phrases in concepts.values()) for concepts in world.concepts.values()
     )
-    return f'<p class="lab-words">Never seen in training: {words}. It knows, up to three at a time: {known}.</p>'
+    scope = f", {html.escape(world.scope)}" if world.scope else ""
+    knows = f" It knows{scope}: {known}." if known else ""
+    return f'<p class="lab-words">Never seen in training: {words}.{knows}</p>'
 
 
 # In the line of whatever is still being done.

@@ -29,7 +29,6 @@ from imagen_core.run.generate import check, generate
 from imagen_core.settings import CHOICES, DEFAULT_SIZES, DEFAULTS, RANGES, Request
 from imagen_core.settings.text import flat, with_more
 from imagen_core.types import StageResult, UserError
-from imagen_core.worlds.tabletop import vocabulary
 
 from ..handlers import files, folder, refuse
 from ..parts import grid
@@ -170,14 +169,15 @@ def sweep_augmentation(
 def describe(model: Model, prompt: str = "") -> dict[str, Any]:
     """Say what the model knows, which words of a prompt it never saw, and each setting's range, choices and default.
 
-    What a model that is not this project's own knows is not known here: ``known`` and ``unknown`` are empty then.
+    ``known`` and ``unknown`` are empty for a model that does not say which words it was trained on.
 
     Args:
         prompt: words to look up; may be empty.
     """
     if not isinstance(prompt, str):
         raise refuse(UserError("prompt: must be text"))
-    known = {name: {k: list(v) for k, v in concepts.items()} for name, concepts in vocabulary.CONCEPTS.items()}
+    world = model.world
+    concepts = {} if world is None else world.concepts
     try:
         defaults = {**DEFAULTS, **model.defaults}
     except UserError as error:
@@ -187,8 +187,8 @@ def describe(model: Model, prompt: str = "") -> dict[str, Any]:
         cascade = model.get()
         facts |= {"sizes": list(cascade.sizes), "weights": cascade.digest, "text_encoder": cascade.encode.name}
     return {
-        "unknown": list(vocabulary.unknown_words(prompt[: settings.MAX_PROMPT])) if model.own else [],
-        "known": known if model.own else {},
+        "unknown": list((world and world.unknown_words(prompt[: settings.MAX_PROMPT])) or ()),
+        "known": {kind: {name: list(words) for name, words in group.items()} for kind, group in concepts.items()},
         "model": facts,
         "defaults": flat(Request("…", stages=tuple(defaults.values()))),
         "choices": {name: list(choices) for name, choices in CHOICES.items()},

@@ -11,10 +11,11 @@ from dataclasses import replace
 from typing import TypeVar
 
 from imagen_core.models.cascade import Cascade, Loading
-from imagen_core.models.opening import defaults_of, load_cascade, locate
+from imagen_core.models.opening import defaults_of, load_cascade, locate, world_of
 from imagen_core.run.generate import generate
 from imagen_core.settings import Request, StageConfig, request
 from imagen_core.types import StepRecord, UserError
+from imagen_core.worlds.world import World
 
 from .pace import Pace
 
@@ -85,7 +86,7 @@ class Model:
         finally:
             self._tried.set()
         # A large model would keep its first visitor waiting for this.
-        if self._cascade is not None and self.own:
+        if self._cascade is not None and self._cascade.folder is not None:
             self._measure(self._cascade)
 
     def _measure(self, cascade: Cascade) -> None:
@@ -125,9 +126,14 @@ class Model:
         return self._cascade.defaults if self._cascade is not None else defaults_of(self.name)
 
     @property
-    def own(self) -> bool:
-        """Cascade.own, and True until that is known."""
-        return self._cascade is None or self._cascade.own
+    def world(self) -> World | None:
+        """The world that the model was trained on, known before it is loaded; None where it has none."""
+        if self._cascade is not None:
+            return self._cascade.world
+        try:
+            return world_of(self.name)
+        except UserError:
+            return None
 
     def get(self) -> Cascade:
         """The cascade, once it is there.

@@ -365,8 +365,9 @@ def build(model: Model, demo: gr.Blocks) -> See:
             )  # fmt: skip
             take = gr.DownloadButton("Save as HTML report", interactive=False, elem_id="report")
         with gr.Column(elem_id="more", min_width=0):
-            with gr.Accordion("Build a prompt", open=False):
-                lists = builder.pick_lists()
+            if (world := model.world) is not None and world.picks:
+                with gr.Accordion("Build a prompt", open=False):
+                    builder.build(world, prompt)
             with gr.Accordion("Advanced", open=False):
                 advanced, preset, augs, notes = _advanced(model)
 
@@ -389,7 +390,6 @@ def build(model: Model, demo: gr.Blocks) -> See:
     dice.click(roll, None, seed, **QUIET)
     controls["convention"].change(named, controls["convention"], w, **QUIET)
     prompt.change(partial(views.words_note, model), prompt, words, trigger_mode="always_last", **QUIET)
-    gr.on([item.change for item in lists], builder.compose, lists, prompt, **QUIET)
     for size, level, note in zip(LATER, augs, notes):
         gr.on(None, partial(views.aug_note, model, size), level, note, **QUIET)
     priced = [control.change for name, control in controls.items() if name not in ("prompt", "seed")]

@@ -63,8 +63,6 @@ def warn(*requests: Request, before: Request | None = None) -> None:
 
 
 def warn_of_words(request: Request, cascade: Cascade) -> None:
-    """Print on standard error which words of the prompt the cascade never saw in training."""
-    from ..worlds.tabletop.vocabulary import unknown_words
-
-    if cascade.own and (words := unknown_words(request.prompt)):
+    """Say on standard error which words of the prompt the cascade never saw in training, if its world can tell."""
+    if cascade.world is not None and (words := cascade.world.unknown_words(request.prompt)):
         print(f"imagen_core: prompt: never seen in training: {', '.join(words)}", file=sys.stderr)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..files.writing import check_writable
 from ..types import UserError
+from ..worlds.known import FIRST, WORLDS, open_world
 
 SIZES = (32, 2048)
 
@@ -19,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         help="folder for NNNNNN.png and a new captions.jsonl, made where it is missing",
     )
+    parser.add_argument("--world", default=FIRST, choices=WORLDS, help="which world (default %(default)s)")
     parser.add_argument("--count", type=int, default=16, help="how many scenes, 1 to 100000 (default %(default)s)")
     parser.add_argument(
         "--size", type=int, default=256, help="pixels along each side, 32 to 2048 (default %(default)s)"
@@ -45,15 +47,13 @@ def run(args: argparse.Namespace) -> dict:
     from tqdm import tqdm
 
     from ..records.png import to_pil
-    from ..worlds.tabletop.captions import caption
-    from ..worlds.tabletop.render import render
-    from ..worlds.tabletop.scenes import sample_scene
 
+    world = open_world(args.world, "--world")
     args.out.mkdir(parents=True, exist_ok=True)
     with (args.out / "captions.jsonl").open("w") as captions:
         for seed in tqdm(range(args.seed, args.seed + args.count), unit="scene"):
-            scene = sample_scene(seed, held_out=args.held_out)
             name = f"{seed:06d}.png"
-            to_pil(render(scene, args.size)).save(args.out / name)
-            captions.write(json.dumps({"file": name, "seed": seed, "caption": caption(scene, seed)}) + "\n")
+            to_pil(world.picture(seed, args.size, held_out=args.held_out)).save(args.out / name)
+            facts = {"file": name, "seed": seed, "caption": world.caption(seed, seed, held_out=args.held_out)}
+            captions.write(json.dumps(facts) + "\n")
     return {"folder": str(args.out), "scenes": args.count, "size": args.size}

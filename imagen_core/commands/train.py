@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING
 
 from ..files.writing import check_writable
 from ..types import UserError
+from ..worlds.known import FIRST, WORLDS, open_world
+from ..worlds.world import SceneWorld, World, scenes_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..training.loop import Recipe
+    from ..training.recipes import Recipe
 
 GRID_EVERY = 1000
 CLASSIFIER, LAYOUT = "classifier", "layout"
 # What the trainings with a loop of their own take of a recipe; the rest of it is fixed.
-OF_THE_SMALL = {"steps", "pictures"}
+OF_THE_SMALL = {"steps", "pictures", "world"}
 # Fewer leave their schedule no rise.
 FEWEST_STEPS = 20
 # Windows waits for no more processes than these.
@@ -27,13 +29,16 @@ MOST_WORKERS = 61
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from ..training.loop import PRECISIONS, STAGES, Recipe
+    from ..training.recipes import PRECISIONS, STAGES, Recipe
 
     parser.add_argument(
         "--stage",
         required=True,
         choices=[*STAGES, LAYOUT, CLASSIFIER],
         help="which of the three models to train, the base's text layers before it, or the classifier",
+    )
+    parser.add_argument(
+        "--world", choices=WORLDS, help=f"whose pictures to train on (default {FIRST}, or the world of the run)"
     )
     parser.add_argument("--run", type=Path, required=True, help="the run's own folder; a stage is resumed there")
     parser.add_argument(
@@ -60,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision", choices=PRECISIONS, help="how a stage is computed (default bf16 where that is fast, else no)"
     )
     for field in dataclasses.fields(Recipe):
-        if field.name not in ("stage", "precision", "started_from"):
+        if field.name not in ("stage", "precision", "started_from", "world"):
             kind = {"int": int, "float": float}[str(field.type)]
             parser.add_argument(
                 "--" + field.name.replace("_", "-"), type=kind, help=f"default for each stage: {_defaults(field.name)}"
@@ -110,20 +115,20 @@ def _weights(model: str, size: int, option: str) -> tuple[dict[str, Tensor], str
 def recipe_of(args: argparse.Namespace) -> tuple[Recipe, dict[str, Tensor] | None]:
     """What a stage is trained by, and the weights that a new run begins from, if any.
 
-    What the options leave open is the stage's own; where a run is resumed, its precision and where it began are kept.
+    What the options leave open is the stage's own. A resumed run keeps its precision, its world and where it began.
 
     Raises:
         UserError: a value is out of range, or the run or the weights cannot be read.
     """
-    from ..training.loop import STAGES, Recipe, bf16_is_fast
-    from ..training.recipes import RECIPES
+    from ..training.loop import bf16_is_fast
+    from ..training.recipes import RECIPES, STAGES, Recipe
     from ..training.text_layers import WEIGHTS
 
     given = {f.name: value for f in dataclasses.fields(Recipe) if (value := getattr(args, f.name, None)) is not None}
     if (args.run / "state.pt").exists():
         try:
-            before = json.loads((args.run / "recipe.json").read_text())
-            kept = {name: str(before[name]) for name in ("precision", "started_from")}
+            before = {"world": FIRST, **json.loads((args.run / "recipe.json").read_text())}
+            kept = {name: str(before[name]) for name in ("precision", "started_from", "world")}
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise UserError(f"--run: {args.run} holds a state without its recipe.json; use a new folder") from error
         return dataclasses.replace(RECIPES[args.stage], **{**kept, **given}), None
@@ -138,56 +143,60 @@ def recipe_of(args: argparse.Namespace) -> tuple[Recipe, dict[str, Tensor] | Non
 
 def run(args: argparse.Namespace) -> dict:
     """Do it all; returns what was trained."""
-    from accelerate import PartialState
-
-    from ..networks.text import TEXT_ENCODERS
-    from ..training.data import encode_shards, render_shards, unrendered
-    from ..training.grids import draw_grid
-    from ..training.loop import STAGES, Progress, kept_state, train
-    from ..training.ship import check_shippable, ship
-
     if not 1 <= args.workers <= MOST_WORKERS:
         raise UserError(f"--workers: must be between 1 and {MOST_WORKERS}, got {args.workers}")
     if args.grid_every is not None and args.grid_every < 0:
         raise UserError(f"--grid-every: must be at least 0, got {args.grid_every}")
     check_writable(args.run, "--run")
-    if args.stage in (CLASSIFIER, LAYOUT):
-        return {CLASSIFIER: _run_classifier, LAYOUT: _run_layout}[args.stage](args)
+    return {CLASSIFIER: _run_classifier, LAYOUT: _run_layout}.get(args.stage, _run_stage)(args)
+
+
+def _run_stage(args: argparse.Namespace) -> dict:
+    from accelerate import PartialState
+
+    from ..networks.text import TEXT_ENCODERS
+    from ..training.data import Shards, encode_shards, render_shards, unrendered
+    from ..training.grids import draw_grid
+    from ..training.loop import Progress, train
+    from ..training.recipes import STAGES
+    from ..training.ship import check_shippable, ship
+    from ..training.state import kept_state
+
     spec = STAGES[args.stage]
-    if args.ship:
-        check_shippable(args.ship, spec.name)
-    elif args.average_with:
+    if args.average_with and not args.ship:
         raise UserError("--average-with: says what to --ship, which is not given")
     recipe, start = recipe_of(args)
-    size = spec.size
-    other = _weights(args.average_with, size, "--average-with") if args.average_with else None
-    if unrendered(args.data, size, recipe.pictures):
+    world = open_world(recipe.world)
+    if args.ship:
+        check_shippable(args.ship, spec.name, world)
+    other = _weights(args.average_with, spec.size, "--average-with") if args.average_with else None
+    shards = Shards(args.data, world, spec.size)
+    if unrendered(shards, recipe.pictures):
         check_writable(args.data, "--data")
     state = PartialState(cpu=args.cpu)
     kept_state(args.run, recipe, state.num_processes)
     grid_every = GRID_EVERY if args.grid_every is None else args.grid_every
     encoder = TEXT_ENCODERS["minilm"]()
     with state.main_process_first():
-        render_shards(args.data, size, recipe.pictures, args.workers)
-        encode_shards(args.data, size, recipe.pictures, encoder)
+        render_shards(shards, recipe.pictures, args.workers)
+        encode_shards(shards, recipe.pictures, encoder)
 
     def watch(progress: Progress) -> None:
         if grid_every and progress.step % grid_every == 0:
-            draw_grid(progress.averaged, spec, encoder, args.run / f"grid-{progress.step:06d}.png")
+            draw_grid(progress.averaged, spec, world, encoder, args.run / f"grid-{progress.step:06d}.png")
 
     unet = train(recipe, args.data, args.run, cpu=args.cpu, start=start, watch=watch)
     if state.is_main_process:
-        draw_grid(unet, spec, encoder, args.run / "grid.png")
+        draw_grid(unet, spec, world, encoder, args.run / "grid.png")
         if args.ship:
             ship(args.ship, unet, recipe, encoder, average_with=other)
     return {"stage": args.stage, "run": str(args.run), **dataclasses.asdict(recipe)}
 
 
-def _few(args: argparse.Namespace, steps: int, refused: set[str]) -> tuple[int, int]:
-    """Steps and pictures of a training that takes nothing else of a recipe."""
-    from ..training.data import unrendered
-    from ..training.loop import LIMITS, Recipe
-    from ..training.recipes import RECIPES
+def _few(args: argparse.Namespace, world: World, steps: int, refused: set[str]) -> tuple[int, int]:
+    """Steps and pictures of a training that takes nothing else of a recipe but its world."""
+    from ..training.data import Shards, unrendered
+    from ..training.recipes import LIMITS, RECIPES, Recipe
 
     refused |= {"cpu", "grid_every", *(f.name for f in dataclasses.fields(Recipe))} - {"stage", *OF_THE_SMALL}
     for name in sorted(refused):
@@ -200,48 +209,55 @@ def _few(args: argparse.Namespace, steps: int, refused: set[str]) -> tuple[int, 
             )
     if any((args.run / name).exists() for name in ("state.pt", "recipe.json")):
         raise UserError(f"--run: {args.run} is a stage's; the training of the {args.stage} needs a folder of its own")
-    asked = {
+    chosen = {
         "steps": steps if args.steps is None else args.steps,
         "pictures": RECIPES["base"].pictures if args.pictures is None else args.pictures,
     }
-    for name, value in asked.items():
+    for name, value in chosen.items():
         low, high = max(LIMITS[name][0], {"steps": FEWEST_STEPS}.get(name, 1)), LIMITS[name][1]
         if not low <= value <= high:
             raise UserError(f"--{name}: must be between {low} and {high}, got {value}")
-    if unrendered(args.data, 64, asked["pictures"]):
+    if unrendered(Shards(args.data, world, 64), chosen["pictures"]):
         check_writable(args.data, "--data")
-    return asked["steps"], asked["pictures"]
+    return chosen["steps"], chosen["pictures"]
 
 
 def _run_layout(args: argparse.Namespace) -> dict:
     from ..networks.text import TEXT_ENCODERS
     from ..networks.unet import CONFIGS, UNet
-    from ..training.data import encode_shards, render_shards
+    from ..training.data import Shards, encode_shards, render_shards
     from ..training.text_layers import STEPS, sides_told, train
 
-    steps, pictures = _few(args, STEPS, {"ship", "average_with"})
+    world = _scene_world(args)
+    steps, pictures = _few(args, world, STEPS, {"ship", "average_with"})
     unet = UNet(CONFIGS["base64"])
     if args.start is not None:
         unet.load_state_dict(_weights(args.start, 64, "--start")[0])
-    encoder = TEXT_ENCODERS["minilm"]()
-    render_shards(args.data, 64, pictures, args.workers)
-    encode_shards(args.data, 64, pictures, encoder)
-    reader = train(unet, args.data, args.run, pictures=pictures, steps=steps)
-    told = sides_told(reader, encoder)
-    return {"stage": LAYOUT, "run": str(args.run), "steps": steps, "pictures": pictures, "sides_told": round(told, 3)}
+    encoder, shards = TEXT_ENCODERS["minilm"](), Shards(args.data, world, 64)
+    render_shards(shards, pictures, args.workers)
+    encode_shards(shards, pictures, encoder)
+    reader = train(unet, shards, args.run, pictures=pictures, steps=steps)
+    share = round(sides_told(reader, encoder), 3)
+    return {"stage": LAYOUT, "run": str(args.run), "steps": steps, "pictures": pictures, "sides_told": share}
 
 
 def _run_classifier(args: argparse.Namespace) -> dict:
-    from ..training.data import render_shards
+    from ..training.data import Shards, render_shards
     from ..training.noisy_classifier import STEPS, accuracy, train
     from ..training.ship import check_shippable, ship_classifier
 
-    steps, pictures = _few(args, STEPS, {"start", "average_with"})
+    world = _scene_world(args)
+    steps, pictures = _few(args, world, STEPS, {"start", "average_with"})
     if not args.ship:
         raise UserError("--ship: must name the cascade that the classifier belongs to")
-    check_shippable(args.ship, CLASSIFIER)
-    render_shards(args.data, 64, pictures, args.workers)
-    network = train(args.data, args.run, pictures=pictures, steps=steps)
-    facts = {"steps": steps, "pictures": pictures, "accuracy": accuracy(network)}
-    ship_classifier(args.ship, network, facts)
+    check_shippable(args.ship, CLASSIFIER, world)
+    render_shards(Shards(args.data, world, 64), pictures, args.workers)
+    network = train(world, args.data, args.run, pictures=pictures, steps=steps)
+    facts = {"steps": steps, "pictures": pictures, "accuracy": accuracy(network, world)}
+    ship_classifier(args.ship, network, world, facts)
     return {"stage": CLASSIFIER, "run": str(args.run), **facts}
+
+
+def _scene_world(args: argparse.Namespace) -> SceneWorld:
+    """The world of the trainings that learn what stands where."""
+    return scenes_of(open_world(args.world or FIRST, "--world"), "--world")

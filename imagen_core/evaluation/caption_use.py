@@ -21,6 +21,7 @@ from ..training.data import FRESH_SEEDS
 from ..types import Image, TextEmbedding, UserError
 from ..worlds.tabletop.exchanges import crowds, numbers, pairs, scenes
 from ..worlds.tabletop.render import render
+from ..worlds.tabletop.world import TableTop
 
 SCENES, QUICK_SCENES = 160, 32
 LEVELS = (-8.0, -5.0, -3.0, -1.0, 1.0)
@@ -49,10 +50,10 @@ def measure(cascade: Cascade, count: int) -> dict[str, Any]:
     two and three of a kind (in scenes of their own), and ``all`` takes the caption away. A share of 0.5 is chance.
 
     Raises:
-        UserError: the cascade is not this project's own, or has no base.
+        UserError: the cascade does not know the table top, or has no base.
     """
     began = time.perf_counter()
-    if not cascade.own or 64 not in cascade.sizes:
+    if not isinstance(cascade.world, TableTop) or 64 not in cascade.sizes:
         raise UserError(f"model: {cascade.name} has no base that knows the table top, whose captions these are")
     stage = cascade.stages[0]
     unet = unet_of(stage)

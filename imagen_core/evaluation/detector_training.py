@@ -24,11 +24,13 @@ from tqdm import tqdm
 
 from ..files.writing import check_writable, written_whole
 from ..records.png import from_bytes
-from ..training.data import FRESH_SEEDS, Images, render_shards
-from ..training.loop import DAMAGED, averaged, bf16_is_fast
+from ..training.data import FRESH_SEEDS, Images, Shards, render_shards
+from ..training.loop import averaged, bf16_is_fast
+from ..training.state import DAMAGED
 from ..types import UserError
 from ..worlds.tabletop.render import camera, render
 from ..worlds.tabletop.scenes import HALF_FIELD, Scene, relation, sample_scene
+from ..worlds.tabletop.world import TableTop
 from .detector import (
     ATTRIBUTES,
     FOLDER,
@@ -180,7 +182,7 @@ class Renders:
     """The recipe's pictures with their labels: the diffusion model's own, then those with an unseen pair."""
 
     def __init__(self, recipe: Recipe, data: Path, run: Path) -> None:
-        self._usual = Images(data, SIZE, recipe.pictures)
+        self._usual = Images(Shards(data, TableTop(), SIZE), recipe.pictures)
         self._unseen = [np.load(file, mmap_mode="r") for file in _held_out_files(run, recipe.held_out)]
         self._first = recipe.pictures
         scenes = [sample_scene(seed) for seed in range(recipe.pictures)]
@@ -265,7 +267,7 @@ def train_and_ship(data: Path, run: Path) -> None:
     recipe = Recipe()
     check_writable(run, "--train")
     _state(run)
-    render_shards(data, SIZE, recipe.pictures, 1)
+    render_shards(Shards(data, TableTop(), SIZE), recipe.pictures, 1)
     render_held_out(run, recipe.held_out)
     save_detector(FOLDER, train(recipe, data, run), {"training": asdict(recipe)})
     load_detector.cache_clear()

@@ -15,6 +15,7 @@ from ..networks.classifier import Classifier
 from ..networks.text import TextEncoder
 from ..settings import DEFAULTS, StageConfig
 from ..types import Image, Network, StageSpec, UserError
+from ..worlds.world import World
 
 # What a large model may compute in.
 DTYPES = ("auto", "float32", "float16", "bfloat16")
@@ -86,8 +87,9 @@ class Cascade:
     """Stages in order of size, and the text encoder they were trained with. ``digest`` names the weights.
 
     ``classifier`` reads noisy pictures of the base's size, for classifier guidance; most cascades have none. ``folder``
-    is where a cascade of this project's own was read from. ``guard`` says in one sentence what is done to pictures
-    before anybody sees them, empty where that is nothing. ``defaults`` are the settings that suit the model, by size.
+    is where a cascade of this project was read from. ``world`` says which words its training captions used; None where
+    that is not known. ``guard`` says in one sentence what is done to pictures before anybody sees them; empty for
+    nothing. ``defaults`` are the settings that suit the model, by size.
     """
 
     name: str
@@ -96,13 +98,9 @@ class Cascade:
     digest: str
     classifier: Classifier | None = None
     folder: Path | None = None
+    world: World | None = None
     guard: str = ""
     defaults: Mapping[int, StageConfig] = field(default_factory=lambda: DEFAULTS, repr=False)
-
-    @property
-    def own(self) -> bool:
-        """Whether this is a cascade of this project, which knows the table top and nothing else."""
-        return self.folder is not None
 
     @property
     def sizes(self) -> tuple[int, ...]:

@@ -1,7 +1,7 @@
 """Reading a cascade's folder: JSON and safetensors only, every file under its digest.
 
 ```
-cascade.json                       format, name, text encoder, world version, stages in order, sha256 of each file,
+cascade.json                       format, name, text encoder, world, stages in order, sha256 of each file,
                                    and which folder holds a classifier, if one came with it
 base64/config.json                 what the stage is (StageSpec), its network's sizes, how it was trained
 base64/model-0000i-of-0000N.safetensors    float16, no shard over SHARD_BYTES, with model.safetensors.index.json
@@ -30,6 +30,8 @@ from ..networks.text import TEXT_ENCODERS, TextEncoder
 from ..networks.unet import UNet, UNetConfig
 from ..settings import DEFAULT_SIZES
 from ..types import StageSpec, UserError
+from ..worlds.known import FIRST, WORLDS, open_world
+from ..worlds.world import World
 from .cascade import Cascade, Stage
 
 FORMAT = 1
@@ -73,7 +75,35 @@ def read_cascade(folder: Path) -> Cascade:
     if classifier not in (None, CLASSIFIER):
         raise UserError(f"model: {path} names its classifier {classifier!r:.60}, not {CLASSIFIER}")
     judge = _load_classifier(folder, digests) if classifier else None
-    return Cascade(called, stages, encoder, digest, judge, folder)
+    return Cascade(called, stages, encoder, digest, judge, folder, _world_of(facts, path))
+
+
+def described_world(folder: Path) -> World | None:
+    """The world that a cascade was trained on, from its cascade.json alone; None where it names none.
+
+    Raises:
+        UserError: the file cannot be read, or it names a world or a version that this program does not have.
+    """
+    return _world_of(hub.read_json(folder, "cascade.json"), folder / "cascade.json")
+
+
+def _world_of(facts: dict[str, Any], path: Path) -> World | None:
+    # Cascades from before worlds had names are of the first one, and record its version.
+    old = {"name": FIRST, "version": facts["world_version"]} if "world_version" in facts else None
+    named = facts.get("world", old)
+    if named is None:
+        return None
+    if not isinstance(named, dict) or not {"name", "version"} <= named.keys():
+        raise UserError(f"model: {path}: world must be null, or have a name and a version")
+    if named["name"] not in tuple(WORLDS):
+        raise UserError(f"model: {path} names the world {named['name']!r:.60}; known: {', '.join(WORLDS)}")
+    world = open_world(named["name"])
+    if named["version"] != world.version:
+        raise UserError(
+            f"model: {path} is of version {named['version']!r:.20} of the world {world.name}; "
+            f"this program has version {world.version}"
+        )
+    return world
 
 
 def unet_of(stage: Stage) -> UNet:

@@ -11,8 +11,9 @@ from ..files import hub
 from ..files.assets import ASSETS, shipped
 from ..settings import DEFAULTS, StageConfig
 from ..types import UserError
+from ..worlds.world import World
 from .cascade import Cascade, Loading
-from .checkpoints import read_cascade
+from .checkpoints import described_world, read_cascade
 from .deepfloyd import folder as pipelines
 from .deepfloyd.load import load
 from .deepfloyd.memory import plan
@@ -83,6 +84,17 @@ def defaults_of(name: str) -> Mapping[int, StageConfig]:
     configs = [pipelines.defaults(source) for source in sources]
     pipelines.check_order(sources, [config.size for config in configs])
     return {config.size: config for config in configs}
+
+
+def world_of(name: str) -> World | None:
+    """The world of a model, without loading it; None where it has none.
+
+    Raises:
+        UserError: there is no such model, it names a world that is not here, or it cannot be reached.
+    """
+    if is_deepfloyd(name):
+        return None
+    return described_world(hub.fetch(locate(name)[0], DESCRIPTIONS))
 
 
 def locate(name: str) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from ..networks.classifier import ClassifierConfig
 from ..networks.text import TextEncoder
 from ..networks.unet import UNetConfig
 from ..types import StageSpec, UserError
+from ..worlds.world import World
 from .cascade import Cascade
 from .checkpoints import CLASSIFIER, FORMAT, NOT_A_DESCRIPTION, digests_of, unet_of
 
@@ -60,8 +61,11 @@ def _save_network(place: Path, weights: dict[str, Tensor], facts: dict[str, Any]
             raise
 
 
-def write_cascade(folder: Path, name: str, encoder: TextEncoder, *, world_version: int) -> None:
-    """Write cascade.json for the stages that lie in ``folder``: their order, and the digest of every file."""
+def write_cascade(folder: Path, name: str, encoder: TextEncoder, world: World | None) -> None:
+    """Write cascade.json for the stages that lie in ``folder``: their order, and the digest of every file.
+
+    ``world`` is the one that they were trained on; None where it is none of this program's.
+    """
     configs = {path.parent.name: json.loads(path.read_text()) for path in folder.glob("*/config.json")}
     classifier = CLASSIFIER if configs.pop(CLASSIFIER, None) else None
     stages = sorted(configs, key=lambda stage: configs[stage]["stage"]["size"])
@@ -71,7 +75,7 @@ def write_cascade(folder: Path, name: str, encoder: TextEncoder, *, world_versio
         "format": FORMAT,
         "name": name,
         "text_encoder": {"name": encoder.name, "digest": encoder.digest, "width": encoder.width},
-        "world_version": world_version,
+        "world": None if world is None else {"name": world.name, "version": world.version},
         "stages": stages,
         "classifier": classifier,
         "digests": {path.relative_to(folder).as_posix(): sha256(path.read_bytes()) for path in files},

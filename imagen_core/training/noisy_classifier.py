@@ -1,9 +1,10 @@
-"""Training the classifier of noisy pictures: cross-entropy of the main thing's colour and shape at random levels."""
+"""Training the classifier of noisy pictures: cross-entropy of the main thing's attributes at random levels."""
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -14,34 +15,27 @@ from tqdm import tqdm
 
 from ..diffusion.schedules import SCHEDULES, alpha_sigma
 from ..networks.classifier import Classifier, ClassifierConfig
-from ..worlds.tabletop.render import render
-from ..worlds.tabletop.scenes import CAMERA_DISTANCE, Scene, Thing, sample_scene
-from ..worlds.tabletop.vocabulary import COLOURS, SHAPES, plural
-from .data import FRESH_SEEDS, Images
-from .loop import STAGES, bf16_is_fast
+from ..worlds.world import SceneWorld
+from .data import FRESH_SEEDS, Images, Shards
+from .loop import bf16_is_fast
 from .objective import spread
+from .recipes import STAGES
 
 STEPS, BATCH, RATE = 3000, 64, 1e-3
 
 
-def config() -> ClassifierConfig:
-    """The shipped classifier: eight colours, four shapes, and the words of training captions for them."""
-    shapes = {name: [form for word in words for form in (word, plural(word))] for name, words in SHAPES.items()}
-    return ClassifierConfig({"colour": {name: list(words) for name, words in COLOURS.items()}, "shape": shapes})
-
-
-def main_thing(scene: Scene) -> Thing:
-    """The largest by half its width times its height, as near as it is: about what covers most of a picture."""
-    return max(scene.things, key=lambda thing: thing.radius * thing.height / (thing.z + CAMERA_DISTANCE) ** 2)
-
-
-def labels_of(scenes: list[Scene]) -> dict[str, Int[Tensor, " n"]]:
-    """The classes of each scene's main thing."""
-    things = [main_thing(scene) for scene in scenes]
-    return {
-        "colour": torch.tensor([list(COLOURS).index(thing.colour) for thing in things]),
-        "shape": torch.tensor([list(SHAPES).index(thing.shape) for thing in things]),
+def config(world: SceneWorld) -> ClassifierConfig:
+    """The classifier of a world's attributes, with the words of training captions for their classes."""
+    attributes = {
+        name: {concept: list(words) for concept, words in classes.items()} for name, classes in world.attributes.items()
     }
+    return ClassifierConfig(attributes)
+
+
+def labels_of(world: SceneWorld, seeds: Iterable[int]) -> dict[str, Int[Tensor, " n"]]:
+    """The class of each picture's main thing, for each attribute."""
+    things = [world.main_thing(seed) for seed in seeds]
+    return {name: torch.tensor([thing[name] for thing in things]) for name in world.attributes}
 
 
 def loss(
@@ -54,38 +48,38 @@ def loss(
     return torch.stack([F.cross_entropy(logits[name].float(), truth[name]) for name in logits]).mean()
 
 
-# Enough scenes for an accuracy within a percent or two, few enough to render in a quarter of a minute.
+# Enough pictures for an accuracy within a percent or two, few enough to render in a quarter of a minute.
 FRESH = 400
 
 
-def accuracy(network: Classifier) -> dict[str, dict[str, float]]:
-    """Share of fresh scenes whose main thing is recognised, for each attribute, at several log_snr."""
-    scenes = [sample_scene(seed) for seed in range(FRESH_SEEDS, FRESH_SEEDS + FRESH)]
-    x = torch.stack([render(scene, 64) for scene in scenes])
-    truth, noise = labels_of(scenes), torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
-    found = {}
+def accuracy(network: Classifier, world: SceneWorld) -> dict[str, dict[str, float]]:
+    """Share of fresh pictures whose main thing is recognised, for each attribute, at several log_snr."""
+    seeds = range(FRESH_SEEDS, FRESH_SEEDS + FRESH)
+    x = torch.stack([world.picture(seed, 64) for seed in seeds])
+    truth, noise = labels_of(world, seeds), torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    shares = {}
     for log_snr in (-6.0, -4.0, -2.0, 0.0, 2.0, 6.0):
         level = x.new_full((len(x),), log_snr)
         alpha, sigma = (a[:, None, None, None] for a in alpha_sigma(level))
         with torch.no_grad():
             logits = network(alpha * x + sigma * noise, level)
-        found[f"log_snr {log_snr:g}"] = {
+        shares[f"log_snr {log_snr:g}"] = {
             name: round(float((logits[name].argmax(1) == truth[name]).float().mean()), 3) for name in truth
         }
-    return found
+    return shares
 
 
-def train(data: Path, run: Path, *, pictures: int, steps: int = STEPS) -> Classifier:
-    """Train on the base's rendered pictures; the loss of every 50th step goes to ``run``/log.jsonl."""
+def train(world: SceneWorld, data: Path, run: Path, *, pictures: int, steps: int = STEPS) -> Classifier:
+    """Train on the base's rendered pictures below ``data``; the loss of every 50th step goes to ``run``/log.jsonl."""
     torch.manual_seed(0)
-    network = Classifier(config())
+    network = Classifier(config(world))
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, RATE, total_steps=steps, pct_start=0.1, cycle_momentum=False
     )
-    # A training picture's number is its scene's seed.
-    images, truth = Images(data, 64, pictures), labels_of([sample_scene(seed) for seed in range(pictures)])
+    # A training picture's number is its seed.
+    images, truth = Images(Shards(data, world, 64), pictures), labels_of(world, range(pictures))
     random = torch.Generator().manual_seed(0)
     run.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()

@@ -1,14 +1,108 @@
-"""The last run of each stage of the shipped weights, but for its seed: the defaults of ``train``. What was tried stands
-in docs/LOG.md.
+"""What a run does: the numbers of a recipe, their ranges, and the recipes of the shipped weights.
 
-The base's run began from the weights before it and from ``--stage layout``, and sr256's two, here joined, from the
-weights before them; anew they need more steps than these.
+What was tried for them is in docs/LOG.md. The base's run began from the weights before it and from ``--stage layout``;
+sr256's two runs, here joined, began from the weights before them. From random weights they need more steps.
 """
 
 from __future__ import annotations
 
-from .loop import Recipe
+from dataclasses import dataclass
 
+from ..diffusion.schedules import LOG_SNR_MAX
+from ..networks.unet import CONFIGS
+from ..types import StageSpec, UserError
+from ..worlds.known import FIRST, open_world
+from ..worlds.world import scenes_of
+from .data import CROP
+
+STAGES = {
+    "base": StageSpec("base64", 64, None, "cosine", "v"),
+    "sr256": StageSpec("sr256", 256, 64, "cosine", "v"),
+    "sr1024": StageSpec("sr1024", 1024, 256, "linear", "v"),
+}
+
+# The range of each number of a recipe.
+LIMITS: dict[str, tuple[float, float]] = {
+    "steps": (1, 100_000_000),
+    "batch": (1, 65_536),
+    "small_steps": (0, 100_000_000),
+    "lr": (0.0, 1.0),
+    "warmup": (0, 100_000_000),
+    "decay": (0.0, 1.0),
+    "ema": (0.0, 1.0),
+    "weight_decay": (0.0, 1.0),
+    "clip": (1e-6, 1e6),
+    "pictures": (1, 10_000_000),
+    "seed": (0, 2**32 - 1),
+    "shift": (-LOG_SNR_MAX, LOG_SNR_MAX),
+    "crowded": (0.0, 1.0),
+    "one_colour": (0.0, 100.0),
+}
+# How the network is computed. Its weights, their average and the loss are always float32.
+PRECISIONS = ("no", "bf16")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a run does. Only ``steps`` may change when a run is resumed (it moves the decay).
+
+    ``shift`` moves the levels of training (:class:`~.objective.Objective`). ``crowded`` above 0 and ``one_colour``
+    weigh the pictures of a ``world`` that knows what stands where (:meth:`~..worlds.world.SceneWorld.odds`).
+    ``started_from`` is the digest of the weights that a run began from, if any.
+
+    Raises:
+        UserError: a value is out of range, or the world cannot weigh its pictures.
+    """
+
+    stage: str
+    steps: int
+    batch: int = 32
+    size: int = 64
+    small_steps: int = 0
+    lr: float = 1e-3
+    warmup: int = 200
+    decay: float = 0.33
+    ema: float = 0.998
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    pictures: int = 24_000
+    seed: int = 0
+    precision: str = "no"
+    shift: float = 0.0
+    crowded: float = 0.0
+    one_colour: float = 1.0
+    started_from: str = ""
+    world: str = FIRST
+
+    def __post_init__(self) -> None:
+        if self.stage not in STAGES:
+            raise UserError(f"stage: {self.stage!r} is not one of {', '.join(STAGES)}")
+        if self.precision not in PRECISIONS:
+            raise UserError(f"precision: {self.precision!r} is not one of {', '.join(PRECISIONS)}")
+        for name, (low, high) in LIMITS.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise UserError(f"{name}: must be between {low} and {high}, got {value!r:.40}")
+        multiple = 2 * CONFIGS[STAGES[self.stage].name].multiple
+        most = min(CROP, STAGES[self.stage].size)
+        if self.size % multiple or not multiple <= self.size <= most:
+            raise UserError(f"size: must be a multiple of {multiple} between {multiple} and {most}, got {self.size}")
+        world = open_world(self.world)
+        if self.crowded:
+            scenes_of(world, "crowded")
+
+    def rate(self, step: int) -> float:
+        """Learning rate at a step: linear warm-up, flat, linear decay to zero over the last ``decay`` of the run."""
+        rise = (step + 1) / max(1, self.warmup)
+        fall = (self.steps - step) / max(1.0, self.decay * self.steps)
+        return self.lr * min(1.0, rise, fall)
+
+    def size_at(self, step: int) -> int:
+        """The first ``small_steps`` steps run at half the side, for a quarter of the cost."""
+        return self.size // 2 if step < self.small_steps else self.size
+
+
+# The last run of each stage of the shipped weights, but for its seed: the defaults of ``train``.
 RECIPES = {
     "base": Recipe(
         "base",

@@ -12,26 +12,33 @@ import torch
 from torch import Tensor
 
 from ..files.writing import check_writable
-from ..models.checkpoints import CLASSIFIER
+from ..models.checkpoints import CLASSIFIER, described_world
 from ..models.saving import check_others, save_classifier, save_stage, write_cascade
 from ..networks.classifier import Classifier
 from ..networks.text import TEXT_ENCODERS, TextEncoder
 from ..networks.unet import UNet
 from ..types import UserError
-from ..worlds.tabletop.vocabulary import WORLD_VERSION
-from .loop import STAGES, Recipe
+from ..worlds.known import open_world
+from ..worlds.world import World
+from .recipes import STAGES, Recipe
 
 
-def check_shippable(folder: Path, part: str) -> None:
-    """Whether the stage of this name, or the classifier, can be shipped to ``folder``: a cascade's, whose other parts
-    are as they were written, or for a stage an empty or a new one.
+def check_shippable(folder: Path, part: str, world: World) -> None:
+    """Refuse a ``folder`` that the stage of this name, or the classifier, cannot be shipped to.
+
+    A stage goes to a cascade of the same ``world`` whose other parts are as they were written, or to a new or empty
+    folder. A classifier goes to such a cascade.
 
     Raises:
-        UserError: there is something else, or it cannot be written to.
+        UserError: the folder holds something else or another world's cascade, or it cannot be written to.
     """
     check_writable(folder, "--ship")
     if (folder / "cascade.json").is_file():
         try:
+            known = described_world(folder)
+            if known is None or known.name != world.name:
+                name = "no world" if known is None else f"the world {known.name}"
+                raise UserError(f"{folder} is a cascade of {name}, this training is of {world.name}")
             check_others(folder, part)
             _name(folder)
         except UserError as error:
@@ -67,15 +74,17 @@ def ship(
     """
     spec = STAGES[recipe.stage]
     weights: dict[str, Tensor] = dict(unet.state_dict())
-    training = {"world_version": WORLD_VERSION, "images": recipe.steps * recipe.batch, **asdict(recipe)}
+    world = open_world(recipe.world)
+    training = {"world_version": world.version, "images": recipe.steps * recipe.batch, **asdict(recipe)}
     if average_with is not None:
         others, training["averaged_with"] = average_with
         weights = {name: torch.lerp(x, others[name].to(x), 0.5) for name, x in weights.items()}
     save_stage(folder, spec, unet.config, weights, training)
-    write_cascade(folder, _name(folder), encoder, world_version=WORLD_VERSION)
+    write_cascade(folder, _name(folder), encoder, world)
 
 
-def ship_classifier(folder: Path, network: Classifier, facts: dict[str, Any]) -> None:
+def ship_classifier(folder: Path, network: Classifier, world: World, facts: dict[str, Any]) -> None:
     """Write a classifier into the cascade in ``folder`` and bring its cascade.json up to date."""
-    save_classifier(folder, network.config, dict(network.state_dict()), {"world_version": WORLD_VERSION, **facts})
-    write_cascade(folder, _name(folder), TEXT_ENCODERS["minilm"](), world_version=WORLD_VERSION)
+    known = {"world": world.name, "world_version": world.version, **facts}
+    save_classifier(folder, network.config, dict(network.state_dict()), known)
+    write_cascade(folder, _name(folder), TEXT_ENCODERS["minilm"](), world)

@@ -22,10 +22,8 @@ from ..networks.layers import TextLayout
 from ..networks.text import TextEncoder
 from ..networks.unet import UNet
 from ..types import TextEmbedding
-from ..worlds.tabletop.exchanges import pairs, scenes
-from ..worlds.tabletop.scenes import Scene, sample_scene
-from ..worlds.tabletop.vocabulary import COLOURS, SHAPES
-from .data import CAPTIONS, FRESH_SEEDS, Pictures, captions_of
+from ..worlds.world import SceneWorld, scenes_of
+from .data import CAPTIONS, FRESH_SEEDS, Pictures, Shards
 from .loop import bf16_is_fast
 
 STEPS, BATCH, RATE = 1200, 256, 1e-3
@@ -36,72 +34,59 @@ SIDE = TextLayout.SIDE
 WEIGHTS = "start.safetensors"
 
 
-def cells(scene: Scene) -> Int[np.ndarray, "2 s s"]:
-    """Colour and shape seen at the middle of each cell, counted from 1; 0 where there is nothing.
-
-    Things are taken as upright boxes: a place to look at, not a rendering.
-    """
-    seen = np.zeros((2, SIDE, SIDE), dtype=np.int64)
-    middle = (np.arange(SIDE) + 0.5) * 2 / SIDE - 1
-    for thing in sorted(scene.things, key=lambda thing: -thing.z):
-        across, half = thing.on_screen()
-        top, bottom = thing.down_screen(thing.height), thing.down_screen(0.0)
-        inside = ((middle > top) & (middle < bottom))[:, None] & (abs(middle - across) < half)
-        seen[:, inside] = [[1 + list(COLOURS).index(thing.colour)], [1 + list(SHAPES).index(thing.shape)]]
-    return seen
-
-
 class Reader(nn.Module):
-    """A base with a head on its text layers; its other weights get no gradient and so stay as they are."""
+    """A base with a head on its text layers. Its other weights get no gradient and stay as they are.
 
-    def __init__(self, unet: UNet) -> None:
+    ``world`` names the attributes; each cell of the picture has one class of each, or none.
+    """
+
+    def __init__(self, unet: UNet, world: SceneWorld) -> None:
         super().__init__()
         assert unet.text_layout is not None
-        self.unet, self.layout = unet, unet.text_layout
-        self.head = nn.Linear(self.layout.inner.out_features, len(COLOURS) + len(SHAPES) + 2)
+        self.unet, self.layout, self.world = unet, unet.text_layout, world
+        # One more each, for a cell without a thing.
+        self.classes = [len(concepts) + 1 for concepts in world.attributes.values()]
+        self.head = nn.Linear(self.layout.inner.out_features, sum(self.classes))
 
     def forward(self, text: TextEmbedding) -> Float[Tensor, "b k s s"]:
         _, tokens = self.unet.read(text)
         return self.head(self.layout.features(tokens, text.mask)).transpose(1, 2).unflatten(2, (SIDE, SIDE))
 
-    def loss(self, text: TextEmbedding, seen: Int[Tensor, "b 2 s s"]) -> Float[Tensor, " b"]:
-        """Cross-entropy of colour plus that of shape, the mean over a caption's cells."""
-        colour, shape = self(text).float().split((len(COLOURS) + 1, len(SHAPES) + 1), 1)
-        each = (F.cross_entropy(x, y, reduction="none") for x, y in zip((colour, shape), seen.unbind(1)))
+    def loss(self, text: TextEmbedding, seen: Int[Tensor, "b a s s"]) -> Float[Tensor, " b"]:
+        """Cross-entropy, summed over the attributes: the mean over a caption's cells."""
+        logits = self(text).float().split(self.classes, 1)
+        each = (F.cross_entropy(x, y, reduction="none") for x, y in zip(logits, seen.unbind(1)))
         return torch.stack([x.mean((1, 2)) for x in each]).sum(0)
 
 
-def names_a_relation(text: str) -> bool:
-    """Whether a caption says which of two things is on the left, or in front."""
-    return bool({"left", "right", "front", "behind"} & set(text.split()))
-
-
 def sides_told(reader: Reader, encoder: TextEncoder, count: int = 150) -> float:
-    """Share of fresh scenes likelier from a true caption than with left and right exchanged; 0.5 is chance."""
-    chosen = scenes(count, FRESH_SEEDS)
-    seen = torch.from_numpy(np.stack([cells(scene) for scene in chosen]))
+    """Share of fresh pictures likelier from a true caption than with left and right exchanged; 0.5 is chance."""
+    seeds, *captions = zip(*reader.world.exchanged_sides(count, FRESH_SEEDS))
+    seen = torch.from_numpy(np.stack([reader.world.cells(seed, SIDE) for seed in seeds]))
     with torch.no_grad():
-        said = zip(*(pairs(scene)["sides"] for scene in chosen))
-        true, exchanged = (reader.loss(encoder(list(texts)), seen) for texts in said)
+        true, exchanged = (reader.loss(encoder(list(texts)), seen) for texts in captions)
     return float((true < exchanged).float().mean())
 
 
-def train(unet: UNet, data: Path, run: Path, *, pictures: int, steps: int = STEPS) -> Reader:
+def train(unet: UNet, shards: Shards, run: Path, *, pictures: int, steps: int = STEPS) -> Reader:
     """Teach the text layers of ``unet``, in place, and write all its weights to ``run``/start.safetensors.
 
-    Captions and scenes are those of the first ``pictures`` training pictures, encoded before.
+    Captions are those of the first ``pictures`` training pictures, encoded before.
+
+    Raises:
+        UserError: the world does not know what stands where in its pictures.
     """
     torch.manual_seed(0)
-    reader = Reader(unet)
+    world = scenes_of(shards.world, "--world")
+    reader = Reader(unet, world)
     optimizer = torch.optim.AdamW(reader.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, RATE, total_steps=steps, pct_start=0.1, cycle_momentum=False
     )
-    captions = Pictures(data, 64, pictures)
-    seen = torch.from_numpy(np.stack([cells(sample_scene(seed)) for seed in range(pictures)]))
-    related = torch.tensor(
-        [(seed, k) for seed in range(pictures) for k, text in enumerate(captions_of(seed)) if names_a_relation(text)]
-    )
+    captions = Pictures(shards, pictures)
+    seen = torch.from_numpy(np.stack([world.cells(seed, SIDE) for seed in range(pictures)]))
+    texts = [(seed, k, text) for seed in range(pictures) for k, text in enumerate(shards.captions(seed))]
+    related = torch.tensor([(seed, k) for seed, k, text in texts if world.names_a_relation(text)])
     random = torch.Generator().manual_seed(0)
     run.mkdir(parents=True, exist_ok=True)
     with (run / "log.jsonl").open("a") as log:

@@ -17,7 +17,7 @@ from PIL import Image
 
 from app import handlers
 from app.page import build
-from app.parts import builder, shipped, tiles, views
+from app.parts import shipped, tiles, views
 from app.serving.model import Model
 from app.tabs import see
 from imagen_core.records import png
@@ -150,9 +150,14 @@ def test_no_prompt_has_no_words_and_no_example_is_none_of_them(model: Model) -> 
 
 
 def test_the_builder_makes_prompts_the_model_knows(model: Model) -> None:
-    built = builder.compose("large", "shiny", "orange", "cube", "behind", "", "cone", "on sand", "at night")
+    names = [pick.name for row in model.world.picks for pick in row]
+
+    def compose(*words: str) -> str:
+        return model.world.compose(dict(zip(names, words)))
+
+    built = compose("large", "shiny", "orange", "cube", "behind", "", "cone", "on sand", "at night")
     assert built == "a large shiny orange cube behind a cone on sand at night"
-    assert builder.compose("", "", "orange", "cube", "behind", "", "", "", "") == "an orange cube"
+    assert compose("", "", "orange", "cube", "behind", "", "", "", "") == "an orange cube"
     assert views.words_note(model, built) == ""
 
 

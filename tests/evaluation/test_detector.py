@@ -46,6 +46,7 @@ from imagen_core.types import UserError
 from imagen_core.worlds.tabletop.render import render
 from imagen_core.worlds.tabletop.scenes import Scene, Thing, sample_scene
 from imagen_core.worlds.tabletop.vocabulary import HELD_OUT_PAIRS
+from imagen_core.worlds.tabletop.world import TableTop
 
 FRESH = [sample_scene(FRESH_SEEDS + 900_000 + i, held_out=i % 5 == 0) for i in range(60)]
 
@@ -190,9 +191,9 @@ def few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
     """Folders of eight usual renders and four with an unseen pair."""
     monkeypatch.setattr(data, "SHARD", 8)
     monkeypatch.setattr(detector_training, "HELD_OUT_SHARD", 4)
-    folder = data.folder_for(tmp_path, SIZE)
-    folder.mkdir()
-    np.save(folder / "images-0000.npy", np.stack([to_bytes(render(sample_scene(seed), SIZE)) for seed in range(8)]))
+    shards = data.Shards(tmp_path, TableTop(), SIZE)
+    shards.folder.mkdir()
+    np.save(shards.path("images", 0), np.stack([to_bytes(render(sample_scene(seed), SIZE)) for seed in range(8)]))
     run = tmp_path / "run"
     detector_training.render_held_out(run, 4)
     return tmp_path, run

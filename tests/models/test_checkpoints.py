@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Callable
@@ -10,28 +9,21 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import CONFIGS, write_tiny
+from conftest import CONFIGS, edit, redigest, write_tiny
 from torch.testing import assert_close
 
-from imagen_core.files.checked import sha256
 from imagen_core.models import saving
 from imagen_core.models.cascade import Cascade
 from imagen_core.models.opening import load_cascade
 from imagen_core.models.saving import push_to_hub, save_cascade, save_stage
 from imagen_core.networks.unet import UNet
-from imagen_core.training.loop import STAGES
+from imagen_core.training.recipes import STAGES
 from imagen_core.types import UserError
 
 
 @pytest.fixture
 def folder(tiny_folder: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(tiny_folder, tmp_path / "copy"))
-
-
-def edit(path: Path, change: Callable[[dict], None]) -> None:
-    data = json.loads(path.read_text())
-    change(data)
-    path.write_text(json.dumps(data))
 
 
 def test_a_cascade_comes_back(tiny: Cascade) -> None:
@@ -102,13 +94,6 @@ def test_damage_is_refused(folder: Path, file: str, damage: Callable[[Path], obj
     with pytest.raises(UserError, match=says) as caught:
         load_cascade(folder)
     assert "\n" not in str(caught.value) and str(caught.value).startswith("model: ")
-
-
-def redigest(folder: Path) -> None:
-    """What a hostile author would do: make the digests fit the altered files."""
-    digests = json.loads((folder / "cascade.json").read_text())["digests"]
-    fresh = {file: sha256((folder / file).read_bytes()) for file in digests}
-    edit(folder / "cascade.json", lambda d: d.update(digests=fresh))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_checkpoints import edit, redigest
+from conftest import edit, redigest
 from torch import nn
 from torch.testing import assert_close
 
@@ -23,12 +23,14 @@ from imagen_core.networks.text import minilm
 from imagen_core.run.generate import check, generate
 from imagen_core.settings import request
 from imagen_core.training.data import FRESH_SEEDS
-from imagen_core.training.noisy_classifier import accuracy, config, labels_of, loss, main_thing
+from imagen_core.training.noisy_classifier import accuracy, config, labels_of, loss
 from imagen_core.types import Level, StepRecord, UserError
+from imagen_core.worlds.tabletop.labels import main_thing
 from imagen_core.worlds.tabletop.scenes import Scene, Thing, sample_scene
 from imagen_core.worlds.tabletop.vocabulary import COLOURS, SHAPES
+from imagen_core.worlds.tabletop.world import TableTop
 
-TINY = replace(config(), channels=(32, 32), embed=32)
+TINY = replace(config(TableTop()), channels=(32, 32), embed=32)
 
 
 def tiny_classifier() -> Classifier:
@@ -48,7 +50,7 @@ def folder(tiny_folder: Path, tmp_path: Path) -> Path:
     shutil.copytree(tiny_folder, copy)
     network = tiny_classifier()
     save_classifier(copy, network.config, dict(network.state_dict()), {"steps": 0})
-    write_cascade(copy, "tiny", minilm(), world_version=1)
+    write_cascade(copy, "tiny", minilm(), TableTop())
     return copy
 
 
@@ -201,9 +203,9 @@ def test_the_loss_falls_where_there_is_signal() -> None:
     assert math.isfinite(losses[-1])
 
 
-def test_labels_are_of_the_scenes_given() -> None:
+def test_labels_are_of_the_seeds_given() -> None:
     scenes = [sample_scene(seed) for seed in range(5)]
-    found = labels_of(scenes)
+    found = labels_of(TableTop(), range(5))
     assert [list(COLOURS)[i] for i in found["colour"]] == [main_thing(scene).colour for scene in scenes]
     assert json.dumps(sorted(found)) == '["colour", "shape"]'
 
@@ -211,11 +213,11 @@ def test_labels_are_of_the_scenes_given() -> None:
 def test_accuracy_is_measured_at_several_levels(monkeypatch: pytest.MonkeyPatch) -> None:
     """A network that answers the truth is always right, one that answers the next class never is."""
     monkeypatch.setattr("imagen_core.training.noisy_classifier.FRESH", 4)
-    truth = labels_of([sample_scene(seed) for seed in range(FRESH_SEEDS, FRESH_SEEDS + 4)])
+    truth = labels_of(TableTop(), range(FRESH_SEEDS, FRESH_SEEDS + 4))
     for shift, share in ((0, 1.0), (1, 0.0)):
         answers = {
             name: torch.eye(len(TINY.attributes[name]))[(rows + shift) % len(TINY.attributes[name])]
             for name, rows in truth.items()
         }
-        found = accuracy(lambda z, log_snr, answers=answers: answers)
+        found = accuracy(lambda z, log_snr, answers=answers: answers, TableTop())
         assert found["log_snr 0"] == {"colour": share, "shape": share} and len(found) == 6

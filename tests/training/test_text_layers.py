@@ -14,16 +14,18 @@ from imagen_core.commands.train import _weights
 from imagen_core.files.hub import file_digest
 from imagen_core.networks.unet import CONFIGS, UNet
 from imagen_core.training import data
-from imagen_core.training.text_layers import SIDE, WEIGHTS, cells, names_a_relation, train
+from imagen_core.training.text_layers import SIDE, WEIGHTS, train
 from imagen_core.types import TextEmbedding
+from imagen_core.worlds.tabletop.labels import cells, names_a_relation
 from imagen_core.worlds.tabletop.scenes import sample_scene
 from imagen_core.worlds.tabletop.vocabulary import COLOURS, SHAPES
+from imagen_core.worlds.tabletop.world import TableTop
 
 
 @pytest.mark.parametrize("seed", [seed for seed in range(40) if len(sample_scene(seed).things) == 1])
 def test_the_cells_of_a_lone_thing_lie_where_it_is_seen(seed: int) -> None:
     thing = sample_scene(seed).things[0]
-    colour, shape = cells(sample_scene(seed))
+    colour, shape = cells(sample_scene(seed), SIDE)
     assert set(np.unique(colour)) <= {0, 1 + list(COLOURS).index(thing.colour)}
     assert set(np.unique(shape)) <= {0, 1 + list(SHAPES).index(thing.shape)}
     columns = np.nonzero(colour.any(0))[0]
@@ -35,10 +37,10 @@ def test_of_two_things_in_line_the_nearer_is_seen() -> None:
     """Wherever two boxes overlap, the cell shows the thing with the smaller z."""
     for seed in range(200):
         scene = sample_scene(seed)
-        alone = [cells(type(scene)(**{**vars(scene), "things": (thing,)}))[0] for thing in scene.things]
+        alone = [cells(type(scene)(**{**vars(scene), "things": (thing,)}), SIDE)[0] for thing in scene.things]
         nearest = min(scene.things, key=lambda thing: thing.z)
         mine = alone[scene.things.index(nearest)]
-        assert (cells(scene)[0][mine > 0] == mine[mine > 0]).all()
+        assert (cells(scene, SIDE)[0][mine > 0] == mine[mine > 0]).all()
 
 
 def test_a_relation_is_told_by_its_word() -> None:
@@ -50,7 +52,7 @@ def test_a_relation_is_told_by_its_word() -> None:
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A shard whose captions are a code of their scene's first thing, which is easily read."""
     root = tmp_path_factory.mktemp("layout")
-    folder = data.folder_for(root, 64)
+    folder = data.Shards(root, TableTop(), 64).folder
     folder.mkdir(parents=True)
     np.save(folder / "images-0000.npy", np.zeros((data.SHARD, 3, 64, 64), dtype=np.uint8))
     tokens = np.zeros((data.SHARD, data.CAPTIONS, data.PADDED, 384), dtype=np.float16)
@@ -67,11 +69,12 @@ def test_training_teaches_the_text_layers_and_nothing_else(root: Path, tmp_path:
     torch.manual_seed(0)
     unet = UNet(CONFIGS["base64"])
     before = {name: value.clone() for name, value in unet.state_dict().items()}
-    pictures = data.Pictures(root, 64, data.SHARD)
+    shards = data.Shards(root, TableTop(), 64)
+    pictures = data.Pictures(shards, data.SHARD)
     rows = torch.arange(64)
     text = pictures.text(rows, torch.zeros_like(rows))
-    seen = torch.from_numpy(np.stack([cells(sample_scene(seed)) for seed in range(data.SHARD)]))
-    reader = train(unet, root, tmp_path, pictures=data.SHARD, steps=40)
+    seen = torch.from_numpy(np.stack([cells(sample_scene(seed), SIDE) for seed in range(data.SHARD)]))
+    reader = train(unet, shards, tmp_path, pictures=data.SHARD, steps=40)
     # Without the text, the best is each cell's share of every answer among all scenes.
     shares = [F.one_hot(seen[:, i], n).float().mean(0) for i, n in enumerate((len(COLOURS) + 1, len(SHAPES) + 1))]
     blind = sum(float(torch.special.entr(share).sum(-1).mean()) for share in shares)

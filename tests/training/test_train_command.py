@@ -21,11 +21,11 @@ from imagen_core.networks.unet import UNet
 from imagen_core.training import grids
 from imagen_core.training import noisy_classifier as classifier
 from imagen_core.training.data import SHARD
-from imagen_core.training.loop import Recipe
-from imagen_core.training.recipes import RECIPES
+from imagen_core.training.recipes import RECIPES, Recipe
 from imagen_core.training.ship import check_shippable, ship
 from imagen_core.training.text_layers import WEIGHTS
 from imagen_core.types import UserError
+from imagen_core.worlds.tabletop.world import TableTop
 
 
 def asked(run: Path, *more: str) -> argparse.Namespace:
@@ -73,12 +73,12 @@ def test_a_stage_and_its_text_layers_do_not_share_a_folder(tmp_path: Path) -> No
 
 
 def test_what_is_shipped_loads_with_its_recipe(tmp_path: Path) -> None:
-    check_shippable(tmp_path / "new", "base64")
+    check_shippable(tmp_path / "new", "base64", TableTop())
     made = Recipe("base", steps=4, batch=4, started_from="abc")
     unet = UNet(CONFIGS["base"])
     torch.nn.init.normal_(unet.out.weight, std=0.1)
     ship(tmp_path / "new", unet, made, minilm())
-    check_shippable(tmp_path / "new", "classifier")
+    check_shippable(tmp_path / "new", "classifier", TableTop())
     stage = load_cascade(str(tmp_path / "new")).stages[0]
     assert_close(unet_of(stage).out.weight, unet.out.weight, atol=1e-3, rtol=1e-3)
     assert stage.training["images"] == 16 and stage.training["started_from"] == "abc"
@@ -88,29 +88,29 @@ def test_what_is_shipped_loads_with_its_recipe(tmp_path: Path) -> None:
     assert load_cascade(tmp_path / "moved").name == "new"
     # What is to be replaced may be half written, the other parts may not.
     (tmp_path / "moved" / "base64" / "config.json").write_text("{}")
-    check_shippable(tmp_path / "moved", "base64")
+    check_shippable(tmp_path / "moved", "base64", TableTop())
     with pytest.raises(UserError, match="^--ship: .*was altered"):
-        check_shippable(tmp_path / "moved", "sr256")
+        check_shippable(tmp_path / "moved", "sr256", TableTop())
     (tmp_path / "other").mkdir()
-    check_shippable(tmp_path / "other", "base64")
+    check_shippable(tmp_path / "other", "base64", TableTop())
     (tmp_path / "other" / "thesis.txt").touch()
     for folder in (tmp_path / "other", tmp_path / "other" / "thesis.txt"):
         with pytest.raises(UserError, match="^--ship: "):
-            check_shippable(folder, "base64")
+            check_shippable(folder, "base64", TableTop())
     with pytest.raises(UserError, match="^--ship: "):
-        check_shippable(tmp_path / "nowhere", "classifier")
+        check_shippable(tmp_path / "nowhere", "classifier", TableTop())
     # Refused before hours of training, not after.
     (tmp_path / "moved" / "notes").mkdir()
     (tmp_path / "moved" / "notes" / "config.json").write_text("{}")
     with pytest.raises(UserError, match="^--ship: .*none of the cascade's stages"):
-        check_shippable(tmp_path / "moved", "base64")
+        check_shippable(tmp_path / "moved", "base64", TableTop())
 
 
 def test_a_run_of_the_command_ends_in_a_cascade_and_goes_on(
     shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[Path] = []
-    monkeypatch.setattr(grids, "draw_grid", lambda unet, spec, encoder, file: drawn.append(file))
+    monkeypatch.setattr(grids, "draw_grid", lambda unet, spec, world, encoder, file: drawn.append(file))
     options = ["--data", str(shards), "--cpu", "--batch", "2", "--size", "32", "--pictures", str(SHARD)]
     one, two = tmp_path / "one", tmp_path / "two"
     cli.run(asked(tmp_path / "run", *options, "--steps", "1", "--grid-every", "1", "--ship", str(one)))

@@ -19,12 +19,13 @@ from imagen_core.networks.text import minilm
 from imagen_core.networks.unet import CONFIGS, UNet, from_low_res
 from imagen_core.records import png
 from imagen_core.training import data
-from imagen_core.training.loop import STAGES, Progress, Recipe, averaged, example_at, share, train
+from imagen_core.training.loop import Progress, averaged, example_at, share, train
 from imagen_core.training.objective import Objective, drop, make_example
-from imagen_core.training.recipes import RECIPES
+from imagen_core.training.recipes import RECIPES, STAGES, Recipe
 from imagen_core.types import TextEmbedding, UserError
 from imagen_core.worlds.tabletop.render import render
 from imagen_core.worlds.tabletop.scenes import sample_scene
+from imagen_core.worlds.tabletop.world import TableTop
 
 
 def recipe(stage: str = "base", **changes: int | float | str) -> Recipe:
@@ -33,7 +34,7 @@ def recipe(stage: str = "base", **changes: int | float | str) -> Recipe:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_step_is_a_function_of_seed_and_step(shards: Path, stage: str) -> None:
-    pictures = data.Pictures(shards, STAGES[stage].size, data.SHARD)
+    pictures = data.Pictures(data.Shards(shards, TableTop(), STAGES[stage].size), data.SHARD)
     a, b, other = (example_at(recipe(stage), pictures, step) for step in (3, 3, 4))
     assert torch.equal(a.x, b.x) and torch.equal(a.eps, b.eps) and torch.equal(a.t, b.t)
     assert not torch.equal(a.x, other.x)
@@ -42,14 +43,14 @@ def test_a_step_is_a_function_of_seed_and_step(shards: Path, stage: str) -> None
 
 
 def test_levels_cover_the_batch_evenly(shards: Path) -> None:
-    pictures = data.Pictures(shards, 64, data.SHARD)
+    pictures = data.Pictures(data.Shards(shards, TableTop(), 64), data.SHARD)
     t = example_at(recipe(batch=8), pictures, 0).t.sort().values
     assert_close(t.diff(), torch.full((7,), 1 / 8))
 
 
 def test_shift_is_taken_from_the_levels_of_training(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The network sees z at exactly the level it is told."""
-    example = example_at(recipe(batch=8), data.Pictures(shards, 64, data.SHARD), 0)
+    example = example_at(recipe(batch=8), data.Pictures(data.Shards(shards, TableTop(), 64), data.SHARD), 0)
     unet, told = UNet(CONFIGS["base64"]).eval(), []
     monkeypatch.setattr(UNet, "forward", lambda _, z, log_snr, *rest: told.append((z, log_snr)) or torch.zeros_like(z))
     for shift in (0.0, 1.5):
@@ -185,7 +186,9 @@ def test_shares_average_to_the_whole(shards: Path, stage: str) -> None:
     """Two processes' mean loss is the loss of one: what gradient averaging relies on."""
     torch.manual_seed(0)
     objective = Objective(UNet(CONFIGS[STAGES[stage].name]), STAGES[stage])
-    example = example_at(recipe(stage), data.Pictures(shards, STAGES[stage].size, data.SHARD), 0)
+    example = example_at(
+        recipe(stage), data.Pictures(data.Shards(shards, TableTop(), STAGES[stage].size), data.SHARD), 0
+    )
     with torch.no_grad():
         halves = [objective(share(example, rank, 2, torch.device("cpu"))) for rank in (0, 1)]
         assert_close(objective(example), torch.stack(halves).mean(), atol=1e-5, rtol=1e-5)
@@ -194,7 +197,7 @@ def test_shares_average_to_the_whole(shards: Path, stage: str) -> None:
 def test_the_loss_of_a_perfect_network_is_zero(shards: Path) -> None:
     """The objective's z, target and parameterization agree: an oracle that knows eps and x scores 0."""
     spec = STAGES["base"]
-    example = example_at(recipe(), data.Pictures(shards, 64, data.SHARD), 0)
+    example = example_at(recipe(), data.Pictures(data.Shards(shards, TableTop(), 64), data.SHARD), 0)
 
     class Oracle(torch.nn.Module):
         def prepare(self, text):
@@ -212,7 +215,7 @@ def test_the_loss_of_a_perfect_network_is_zero(shards: Path) -> None:
 def test_an_error_of_one_unit_costs_a_super_resolution_stage_alike_at_every_level(shards: Path, stage: str) -> None:
     """The loss is on F of v = guess - factor F: sure levels must not drown the noisy ones."""
     spec = STAGES[stage]
-    example = example_at(recipe(stage), data.Pictures(shards, spec.size, data.SHARD), 0)
+    example = example_at(recipe(stage), data.Pictures(data.Shards(shards, TableTop(), spec.size), data.SHARD), 0)
     config = CONFIGS[spec.name]
 
     class Off(torch.nn.Module):
@@ -233,7 +236,7 @@ def test_an_error_of_one_unit_costs_a_super_resolution_stage_alike_at_every_leve
 
 
 def test_super_resolution_sees_its_own_crop_shrunk(shards: Path) -> None:
-    pictures = data.Pictures(shards, 256, data.SHARD)
+    pictures = data.Pictures(data.Shards(shards, TableTop(), 256), data.SHARD)
     random = torch.Generator().manual_seed(1)
     batch = pictures.batch(torch.arange(32), torch.zeros(32, dtype=torch.long))
     example = make_example(batch, STAGES["sr256"], 64, random)
@@ -249,7 +252,8 @@ TWO_PROCESSES = """
 import json, os, signal, sys
 from pathlib import Path
 from accelerate import PartialState
-from imagen_core.training.loop import Recipe, train
+from imagen_core.training.loop import train
+from imagen_core.training.recipes import Recipe
 data, run, out = map(Path, sys.argv[1:])
 recipe = Recipe("base", steps=3, batch=4, size=32, warmup=2, pictures=1000, precision="no")
 def watch(progress):
@@ -285,15 +289,15 @@ def test_two_processes_get_the_losses_of_one_and_resume(shards: Path, tmp_path: 
     assert_close(found[1], found[2], atol=1e-4, rtol=1e-4)
 
 
-def test_a_grid_shows_every_prompt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_grid_shows_every_prompt(tmp_path: Path) -> None:
     from conftest import CONFIGS as TINY
     from PIL import Image
 
     from imagen_core.training import grids
 
-    monkeypatch.setattr(grids, "PROMPTS", ("a red ball", "a cube", "a cone on sand"))
+    world = TableTop(prompts=("a red ball", "a cube", "a cone on sand"))
     unet = UNet(TINY["base"]).train()
-    grids.draw_grid(unet, STAGES["base"], minilm(), tmp_path / "grid.png")
+    grids.draw_grid(unet, STAGES["base"], world, minilm(), tmp_path / "grid.png")
     assert unet.training
     with Image.open(tmp_path / "grid.png") as grid:
         assert grid.size == (4 * 256, 256 + 18)
@@ -311,8 +315,8 @@ def test_a_grid_of_a_super_resolution_stage_shows_input_output_and_truth(
 
     from imagen_core.training import grids
 
-    monkeypatch.setattr(grids, "SCENES", 1)
-    grids.draw_grid(UNet(TINY["sr256"]), STAGES["sr256"], minilm(), tmp_path / "grid.png")
+    monkeypatch.setattr(grids, "PICTURES", 1)
+    grids.draw_grid(UNet(TINY["sr256"]), STAGES["sr256"], TableTop(), minilm(), tmp_path / "grid.png")
     truth = png.to_pil(render(sample_scene(data.FRESH_SEEDS), 256))
     with Image.open(tmp_path / "grid.png") as grid:
         assert grid.size == (3 * 256, 256 + 18)

@@ -11,22 +11,28 @@ from .vocabulary import COUNTS, FLOORS, HELD_OUT_PAIRS, LIGHTS, RELATIONS, plura
 OPPOSITE = {"left": "right", "right": "left", "front": "behind", "behind": "front"}
 
 
-def scenes(count: int, seed: int) -> list[Scene]:
-    """The first scenes from ``seed`` on of two things unlike in colour and shape, plainly aside and behind.
+def seeds(count: int, seed: int) -> list[int]:
+    """The first seeds from ``seed`` on whose scenes have two things of unlike colour and shape, aside and behind.
 
-    With colours exchanged neither is a pair that training never shows: how strange that is, is not what is asked.
+    Training shows both pairs of colour and shape that an exchange of the colours makes. Else a model could tell the
+    untrue caption by its strange pair.
     """
-    found: list[Scene] = []
-    while len(found) < count:
-        scene = sample_scene(seed)
-        seed += 1
-        if len(scene.things) == 2:
-            a, b = scene.things
+    chosen: list[int] = []
+    while len(chosen) < count:
+        things = sample_scene(seed).things
+        if len(things) == 2:
+            a, b = things
             exchanged = {(b.colour, a.shape), (a.colour, b.shape)}
             unlike = a.colour != b.colour and a.shape != b.shape and not exchanged & HELD_OUT_PAIRS
             if unlike and len(relations(a, b)) == 2:
-                found.append(scene)
-    return found
+                chosen.append(seed)
+        seed += 1
+    return chosen
+
+
+def scenes(count: int, seed: int) -> list[Scene]:
+    """The scenes of :func:`seeds`."""
+    return [sample_scene(number) for number in seeds(count, seed)]
 
 
 def crowds(count: int, seed: int) -> list[Scene]:
