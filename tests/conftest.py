@@ -31,7 +31,7 @@ from imagen_core.records.frames import Frame
 from imagen_core.run.generate import generate
 from imagen_core.settings import SIDE_BY_SIDE, with_stage
 from imagen_core.training.recipes import STAGES
-from imagen_core.worlds.tabletop.world import TableTop
+from imagen_core.worlds.tabletop.tabletop import TableTop
 
 if TYPE_CHECKING:
     from app.serving.model import Model

@@ -21,7 +21,7 @@ from ..training.data import FRESH_SEEDS
 from ..types import Image, TextEmbedding, UserError
 from ..worlds.tabletop.exchanges import crowds, numbers, pairs, scenes
 from ..worlds.tabletop.render import render
-from ..worlds.tabletop.world import TableTop
+from ..worlds.tabletop.tabletop import TableTop
 
 SCENES, QUICK_SCENES = 160, 32
 LEVELS = (-8.0, -5.0, -3.0, -1.0, 1.0)

@@ -30,7 +30,7 @@ from ..training.state import DAMAGED
 from ..types import UserError
 from ..worlds.tabletop.render import camera, render
 from ..worlds.tabletop.scenes import HALF_FIELD, Scene, relation, sample_scene
-from ..worlds.tabletop.world import TableTop
+from ..worlds.tabletop.tabletop import TableTop
 from .detector import (
     ATTRIBUTES,
     FOLDER,

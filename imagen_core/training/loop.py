@@ -150,13 +150,9 @@ def train(
     del state
     model, optimizer = accelerator.prepare(Objective(unet, spec, recipe.shift), optimizer)
     pictures = Pictures(Shards(data, open_world(recipe.world), spec.size), recipe.pictures)
-    bar = tqdm(
-        range(first, recipe.steps), initial=first, total=recipe.steps, desc=spec.name, unit="step",
-        disable=not accelerator.is_main_process, mininterval=5.0,
-    )  # fmt: skip
     mean_loss, saved = math.nan, time.monotonic()
     with interrupts() as interrupted:
-        for step in bar:
+        for step in (bar := _bar(recipe, first, shown=accelerator.is_main_process)):
             began = time.monotonic()
             loss, norm = _take_step(accelerator, model, optimizer, recipe, example_at(recipe, pictures, step), step)
             ema.update_parameters(unet)
@@ -190,6 +186,13 @@ def _network(recipe: Recipe, start: Mapping[str, Tensor] | None) -> UNet:
     if start is not None:
         unet.load_state_dict(start)
     return unet
+
+
+def _bar(recipe: Recipe, first: int, *, shown: bool) -> tqdm:
+    return tqdm(
+        range(first, recipe.steps), initial=first, total=recipe.steps, desc=STAGES[recipe.stage].name, unit="step",
+        disable=not shown, mininterval=5.0,
+    )  # fmt: skip
 
 
 def _take_step(

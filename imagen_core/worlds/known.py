@@ -9,7 +9,7 @@ from .world import World
 
 
 def _tabletop() -> World:
-    from .tabletop.world import TableTop
+    from .tabletop.tabletop import TableTop
 
     return TableTop()
 

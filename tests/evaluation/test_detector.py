@@ -45,8 +45,8 @@ from imagen_core.training.data import FRESH_SEEDS
 from imagen_core.types import UserError
 from imagen_core.worlds.tabletop.render import render
 from imagen_core.worlds.tabletop.scenes import Scene, Thing, sample_scene
+from imagen_core.worlds.tabletop.tabletop import TableTop
 from imagen_core.worlds.tabletop.vocabulary import HELD_OUT_PAIRS
-from imagen_core.worlds.tabletop.world import TableTop
 
 FRESH = [sample_scene(FRESH_SEEDS + 900_000 + i, held_out=i % 5 == 0) for i in range(60)]
 

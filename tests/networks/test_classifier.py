@@ -27,8 +27,8 @@ from imagen_core.training.noisy_classifier import accuracy, config, labels_of, l
 from imagen_core.types import Level, StepRecord, UserError
 from imagen_core.worlds.tabletop.labels import main_thing
 from imagen_core.worlds.tabletop.scenes import Scene, Thing, sample_scene
+from imagen_core.worlds.tabletop.tabletop import TableTop
 from imagen_core.worlds.tabletop.vocabulary import COLOURS, SHAPES
-from imagen_core.worlds.tabletop.world import TableTop
 
 TINY = replace(config(TableTop()), channels=(32, 32), embed=32)
 

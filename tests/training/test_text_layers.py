@@ -18,8 +18,8 @@ from imagen_core.training.text_layers import SIDE, WEIGHTS, train
 from imagen_core.types import TextEmbedding
 from imagen_core.worlds.tabletop.labels import cells, names_a_relation
 from imagen_core.worlds.tabletop.scenes import sample_scene
+from imagen_core.worlds.tabletop.tabletop import TableTop
 from imagen_core.worlds.tabletop.vocabulary import COLOURS, SHAPES
-from imagen_core.worlds.tabletop.world import TableTop
 
 
 @pytest.mark.parametrize("seed", [seed for seed in range(40) if len(sample_scene(seed).things) == 1])

@@ -25,7 +25,7 @@ from imagen_core.training.recipes import RECIPES, Recipe
 from imagen_core.training.ship import check_shippable, ship
 from imagen_core.training.text_layers import WEIGHTS
 from imagen_core.types import UserError
-from imagen_core.worlds.tabletop.world import TableTop
+from imagen_core.worlds.tabletop.tabletop import TableTop
 
 
 def asked(run: Path, *more: str) -> argparse.Namespace:

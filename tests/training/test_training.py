@@ -25,7 +25,7 @@ from imagen_core.training.recipes import RECIPES, STAGES, Recipe
 from imagen_core.types import TextEmbedding, UserError
 from imagen_core.worlds.tabletop.render import render
 from imagen_core.worlds.tabletop.scenes import sample_scene
-from imagen_core.worlds.tabletop.world import TableTop
+from imagen_core.worlds.tabletop.tabletop import TableTop
 
 
 def recipe(stage: str = "base", **changes: int | float | str) -> Recipe:

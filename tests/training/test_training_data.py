@@ -17,7 +17,7 @@ from imagen_core.types import UserError
 from imagen_core.worlds.tabletop.captions import caption
 from imagen_core.worlds.tabletop.labels import odds
 from imagen_core.worlds.tabletop.scenes import sample_scene
-from imagen_core.worlds.tabletop.world import TableTop
+from imagen_core.worlds.tabletop.tabletop import TableTop
 
 
 def test_a_damaged_shard_is_named(tmp_path: Path) -> None:

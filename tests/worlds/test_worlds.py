@@ -29,7 +29,7 @@ from imagen_core.training.recipes import RECIPES, Recipe
 from imagen_core.training.ship import check_shippable, ship
 from imagen_core.types import UserError
 from imagen_core.worlds.known import WORLDS, open_world
-from imagen_core.worlds.tabletop.world import TableTop
+from imagen_core.worlds.tabletop.tabletop import TableTop
 from imagen_core.worlds.world import Concepts, Crop, Pick, SceneWorld, World
 
 STORED = Path(__file__).parents[1] / "data" / "stored" / "cascade"
