@@ -1,4 +1,4 @@
-"""What to type to get a run's pictures again: the command line, and a few lines of Python."""
+"""How to repeat a run: as a command line, and as a few lines of Python."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dataclasses import fields
 from imagen_core.settings import CHOICES, DEFAULTS, Request, StageConfig
 from imagen_core.settings.text import BASE, RUN_FIELDS, changed, write
 
-# Settings of the base stage that have an option of their own on the command line.
+# Settings of the base stage that have their own command-line option.
 BARE = {"guidance", "percentile", "steps", *CHOICES}
 
 
 def command_line(
     request: Request, model: str, defaults: Mapping[int, StageConfig] = DEFAULTS, out: str = "imagen.png"
 ) -> str:
-    """The command that makes the run's pictures; settings at ``defaults``, the model's own, are left out."""
+    """The command that draws the run's pictures, without the settings that are at ``defaults``, the model's own."""
     options = ["--seed", str(request.seed), "--size", str(request.stages[-1].size)]
     if request.count > 1:
         options += ["--count", str(request.count)]
@@ -29,13 +29,13 @@ def command_line(
     if model != "tabletop":
         options += ["--model", model]
     words = [*options, "--out", out]
-    # Behind "--" nothing is taken for an option, whatever the prompt begins with.
+    # After "--" a prompt that begins with a dash is not read as an option.
     words = [*words, "--", request.prompt] if request.prompt.startswith("-") else [request.prompt, *words]
     return "python -m imagen_core sample " + " ".join(_quote(word) for word in words)
 
 
 def snippet(request: Request, model: str, out: str = "imagen-{seed}.png") -> str:
-    """Python that makes the run's pictures with the engine, every setting that is not its default spelt out."""
+    """Python code that draws the run's pictures with the engine; settings at StageConfig's defaults are left out."""
     stages = "".join(f"        {_code(stage)},\n" for stage in request.stages)
     fields = "".join(f"    {name}={getattr(request, name)!r},\n" for name in RUN_FIELDS)
     return (
@@ -59,6 +59,6 @@ def _code(stage: StageConfig) -> str:
 
 
 def _quote(word: str) -> str:
-    # Double quotes are understood by cmd.exe too, as long as nothing inside them is special anywhere.
+    # cmd.exe knows only double quotes; with none of these characters inside, they work in every shell.
     plain = word.isprintable() and not set(word) & set("\"\\$`!%^&|<>'")
     return f'"{word}"' if plain and " " in word else shlex.quote(word)

@@ -1,7 +1,7 @@
 """The page's functions for programs (``gradio_client``, and MCP where it is on): sample, compare, sweep, describe.
 
-Each is a generator: it yields what it is at after every step, so that a cancelled call stops there, and ends with a
-file and plain facts. All settings are those of the page, checked by the same code.
+Each but describe is a generator. It yields its progress after every step, so that a cancelled call stops there, and at
+the end a file and facts. It takes the settings of the page; the same code checks them.
 """
 
 from __future__ import annotations
@@ -48,18 +48,18 @@ def sample(
     aug_level: float | None = None,
     more: str = "",
 ) -> Iterator[Answer]:
-    """Draw one picture of a prompt; ends with a PNG that carries its settings, and with these settings as plain values.
+    """Draw one picture of a prompt; ends with a PNG that carries its settings, and with the settings as values.
 
-    What is left out is at the model's own default; describe tells them all.
+    A setting that is left out has the model's own default; describe lists them all.
 
     Args:
         prompt: what to draw, 1 to 500 characters.
         seed: a whole number from 0; the same seed and settings draw the same picture.
         size: 64, 256 or 1024 pixels along each side.
         guidance: weight w of the text, 0 to 30, in the paper's form: 1 is off.
-        threshold: what is done with values of x0_hat outside [-1, 1]: none, static, dynamic, channelwise or squash.
-        percentile: of |x0_hat|, 50 to 100, which dynamic thresholding divides by.
-        aug_level: noise on what the super-resolution stages are given, 0 to 1.
+        threshold: the rule for values of x0_hat outside [-1, 1]: none, static, dynamic, channelwise or squash.
+        percentile: dynamic thresholding divides by this percentile of |x0_hat|, 50 to 100.
+        aug_level: noise on the input of the super-resolution stages, 0 to 1.
         more: any other settings as in a link: "sampler=ddim steps=50 sr256.steps=20".
     """
     try:
@@ -167,7 +167,7 @@ def sweep_augmentation(
 
 
 def describe(model: Model, prompt: str = "") -> dict[str, Any]:
-    """Say what the model knows, which words of a prompt it never saw, and each setting's range, choices and default.
+    """List the words that the model knows, unknown words of a prompt, and each setting's range, choices and default.
 
     ``known`` and ``unknown`` are empty for a model that does not say which words it was trained on.
 
@@ -192,6 +192,13 @@ def describe(model: Model, prompt: str = "") -> dict[str, Any]:
         "model": facts,
         "defaults": flat(Request("…", stages=tuple(defaults.values()))),
         "choices": {name: list(choices) for name, choices in CHOICES.items()},
+        "about": {
+            name: {
+                choice: {"title": entry.title, "paper": entry.paper, "help": entry.help}
+                for choice, entry in choices.items()
+            }
+            for name, choices in CHOICES.items()
+        },
         "ranges": {name: list(ends) for name, ends in RANGES.items()},
     }
 
@@ -205,7 +212,7 @@ PUBLIC: dict[str, Callable[..., Any]] = {
 
 
 def functions(model: Model) -> dict[str, Callable[..., Any]]:
-    """PUBLIC over one model, with the signatures that gradio reads types, defaults and descriptions from."""
+    """PUBLIC for one model. Gradio reads types, defaults and descriptions from the signatures."""
     return {name: _bound(model, function) for name, function in PUBLIC.items()}
 
 
@@ -222,7 +229,7 @@ def _bound(model: Model, function: Callable[..., Any]) -> Callable[..., Any]:
         return function(model, *args, **kwargs)
 
     bound: Any = stream if streams else answer
-    # What is yielded, which is what gradio takes the annotation for.
+    # Gradio reads the annotation of a generator as the type of what it yields.
     returned = tuple[gr.FileData, dict[str, Any]] if streams else dict[str, Any]
     bound.__signature__ = signature.replace(parameters=parameters, return_annotation=returned)
     bound.__annotations__ = {p.name: p.annotation for p in parameters}
@@ -231,7 +238,7 @@ def _bound(model: Model, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _request(model: Model, prompt: str, more: str, *, size: int = 64, **given: Any) -> Request:
-    """What was asked for, the rest at the model's own defaults; refused before the model is waited for."""
-    asked = {name: value for name, value in given.items() if value is not None}
-    request = with_more(settings.request(prompt, size=size, defaults=model.defaults, **asked), more)
+    """The request; what is not given is at the model's own defaults. Checked before the model is loaded."""
+    base = {name: value for name, value in given.items() if value is not None}
+    request = with_more(settings.request(prompt, size=size, defaults=model.defaults, **base), more)
     return replace(request, stages=tuple(stage for stage in request.stages if stage.size <= size))

@@ -32,8 +32,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run_arguments(parser)
     parser.set_defaults(size=1024)
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--guidance-rules", action="store_true", help="seconds a step of the base under each of them")
-    what.add_argument("--peer", action="store_true", help="DeepFloyd IF: a step of ours beside a step of diffusers'")
+    what.add_argument(
+        "--guidance-rules",
+        action="store_true",
+        help="seconds a step of the base stage takes under each guidance rule and schedule of w",
+    )
+    what.add_argument(
+        "--peer", action="store_true", help="DeepFloyd IF: compare with diffusers, seconds a step and peak memory"
+    )
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -59,7 +65,7 @@ def _beside_diffusers(args: argparse.Namespace, request: Request) -> dict[str, A
 
 
 class Timed:
-    """A network that keeps count of the seconds and rows it was called for."""
+    """A network that counts its seconds and rows."""
 
     def __init__(self, network: Network) -> None:
         self.network, self.seconds, self.rows = network, 0.0, 0
@@ -90,7 +96,7 @@ class Timed:
 
 
 def bench(request: Request, cascade: Cascade) -> dict[str, Any]:
-    """Run ``request`` once to warm up and once for the figures; imports and loading are not counted.
+    """Run ``request`` once to warm up and once to measure; imports and loading are not counted.
 
     Raises:
         UserError: the cascade lacks a stage.
@@ -114,7 +120,7 @@ def bench(request: Request, cascade: Cascade) -> dict[str, Any]:
     }
 
 
-# Every way of guiding, as settings of the base stage; the first is what the others are compared with.
+# Every way of guiding, as settings of the base stage; the others are compared with the first.
 WAYS: dict[str, dict[str, Any]] = {
     "cfg": {},
     **{rule: {"guidance_rule": rule} for rule in GUIDANCE if rule != "cfg"},
@@ -127,31 +133,31 @@ WAYS: dict[str, dict[str, Any]] = {
 def bench_guidance(request: Request, cascade: Cascade, repeats: int = 4) -> dict[str, Any]:
     """Seconds a step of the base stage under every way of guiding, and as a ratio to cfg's; the best of ``repeats``.
 
-    Ways take turns, so that a busy moment of the machine falls on all of them. One that the sampler or the cascade
-    cannot take is left out.
+    The ways take turns, so that other work on the machine slows all of them alike. Ways that the sampler or the cascade
+    does not support are left out.
     """
     base = settings.vary(request.stages[0], {"w_schedule": "constant", "guidance_rule": "cfg"})
     ways = {}
     for name, changes in WAYS.items():
         try:
-            asked = replace(request, stages=(settings.vary(base, changes),))
-            check(asked, cascade)
+            varied = replace(request, stages=(settings.vary(base, changes),))
+            check(varied, cascade)
         except UserError:
             if not changes:
                 raise
         else:
-            ways[name] = asked
+            ways[name] = varied
     best = dict.fromkeys(ways, math.inf)
     for _ in range(repeats):
-        for name, asked in ways.items():
-            *_, result = generate(asked, cascade)
+        for name, varied in ways.items():
+            *_, result = generate(varied, cascade)
             assert isinstance(result, StageResult)
             best[name] = min(best[name], result.seconds / base.steps)
-    ways_found = {
+    figures = {
         name: {"seconds_per_step": round(seconds, 4), "ratio": round(seconds / best["cfg"], 3)}
         for name, seconds in best.items()
     }
-    return {**ways_found, "weights": cascade.digest}
+    return {**figures, "weights": cascade.digest}
 
 
 def _figures(result: StageResult, timed: Timed, matmul: float) -> dict[str, float]:
@@ -179,7 +185,7 @@ def _matmul_gflops(n: int = 1536, repeats: int = 8) -> float:
 
 
 def _peak_memory_mb() -> int | None:
-    """The process's largest memory so far; None on Windows, which does not keep it."""
+    """The process's peak memory in MB; None on Windows, which does not record it."""
     if sys.platform == "win32":
         return None
     import resource

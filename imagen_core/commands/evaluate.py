@@ -1,4 +1,4 @@
-"""``python -m imagen_core evaluate``: the numbers behind what is claimed of a model."""
+"""``evaluate``: measure a model."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from .options import add_model_argument, loading
 
 EACH, MOST_EACH = 2, 100
 OUT, DATA, CACHE = Path("docs/results"), Path("runs/data"), Path("runs/evaluation")
-# Which verbs take an option that not all take.
-TAKEN_BY: dict[str, tuple[str, ...]] = {
+# The measurements that an option belongs to, for options that not all take.
+USED_BY: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("each", "seed", "guidance", "steps", "threshold", "sampler", "sheet"), ("tabletopbench",)),
     **dict.fromkeys(("clip", "prompts", "reference"), ("tabletopbench", "figures")),
     "cache": ("tabletopbench", "sr", "figures", "samplers"),
     "out": ("figures", "samplers"),
     **dict.fromkeys(("train", "data"), ("detector",)),
 }
-# A quick bench takes every second prompt, once.
+# With --quick the bench draws every second prompt once.
 QUICK_STRIDE = 2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What is measured, of which model, how thoroughly, and where to."""
+    """What is measured, of which model, how thoroughly, and where results go."""
     parser.add_argument(
         "what",
         choices=VERBS,
-        help="tabletopbench: is in the picture what was asked for; captions: what exchanging a caption's words does to "
-        "the base's loss; sr: super-resolution against true renders; "
+        help="tabletopbench: how often pictures show what their prompt names; captions: how much exchanging words of a "
+        "caption raises the base's loss; sr: super-resolution against true renders; "
         "figures: the paper's figures on this model; samplers: quality against steps; "
-        "detector: the judge itself on fresh renders",
+        "detector: the detector itself on fresh renders",
     )
     add_model_argument(parser)
-    parser.add_argument("--quick", action="store_true", help="minutes instead of hours, and only indicative")
+    parser.add_argument("--quick", action="store_true", help="fewer pictures: minutes instead of hours, but less exact")
     parser.add_argument(
         "--cache",
         type=Path,
-        help=f"where true renders and finished cells are kept (default {CACHE})",
+        help=f"folder that caches true renders and finished pictures (default {CACHE})",
     )
     parser.add_argument("--each", type=int, help=f"tabletopbench: pictures a prompt, 1 to {MOST_EACH} (default {EACH})")
     parser.add_argument("--seed", type=int, help="tabletopbench: of the first picture (default 0)")
@@ -64,25 +64,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prompts", type=Path, metavar="FILE", help="with --clip: a prompt a line")
     parser.add_argument("--reference", type=Path, metavar="FOLDER", help="with --clip: real pictures for FID")
     parser.add_argument(
-        "--train", type=Path, metavar="RUN", help="detector: train or resume it in this folder, then ship it"
+        "--train",
+        type=Path,
+        metavar="RUN",
+        help="detector: train or resume it in this folder, then write it to the assets",
     )
-    parser.add_argument("--data", type=Path, help=f"detector: where training pictures are kept (default {DATA})")
+    parser.add_argument("--data", type=Path, help=f"detector: folder of training pictures (default {DATA})")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Measure; returns one flat object of numbers, and what they were measured with."""
+    """Measure; returns the numbers and what they were measured with. UserError for options that do not fit."""
     from ..evaluation.judges import MOST_PROMPTS
 
-    for name, verbs in TAKEN_BY.items():
+    for name, verbs in USED_BY.items():
         if getattr(args, name) is not None and args.what not in verbs:
-            raise UserError(f"--{name}: goes with {' or '.join(verbs)}, not with {args.what}")
+            raise UserError(f"--{name}: belongs to {' or '.join(verbs)}, not to {args.what}")
     if args.quick and args.each is not None:
-        raise UserError("--each: a --quick bench draws one picture a prompt")
+        raise UserError("--each: --quick draws one picture a prompt; leave out one of them")
     args.each = EACH if args.each is None else args.each
     args.seed = 0 if args.seed is None else args.seed
     args.out, args.data, args.cache = args.out or OUT, args.data or DATA, args.cache or CACHE
     for name in ("out", "cache"):
-        if args.what in TAKEN_BY[name]:
+        if args.what in USED_BY[name]:
             check_writable(getattr(args, name), f"--{name}")
     if not 1 <= args.each <= MOST_EACH:
         raise UserError(f"--each: must be between 1 and {MOST_EACH}, got {args.each}")
@@ -91,11 +94,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     high -= MOST_EACH * MOST_PROMPTS
     if not low <= args.seed <= high:
         raise UserError(f"--seed: must be between {low} and {high}, got {args.seed}")
-    together = [args.clip, args.prompts, args.reference]
-    if any(x is not None for x in together) and not (args.clip and args.prompts and args.reference):
+    photographic = [args.clip, args.prompts, args.reference]
+    if any(option is not None for option in photographic) and not (args.clip and args.prompts and args.reference):
         raise UserError("--clip, --prompts and --reference: go together")
     if args.clip and args.sheet:
-        raise UserError("--sheet: shows verdicts on the table top, not with --clip")
+        raise UserError("--sheet: shows the detector's verdicts, so not with --clip")
     return VERBS[args.what](args)
 
 
@@ -107,13 +110,13 @@ def _bench(args: argparse.Namespace) -> dict[str, Any]:
     given = {name: getattr(args, name) for name in ("guidance", "steps", "threshold", "sampler")}
     changes = {name: value for name, value in given.items() if value is not None}
     config = with_rule(defaults_of(args.model)[64], **changes)
-    asked, each = (prompts()[::QUICK_STRIDE], 1) if args.quick else (prompts(), args.each)
+    chosen, each = (prompts()[::QUICK_STRIDE], 1) if args.quick else (prompts(), args.each)
     if args.sheet:
         check_output(args.sheet, ".png", "--sheet")
     if args.clip:
         return {**_photographic(args, config), "indicative": args.quick}
-    found = score(load_cascade(args.model, loading(args)), config, asked, each, args.seed, args.cache, args.sheet)
-    return {**found, "indicative": args.quick}
+    facts = score(load_cascade(args.model, loading(args)), config, chosen, each, args.seed, args.cache, args.sheet)
+    return {**facts, "indicative": args.quick}
 
 
 def _photographic(args: argparse.Namespace, config: StageConfig) -> dict[str, Any]:
@@ -140,8 +143,8 @@ def _sr(args: argparse.Namespace) -> dict[str, Any]:
     from ..evaluation.super_resolution import QUICK_SCENES, SCENES, evaluate
     from ..models.opening import load_cascade
 
-    found = evaluate(load_cascade(args.model, loading(args)), args.cache, QUICK_SCENES if args.quick else SCENES)
-    return {**found, "indicative": args.quick}
+    facts = evaluate(load_cascade(args.model, loading(args)), args.cache, QUICK_SCENES if args.quick else SCENES)
+    return {**facts, "indicative": args.quick}
 
 
 def _figures(args: argparse.Namespace) -> dict[str, Any]:
@@ -157,8 +160,8 @@ def _figures(args: argparse.Namespace) -> dict[str, Any]:
         cascade = load_cascade(args.model, loading(args))
         judge = tabletop_judge(extent.stride, args.cache)
     note = f"weights {cascade.digest[:12]}" + (", few samples: indicative only" if args.quick else "")
-    found = draw_figures(cascade, judge, extent, args.cache, args.out, note, world=not args.clip)
-    return {**found, "indicative": args.quick}
+    facts = draw_figures(cascade, judge, extent, args.cache, args.out, note, world=not args.clip)
+    return {**facts, "indicative": args.quick}
 
 
 def _samplers(args: argparse.Namespace) -> dict[str, Any]:
@@ -167,8 +170,8 @@ def _samplers(args: argparse.Namespace) -> dict[str, Any]:
 
     cascade = load_cascade(args.model, loading(args))
     args.out.mkdir(parents=True, exist_ok=True)
-    found = measure_samplers(cascade, QUICK if args.quick else FULL, args.cache, args.out)
-    return {**found, "indicative": args.quick}
+    facts = measure_samplers(cascade, QUICK if args.quick else FULL, args.cache, args.out)
+    return {**facts, "indicative": args.quick}
 
 
 def _detector(args: argparse.Namespace) -> dict[str, Any]:
@@ -178,8 +181,8 @@ def _detector(args: argparse.Namespace) -> dict[str, Any]:
     if args.train:
         train_and_ship(args.data, args.train)
     detector, digest = load_detector()
-    found = accuracy(detector, QUICK_FRESH if args.quick else FRESH)
-    return {**found, "detector": digest, "indicative": args.quick}
+    facts = accuracy(detector, QUICK_FRESH if args.quick else FRESH)
+    return {**facts, "detector": digest, "indicative": args.quick}
 
 
 VERBS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {

@@ -1,4 +1,4 @@
-"""The command line's options. Choices, defaults and ranges come from the engine; see settings.py."""
+"""Options that verbs share. Choices, ranges, defaults and their descriptions come from the settings' entries."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from ..settings import CHOICES, CONVENTIONS, DEFAULT_SIZES, DEFAULTS, RANGES, RU
 from ..settings.text import with_words
 from ..types import UserError
 
-# What a stored run has fixed: these cannot be given with --from.
+# Settings that a stored run has fixed, so that they cannot be given with --from.
 OF_THE_RUN = ("prompt", "seed", "count", "steps", "spacing", "schedule")
-# What has no part in one stored step of a base: neither a network nor a sampler's step comes after it.
+# Settings without effect on one stored step of a base: no network and no sampler runs after it.
 OF_THE_NETWORKS = ("model", "size", "aug_level", "sampler")
 # Settings that a grid of rules and weights takes by options of its own, instead of --set.
 ELSEWHERE = {"guidance": "--guidances", "threshold": "--rules"}
 
 
 class Parser(argparse.ArgumentParser):
-    """Errors are one line on standard error and exit code 2."""
+    """A parser whose errors are one line on standard error, with exit code 2."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {' '.join(message.split()):.300}\n")
@@ -51,20 +51,20 @@ def add_model_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def loading(args: argparse.Namespace) -> Loading:
-    """How add_model_argument's options ask for a model to be loaded."""
+    """The options of :func:`add_model_argument` as a value."""
     return Loading(args.dtype, args.device, args.eight_bit, not args.no_safety)
 
 
 def add_json_argument(parser: argparse.ArgumentParser) -> None:
-    """--json, which every verb takes."""
+    """--json, an option of every verb."""
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
 
 
 def add_run_arguments(parser: argparse.ArgumentParser, without: tuple[str, ...] = ()) -> None:
-    """Everything that makes a Request, but for the settings in ``without``.
+    """All settings of a Request, except those in ``without``.
 
-    Bare options are the base stage's; --aug-level is every later stage's. What is not given stays None, so that
-    :func:`request_from` and :func:`changed_by` can tell; the defaults that are shown are the shipped model's.
+    Plain options set the base stage; --aug-level sets every later stage. An option that is not given stays None, and
+    :func:`request_from` and :func:`changed_by` fill it in. The help shows the defaults of the shipped model.
     """
     base, later = DEFAULTS[64], DEFAULTS[256]
     if "prompt" not in without:
@@ -85,19 +85,19 @@ def add_run_arguments(parser: argparse.ArgumentParser, without: tuple[str, ...] 
     for name, choices in CHOICES.items():
         if name not in without:
             flag = "--" + name.replace("_", "-")
-            parser.add_argument(flag, choices=choices, help=f"default {getattr(base, name)}")
+            parser.add_argument(flag, choices=choices, help=f"{_about(choices)} (default {getattr(base, name)})")
     if "steps" not in without:
         parser.add_argument(
             "--times",
             type=_typed(_times, "numbers with commas between them, falling from at most 1 to above 0"),
             metavar="T,T,…",
-            help="t of each step of the base outright, falling from at most 1 (noise) to above 0",
+            help="the time t of each step of the base, falling from at most 1 (noise) to above 0; instead of --spacing",
         )
     if "threshold" not in without:
         parser.add_argument(
             "--preset",
             choices=PRESETS,
-            help="threshold as others set it; not together with --threshold and --percentile",
+            help="thresholding as another project sets it; not together with --threshold and --percentile",
         )
     parser.add_argument(
         "--guidance-convention",
@@ -118,7 +118,7 @@ def add_run_arguments(parser: argparse.ArgumentParser, without: tuple[str, ...] 
 
 
 def add_cell_arguments(parser: argparse.ArgumentParser) -> None:
-    """A grid of threshold rules × guidance weights, and where to write it."""
+    """A grid of threshold rules and guidance weights, and where to write it."""
     rules = ",".join(settings.SIDE_BY_SIDE)
     parser.add_argument("--rules", default=rules, help="columns (default %(default)s)")
     parser.add_argument(
@@ -130,10 +130,14 @@ def add_cell_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_trace_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which run, and which of its steps."""
-    parser.add_argument("--from", dest="trace", type=Path, required=True, help="a run's .npz, by sample --trace")
+    """A stored run, and one of its steps."""
+    parser.add_argument(
+        "--from", dest="trace", type=Path, required=True, help="a run's .npz, written by sample --trace"
+    )
     step = _typed(int, "a whole number, 1 or more")
-    parser.add_argument("--step", type=step, required=True, help="to go back to, counted from 1 as on the page")
+    parser.add_argument(
+        "--step", type=step, required=True, help="the step to go back to, counted from 1 as on the page"
+    )
 
 
 def grid_from(args: argparse.Namespace, request: Request) -> Grid:
@@ -156,16 +160,21 @@ def _range(name: str) -> str:
     return f"{low:g} to {high:.10g}"
 
 
+def _about(choices: Mapping[str, Any]) -> str:
+    """One line about each choice, for argparse, to which a single % is special."""
+    return " ".join(f"{name}: {entry.help}" for name, entry in choices.items()).replace("%", "%%")
+
+
 def _rule_options() -> str:
-    """The hyper-parameters that have no option of their own: "gamma of ancestral (0 to 1, default 0.3), …"."""
-    found = {
+    """The options of rules that --set takes: "gamma of ancestral (0 to 1, default 0.3), …"."""
+    described = {
         f"{name} of {rule} ({_range(name)}, default {'none' if math.isinf(default) else f'{default:g}'})": None
         for functions in RULES.values()
         for rule, function in functions.items()
         for name, default in settings.hyper_parameters(function).items()
         if name not in settings.OWN_FIELD
     }
-    return ", ".join(found)
+    return ", ".join(described)
 
 
 def request_from(args: argparse.Namespace, *, elsewhere: Mapping[str, str] | None = None) -> Request:
@@ -180,7 +189,7 @@ def request_from(args: argparse.Namespace, *, elsewhere: Mapping[str, str] | Non
 
 
 def changed_by(args: argparse.Namespace, request: Request, *, elsewhere: Mapping[str, str] | None = None) -> Request:
-    """``request`` with those settings of its base replaced that were given, and the stages up to --size if that was.
+    """``request`` with the given options applied to its base, and with the stages up to --size if that is given.
 
     Raises:
         UserError: as for :func:`request_from`.
@@ -221,7 +230,7 @@ def _times(text: str) -> tuple[float, ...]:
 
 
 def _typed(kind: Callable[[str], Any], wanted: str) -> Callable[[str], Any]:
-    """A type for argparse, whose own refusals would name a function instead of what is wanted."""
+    """A type for argparse whose refusal says what is wanted; argparse's own would name a Python function."""
 
     def read(text: str) -> Any:
         try:

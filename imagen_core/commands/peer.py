@@ -1,4 +1,4 @@
-"""Our engine beside diffusers' own pipelines on the same weights: time of a step and peak memory at identical work."""
+"""Our engine and diffusers' pipelines on the same weights: seconds a step and peak memory for the same work."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from ..run.generate import Inputs, run_stage
 from ..settings import Plan
 from ..types import TextEmbedding
 
-# Each side runs this often, in turns, so that other work on the machine meets both alike.
+# Each side runs this often, in turns, so that other work on the machine slows both alike.
 REPEATS = 5
 
 
 def peer(sources: Sequence[str], loading: Loading, prompt: str, steps: int) -> dict[str, Any]:
-    """Sample each pixel stage at its own defaults, ours and theirs in turns; memory in processes of their own.
+    """Sample each pixel stage at its own defaults, both sides in turns; memory is measured in separate processes.
 
-    The first run of each side is not counted. ``ratio`` is ours over theirs, the median of the pairs. On a card the
-    clock's time counts; without one the processor's, which other work on the machine disturbs less.
+    The first run of each side is not counted. ``ratio`` is ours divided by theirs, the median over pairs. On a GPU wall
+    time counts; without one processor time, which other work on the machine disturbs less.
 
     Raises:
         UserError: as for loading.
@@ -53,21 +53,21 @@ def peer(sources: Sequence[str], loading: Loading, prompt: str, steps: int) -> d
         }
     memory = {}
     for side in ("ours", "diffusers"):
-        # A process's peak never falls, so each side gets one.
+        # The peak of a process never falls, so each side runs in its own.
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as alone:
             memory[side] = alone.submit(_peak, side, tuple(sources), loading, text, steps).result()
     return {"steps": steps, "repeats": REPEATS, "stages": stages, "peak_memory_mb": memory}
 
 
 def seconds_of(run: Callable[[], Any], *, card: bool) -> float:
-    """How long ``run`` takes: by the clock where a card works, which is waited for, else of the processor's time."""
+    """Seconds that ``run`` takes: wall time including the GPU's work with a card, else processor time."""
     clock = time.perf_counter if card else time.process_time
     if card:
         torch.cuda.synchronize()
     began = clock()
     run()
     if card:
-        # What was asked of a card is only queued when the call returns.
+        # When the call returns, the work of a card is only queued.
         torch.cuda.synchronize()
     return clock() - began
 
@@ -76,7 +76,7 @@ def _ours(cascade: Cascade, pipeline: Pipeline, text: TextEmbedding, steps: int)
     size = pipeline.spec.size
     stage, config = cascade.stage(size), replace(cascade.defaults[size], steps=steps)
     image = _image() if pipeline.kind == "sr" else None
-    # The safety checker and the watermark are not what is compared.
+    # Safety checker and watermark are not part of the comparison.
     stage, plan = replace(stage, finish=None), Plan(config, stage.spec.schedule)
 
     def run() -> None:
@@ -92,20 +92,20 @@ def _theirs(pipeline: Pipeline, loading: Loading, text: TextEmbedding, steps: in
 
     left_out = dict.fromkeys(("text_encoder", "tokenizer", "safety_checker", "feature_extractor", "watermarker"))
     options = {"variant": v} if (v := pipeline.weights["unet"].variant) else {}
-    made: Any = DiffusionPipeline.from_pretrained(
+    pipe: Any = DiffusionPipeline.from_pretrained(
         pipeline.folder, dtype=dtype_of(loading), requires_safety_checker=False, **left_out, **options
     )
     if on_card(loading):
-        made.to("cuda" if loading.device == "auto" else loading.device)
-    made.set_progress_bar_config(disable=True)
-    made.scheduler.set_timesteps(steps)
+        pipe.to("cuda" if loading.device == "auto" else loading.device)
+    pipe.set_progress_bar_config(disable=True)
+    pipe.scheduler.set_timesteps(steps)
     embeddings = {"prompt_embeds": text.tokens, "negative_prompt_embeds": text.null().tokens}
-    embeddings = {name: value.to(made.unet.device, made.unet.dtype) for name, value in embeddings.items()}
+    embeddings = {name: value.to(pipe.unet.device, pipe.unet.dtype) for name, value in embeddings.items()}
     config = defaults(pipeline.source)
     more: dict[str, Any] = {"guidance_scale": config.guidance, "output_type": "pt", **embeddings}
     if config.aug_level is not None:
         more |= {"image": _image(), "noise_level": int(aug_timestep(torch.tensor(config.aug_level)))}
-    return lambda: made(num_inference_steps=steps, **more)
+    return lambda: pipe(num_inference_steps=steps, **more)
 
 
 def _image() -> Tensor:
@@ -113,7 +113,7 @@ def _image() -> Tensor:
 
 
 def _peak(side: str, sources: tuple[str, ...], loading: Loading, text: TextEmbedding, steps: int) -> int | None:
-    """Peak memory in MB of a process that does one side alone: the card's, or its own; None where nobody keeps it."""
+    """Peak memory in MB of a process that runs one side: the card's, or its own; None where it is not recorded."""
     cascade = load(sources, loading)
     for pipeline in find(sources, loading):
         if pipeline.kind != "latent":
@@ -121,7 +121,7 @@ def _peak(side: str, sources: tuple[str, ...], loading: Loading, text: TextEmbed
             run()
     if on_card(loading):
         return torch.cuda.max_memory_allocated() // 2**20
-    # Linux passes ru_maxrss on from parent to child; this peak is the process's own.
+    # ru_maxrss includes the parent's peak on Linux; VmHWM is the process's own.
     status = Path("/proc/self/status")
-    told = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM")) if status.exists() else ""
-    return int(told.split()[1]) // 1024 if told else None
+    peak = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM")) if status.exists() else ""
+    return int(peak.split()[1]) // 1024 if peak else None

@@ -1,4 +1,4 @@
-"""``python -m imagen_core render``: scenes with captions to a folder."""
+"""``render``: write scenes with captions to a folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         required=True,
-        help="folder for NNNNNN.png and a new captions.jsonl, made where it is missing",
+        help="folder for NNNNNN.png and a new captions.jsonl, created if missing",
     )
     parser.add_argument("--world", default=FIRST, choices=WORLDS, help="which world (default %(default)s)")
     parser.add_argument("--count", type=int, default=16, help="how many scenes, 1 to 100000 (default %(default)s)")
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict:
-    """Render the scenes; returns what was written."""
+    """Render the scenes; returns the folder, and number and size of the scenes."""
     check_writable(args.out)
     if (args.out / "captions.jsonl").exists():
         raise UserError(f"--out: {args.out} already holds a captions.jsonl; name another folder")

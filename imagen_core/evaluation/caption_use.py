@@ -1,7 +1,7 @@
-"""What a caption is worth to the base at each noise level, told without a sample.
+"""How much captions lower the base's loss at each noise level, measured without sampling.
 
-If exchanging left and right in a caption does not raise the loss, the network has not read them, whatever its samples
-look like; some minutes of this see what 500 samples can hardly count (docs/LOG.md).
+If exchanging left and right in a caption does not raise the loss, the network does not use these words. Some minutes of
+this show what 500 samples hardly can (docs/LOG.md).
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ BATCH = 32
 
 
 def errors(unet: UNet, x: Image, log_snr: float, text: TextEmbedding, prediction: str) -> Tensor:
-    """Each picture's loss at a level, with noise that is the same whatever the text."""
+    """Each picture's loss at a level [b]; the noise is the same for every text."""
     eps = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
     levels = torch.full((len(x),), log_snr)
     alpha, sigma = (a[:, None, None, None] for a in alpha_sigma(levels))
-    found = [
+    predictions = [
         unet(z, level, unet.prepare(TextEmbedding(tokens, mask)))
         for z, level, tokens, mask in zip(
             *(t.split(BATCH) for t in (alpha * x + sigma * eps, levels, text.tokens, text.mask))
         )
     ]
     target = PREDICTIONS[prediction].target(x, eps, alpha, sigma)
-    return (torch.cat(found) - target).square().mean((1, 2, 3))
+    return (torch.cat(predictions) - target).square().mean((1, 2, 3))
 
 
 def measure(cascade: Cascade, count: int) -> dict[str, Any]:
-    """For each level the loss with true captions, what each exchange adds to it, and the share of scenes where it does.
+    """For each level: the loss with true captions, what each exchange adds, and the share of scenes where it adds.
 
-    ``sides`` exchanges left and right, ``depths`` in front and behind, ``colours`` the two things' colours, ``numbers``
-    two and three of a kind (in scenes of their own), and ``all`` takes the caption away. A share of 0.5 is chance.
+    ``sides`` exchanges left and right, ``depths`` in front and behind, ``colours`` the colours of the two things,
+    ``numbers`` two and three of a kind (in scenes of their own). ``all`` leaves the caption out. Chance is 0.5.
 
     Raises:
         UserError: the cascade does not know the table top, or has no base.
@@ -61,9 +61,9 @@ def measure(cascade: Cascade, count: int) -> dict[str, Any]:
     rows: list[dict[str, float]] = []
     with torch.inference_mode():
         for chosen, exchange in ((scenes(count, FRESH_SEEDS), pairs), (crowds(count, FRESH_SEEDS), numbers)):
-            x, said = torch.stack([render(scene, stage.spec.size) for scene in chosen]), [*map(exchange, chosen)]
-            for name in said[0]:
-                true, untrue = (cascade.encode([each[name][i] for each in said]) for i in range(2))
+            x, captions = torch.stack([render(scene, stage.spec.size) for scene in chosen]), [*map(exchange, chosen)]
+            for name in captions[0]:
+                true, untrue = (cascade.encode([each[name][i] for each in captions]) for i in range(2))
                 cases[name] = x, true, untrue
         x, true, _ = cases["sides"]
         cases["all"] = x, true, true.null()

@@ -1,8 +1,8 @@
 """The detector: a 64 × 64 picture → the things in it, its floor and its light.
 
-A small convolutional network, trained on true renders only and never on samples (detector_training.py). On a grid of
-16 × 16 cells it says where a thing's centre is and what the thing is; from the whole picture, floor and light
-(a heat map of centres: Zhou et al. 2019, arXiv 1904.07850).
+A small convolutional network, trained only on true renders, never on samples (detector_training.py). For each of
+16 × 16 cells it predicts whether a thing's centre is there and which thing it is (a heat map of centres: Zhou et al.
+2019, arXiv 1904.07850). It predicts floor and light from the whole picture.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SIZE = 64
 CELLS = 16
 STRIDE = SIZE // CELLS
 FOLDER = ASSETS / "detector"
-# What a cell says of a thing, in the order of its channels; before these come the heat, the offset x, y and the depth.
+# A cell's channels for the thing in it, in order; the heat, the offset x, y and the depth come before them.
 ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "shape": tuple(SHAPES),
     "colour": tuple(COLOURS),
@@ -38,7 +38,7 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
 }
 WHOLE: dict[str, tuple[str, ...]] = {"floor": tuple(FLOORS), "light": tuple(LIGHTS)}
 FILE = "detector.safetensors"
-# A cell hotter than this holds a centre; chosen on scenes that neither training nor the figures use.
+# A cell hotter than this holds a centre. Chosen on scenes that neither training nor the figures use.
 HEAT = 0.5
 # No two things of the world stand closer than this on the screen, in pixels.
 APART = 4.5
@@ -46,7 +46,7 @@ APART = 4.5
 
 @dataclass(frozen=True)
 class Found:
-    """One thing in a picture: x, y of its centre in [-1, 1] (right, down), z away from the camera, the heat there."""
+    """A detected thing: x, y of its centre in [-1, 1] (right, down), z away from the camera, the heat of its cell."""
 
     shape: str
     colour: str
@@ -60,7 +60,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Reading:
-    """Everything the detector reads from one picture."""
+    """What the detector reads from one picture."""
 
     things: tuple[Found, ...]
     floor: str
@@ -69,7 +69,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Raw:
-    """The network's outputs: channels of each cell, logits of the whole picture, and what they are made from."""
+    """The network's outputs: channels of each cell, logits of the whole picture, and the features behind these."""
 
     cells: Float[Tensor, "b c 16 16"]
     whole: dict[str, Float[Tensor, "b k"]]
@@ -92,7 +92,7 @@ def _down(inner: int, outer: int, kernel: int) -> nn.Sequential:
 
 
 class Detector(nn.Module):
-    """0.25 GFLOP a picture. Where in the picture a cell is tells size from distance, so coordinates go in as well."""
+    """The network, 0.25 GFLOP a picture. Its input has coordinates too: position tells a small thing from a far one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -101,12 +101,12 @@ class Detector(nn.Module):
         self.coarse = nn.Sequential(_down(64, 128, 3), _Block(128), _Block(128))
         self.join = nn.Sequential(nn.Conv2d(192, 64, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU(), _Block(64))
         self.cells = nn.Conv2d(64, 4 + sum(map(len, ATTRIBUTES.values())), 1)
-        # Almost every cell is empty: say so from the start.
+        # Almost every cell is empty, so the first prediction is that all are.
         nn.init.constant_(self.cells.bias[:1], -4.0)  # type: ignore[index]
         self.whole = nn.ModuleDict({name: nn.Linear(128, len(words)) for name, words in WHOLE.items()})
 
     def forward(self, images: Image) -> Raw:
-        """What the network says of pictures [b, 3, 64, 64] in [-1, 1]."""
+        """The network's outputs for pictures [b, 3, 64, 64] in [-1, 1]."""
         line = (torch.arange(SIZE, device=images.device) + 0.5) * (2 / SIZE) - 1
         y, x = torch.meshgrid(line, line, indexing="ij")
         places = torch.stack([x, y]).expand(len(images), 2, SIZE, SIZE)
@@ -120,14 +120,14 @@ class Detector(nn.Module):
 
 
 def centre_of_cells(device: torch.device | str = "cpu") -> Float[Tensor, "256 2"]:
-    """x and y in pixels of every cell's middle, row by row."""
+    """x and y of every cell's centre in pixels, row by row."""
     line = (torch.arange(CELLS, device=device) + 0.5) * STRIDE
     y, x = torch.meshgrid(line, line, indexing="ij")
     return torch.stack([x, y], -1).reshape(-1, 2)
 
 
 def read(raw: Raw) -> list[Reading]:
-    """What the outputs say, picture by picture: the hottest cells, each thing once."""
+    """The things of each picture: the hottest cells, without a second cell for the same thing."""
     cells = raw.cells.float().flatten(2).transpose(1, 2).cpu()
     heat = cells[..., 0].sigmoid()
     places = centre_of_cells() + cells[..., 1:3] * STRIDE
@@ -153,7 +153,7 @@ def read(raw: Raw) -> list[Reading]:
 
 @torch.no_grad()
 def look(detector: Detector, images: Image, *, batch: int = 64) -> tuple[list[Reading], Float[Tensor, "n f"]]:
-    """What is in each of the pictures (64 × 64, in [-1, 1]), and their features for a Fréchet distance."""
+    """A reading of each picture (64 × 64, in [-1, 1]), and the features for a Fréchet distance."""
     readings, features = [], []
     for part in images.split(batch):
         raw = detector(part.clamp(-1, 1))

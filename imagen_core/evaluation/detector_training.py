@@ -1,6 +1,6 @@
-"""How the detector came about: true renders with their scenes as labels, among them the pairs held out of diffusion.
+"""Training of the detector on true renders with their scenes as labels, also those that diffusion never sees.
 
-A run keeps state.pt in its folder and goes on from there.
+A run saves state.pt in its folder and resumes from it.
 """
 
 from __future__ import annotations
@@ -50,15 +50,15 @@ from .intervals import share
 from .tabletopbench import Named, match, stands
 
 MOST = 3
-# Of the Gaussian around a centre, and how far it goes, in cells.
+# Standard deviation and reach of the Gaussian around a centre, in cells.
 SPREAD, REACH = 1.0, 2.5
 HELD_OUT_SHARD = 500
-# Fresh scenes that accuracy is counted over, a quarter as many more with an unseen pair.
+# Fresh scenes that accuracy is measured on; a quarter as many with an unseen pair are added.
 FRESH, QUICK_FRESH = 2000, 200
 
 
 def on_screen(scene: Scene) -> Float[Tensor, "n 2"]:
-    """x and y of each thing's middle in [-1, 1] (right, down), as the scene's own camera sees it."""
+    """x and y of each thing's centre in [-1, 1] (right, down), as the scene's camera sees it."""
     eye, forward, right, up = camera(scene)
     towards = eye.new_tensor([[thing.x, thing.height / 2, thing.z] for thing in scene.things]) - eye
     return torch.stack([towards @ right, -(towards @ up)], 1) / (HALF_FIELD * (towards @ forward))[:, None]
@@ -66,7 +66,7 @@ def on_screen(scene: Scene) -> Float[Tensor, "n 2"]:
 
 @dataclass(frozen=True)
 class Labels:
-    """What is true of a batch of pictures; things beyond a picture's own have place -1000."""
+    """Labels of a batch of pictures; unused places for things are at -1000."""
 
     place: Float[Tensor, "b 3 2"]
     depth: Float[Tensor, "b 3"]
@@ -94,8 +94,8 @@ def labels_of(scenes: list[Scene]) -> Labels:
 def loss_of(raw: Raw, labels: Labels) -> Float[Tensor, ""]:
     """A focal loss for the heat, cross-entropies and distances for the rest; weights between them are our choice.
 
-    Only the cell that holds a centre should be hot, and near ones are blamed less for heat (arXiv 1904.07850,
-    eq. 1). Attributes are learned by that cell and, weakly, by those around it, for the thing nearest to them.
+    Only the cell that holds a centre should be hot; heat in cells near it costs less (arXiv 1904.07850, eq. 1). That
+    cell learns the attributes, and cells around it learn those of the nearest thing, with a smaller weight.
     """
     cells = raw.cells.float().flatten(2).transpose(1, 2)
     towards = (labels.place[:, None] - centre_of_cells(cells.device)[None, :, None]) / STRIDE
@@ -125,7 +125,7 @@ def loss_of(raw: Raw, labels: Labels) -> Float[Tensor, ""]:
 
 
 def augmented(images: Float[Tensor, "b 3 s s"], labels: Labels, random: torch.Generator) -> tuple[Tensor, Labels]:
-    """Pictures as a generator might make them: mirrored, a little blurred, tinted, brighter or darker, noisy."""
+    """Pictures changed as samples may differ: mirrored, slightly blurred, tinted, brighter or darker, noisy."""
     b = len(images)
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
@@ -147,7 +147,7 @@ def augmented(images: Float[Tensor, "b 3 s s"], labels: Labels, random: torch.Ge
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a run does; ``held_out`` scenes with an unseen pair are rendered on top of ``pictures``."""
+    """Settings of a training run; ``held_out`` scenes with an unseen pair come on top of ``pictures``."""
 
     steps: int = 2600
     batch: int = 48
@@ -168,7 +168,7 @@ def _held_out_files(folder: Path, count: int) -> list[Path]:
 
 
 def render_held_out(folder: Path, count: int) -> None:
-    """Scenes with the pairs that diffusion never sees: the detector must know them, or it could not judge."""
+    """Render scenes with the pairs that diffusion never sees; the detector must know them to judge them."""
     for number, file in enumerate(tqdm(_held_out_files(folder, count), desc="rendering unseen pairs", unit="shard")):
         write_once(file, (HELD_OUT_SHARD, 3, SIZE, SIZE), partial(_held_out_pictures, number * HELD_OUT_SHARD))
 
@@ -179,7 +179,7 @@ def _held_out_pictures(first: int) -> Float[Tensor, "n 3 64 64"]:
 
 
 class Renders:
-    """The recipe's pictures with their labels: the diffusion model's own, then those with an unseen pair."""
+    """The recipe's pictures and labels: first those that diffusion trains on, then those with an unseen pair."""
 
     def __init__(self, recipe: Recipe, data: Path, run: Path) -> None:
         self._usual = Images(Shards(data, TableTop(), SIZE), recipe.pictures)
@@ -249,7 +249,7 @@ def train(recipe: Recipe, data: Path, run: Path, *, save_every: int = 200) -> De
 
 
 def _state(run: Path) -> dict[str, Any] | None:
-    """What a run has left; None where there is nothing yet."""
+    """The saved state of a run; None if there is none yet."""
     if not (run / "state.pt").exists():
         return None
     try:
@@ -263,7 +263,7 @@ def _state(run: Path) -> dict[str, Any] | None:
 
 
 def train_and_ship(data: Path, run: Path) -> None:
-    """Render what is missing, train or resume ``run``, and put the detector among the assets."""
+    """Render missing pictures, train or resume ``run``, and write the detector to the assets."""
     recipe = Recipe()
     check_writable(run, "--train")
     _state(run)
@@ -274,22 +274,22 @@ def train_and_ship(data: Path, run: Path) -> None:
 
 
 def accuracy(detector: Detector, count: int) -> dict[str, float | list[float]]:
-    """What the detector gets right of fresh scenes, and of a quarter as many with an unseen pair.
+    """Shares of fresh scenes that the detector reads right, and of a quarter as many with an unseen pair.
 
-    ``objects``: the things read are exactly those of the scene, by shape and colour; ``sizes``: by size as well;
-    ``materials``: by material as well, whatever the size; ``count``: as many things as there are; ``floor``, ``light``:
-    the scene's; ``relations``: of two things that a caption could relate, the relation is read from the picture.
+    ``objects``: exactly the scene's things, by shape and colour. ``sizes``: by shape, colour and size.
+    ``materials``: by shape, colour and material. ``count``: the number of things. ``floor`` and ``light``: the scene's.
+    ``relations``: the relation of two things, where a caption could name one.
     """
-    found: dict[str, float | list[float]] = {}
+    facts: dict[str, float | list[float]] = {}
     for suffix, held_out, scenes in (("", False, count), ("_unseen_pairs", True, count // 4)):
-        made = [sample_scene(FRESH_SEEDS + i, held_out=held_out) for i in range(scenes)]
-        images = [render(scene, SIZE) for scene in tqdm(made, desc="fresh renders", unit="scene", disable=None)]
+        fresh = [sample_scene(FRESH_SEEDS + i, held_out=held_out) for i in range(scenes)]
+        images = [render(scene, SIZE) for scene in tqdm(fresh, desc="fresh renders", unit="scene", disable=None)]
         readings, _ = look(detector, torch.stack(images))
-        for name, right in _right(made, readings).items():
+        for name, right in _right(fresh, readings).items():
             counted = share(right, [str(i) for i in range(len(right))])
-            found[name + suffix] = round(counted.value, 4)
-            found[f"{name}{suffix}_interval"] = [round(counted.low, 4), round(counted.high, 4)]
-    return {**found, "samples": count + count // 4}
+            facts[name + suffix] = round(counted.value, 4)
+            facts[f"{name}{suffix}_interval"] = [round(counted.low, 4), round(counted.high, 4)]
+    return {**facts, "samples": count + count // 4}
 
 
 def _right(scenes: Sequence[Scene], readings: Sequence[Reading]) -> dict[str, list[bool]]:

@@ -1,4 +1,4 @@
-"""Pictures on disk between two runs of an evaluation: 8 bits a value, a file whole or not there."""
+"""Pictures cached on disk between evaluations: 8 bits a value; a file is written whole or not at all."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ from ..types import Image
 
 
 def write_once(file: Path, shape: tuple[int, ...], make: Callable[[], Image]) -> None:
-    """Write what ``make`` gives, of this ``shape``, to ``file`` (.npy), unless it is there undamaged."""
+    """Write the pictures that ``make`` returns, of this ``shape``, to ``file`` (.npy), unless it is there undamaged."""
     if _is_whole(file, shape):
         return
     file.parent.mkdir(parents=True, exist_ok=True)
-    # Opened before the work: a place that cannot be written to costs nothing then.
+    # Opened before the work, so that a folder that cannot be written to fails at once.
     with written_whole(file) as aside, aside.open("wb") as out:
         np.save(out, to_bytes(make()))
 
 
 def kept_in(file: Path, shape: tuple[int, ...], make: Callable[[], Image]) -> Image:
-    """The pictures of this ``shape`` in ``file``, in [-1, 1] to 8 bits; made and written where they are missing or the
-    file is damaged."""
+    """The pictures of this ``shape`` in ``file``, in [-1, 1], 8 bits; ``make`` fills in a missing or damaged file."""
     write_once(file, shape, make)
     return from_bytes(np.load(file))
 

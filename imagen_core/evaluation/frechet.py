@@ -1,7 +1,7 @@
 """The Fréchet distance between two sets of features (Heusel et al. 2017).
 
-On Inception's features it is the FID (judges.py). On those of our own detector, numbers compare within this world and
-this detector only, never with a FID.
+On Inception's features it is the FID (judges.py). On our detector's features the numbers compare only with each other,
+for the same world and detector, never with a FID.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def gaussian(features: Float[Tensor, "n f"]) -> Gaussian:
 def frechet_distance(a: Gaussian, b: Gaussian) -> float:
     """``|m_a - m_b|^2 + Tr(S_a + S_b - 2 (S_a S_b)^(1/2))`` (Dowson & Landau 1982), never negative.
 
-    The trace of the root is that of the symmetric ``(S_a^(1/2) S_b S_a^(1/2))^(1/2)``, whose eigenvalues are real; no
-    root of a non-symmetric matrix is taken, so that singular covariances (fewer pictures than features) are no trouble.
+    The root has the same trace as the symmetric ``(S_a^(1/2) S_b S_a^(1/2))^(1/2)``, whose eigenvalues are real. Taking
+    that root works for singular covariances too, that is with fewer pictures than features.
     """
     values, vectors = torch.linalg.eigh(a.covariance)
     root = vectors * values.clamp_min(0).sqrt() @ vectors.T

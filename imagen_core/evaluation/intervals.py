@@ -1,4 +1,4 @@
-"""Bootstrap intervals (Efron 1979): how far a share would move on other prompts of the same kind."""
+"""Bootstrap intervals (Efron 1979): how much a share would vary over other prompts of the same kind."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Share:
-    """A share of right pictures, or a mean score, with its interval; ``pictures`` is how many it was counted over."""
+    """A share of right pictures, or a mean score, with its interval, over so many ``pictures``."""
 
     value: float
     low: float
@@ -24,8 +24,8 @@ class Share:
 def share(right: Sequence[float], groups: Sequence[str]) -> Share:
     """The mean of ``right`` (1 or 0, or any score) and its percentile interval over ``groups``, not over pictures.
 
-    Pictures of one prompt succeed or fail together, so prompts are drawn with replacement, each with all its pictures.
-    Where all pictures are right (or all wrong) every draw is the same, and the interval has no width.
+    Pictures of one prompt tend to succeed or fail together. So the bootstrap draws prompts with replacement, each with
+    all its pictures. If all pictures are right, or all wrong, the interval has no width.
     """
     if not right:
         raise ValueError("right: a share needs at least one picture")

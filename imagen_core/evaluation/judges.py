@@ -1,7 +1,6 @@
-"""Who judges a sample: the detector for the table top, CLIP and Inception for models of photographs.
+"""Judges of samples: the detector for the table top, CLIP and Inception for models of photographs.
 
-Both answer the same two questions (is it what was asked for? is it like a true one?), so that benches and figures
-take either.
+Both measure how well a picture fits its prompt and how near it is to true pictures, so benches and figures take either.
 """
 
 from __future__ import annotations
@@ -39,10 +38,10 @@ CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.261302
 
 @dataclass(frozen=True)
 class Judge:
-    """Prompts with a name each, true pictures, and how samples of them are judged.
+    """Named prompts, true pictures, and how samples of the prompts are judged.
 
-    ``align(images, numbers)`` says how well each picture fits the prompt of that number; ``features`` is what the
-    Fréchet distance to ``truth`` is taken in; ``alignment`` and ``distance`` are what axes of figures say.
+    ``align(images, numbers)`` scores how well each picture fits the prompt of that number. The Fréchet distance to
+    ``truth`` is taken between ``features``. ``alignment`` and ``distance`` are labels for the axes of figures.
     """
 
     prompts: tuple[str, ...]
@@ -55,18 +54,18 @@ class Judge:
 
 
 def tabletop_judge(stride: int, cache: Path) -> Judge:
-    """The detector, on every ``stride``-th prompt of TabletopBench that is in words and pairs of training."""
-    asked = [prompt for prompt in tabletopbench.prompts() if prompt.category in TRAINED][::stride]
+    """The detector, on every ``stride``-th of TabletopBench's prompts that use only words and pairs of training."""
+    chosen = [prompt for prompt in tabletopbench.prompts() if prompt.category in TRAINED][::stride]
     detector, _ = load_detector()
 
     def align(images: Image, numbers: Sequence[int]) -> list[float]:
         readings, _ = look(detector, images)
-        return [float(bool(judge(asked[i], reading)["objects"])) for i, reading in zip(numbers, readings)]
+        return [float(bool(judge(chosen[i], reading)["objects"])) for i, reading in zip(numbers, readings)]
 
     return Judge(
-        prompts=tuple(prompt.prompt for prompt in asked),
-        names=tuple(prompt.id for prompt in asked),
-        truth=true_renders(asked, cache),
+        prompts=tuple(prompt.prompt for prompt in chosen),
+        names=tuple(prompt.id for prompt in chosen),
+        truth=true_renders(chosen, cache),
         align=align,
         features=lambda images: look(detector, images)[1],
         alignment="pictures with every named object right",
@@ -80,20 +79,20 @@ def photographic_judge(clip: str, prompts: Path, reference: Path, stride: int) -
     Raises:
         UserError: an extra, weights, the prompts or the pictures are missing or unreadable.
     """
-    asked = read_prompts(prompts)[::stride]
-    if len(asked) < 2:
+    chosen = read_prompts(prompts)[::stride]
+    if len(chosen) < 2:
         raise UserError(f"--prompts: must be at least {1 + stride} lines, to compare pictures with --reference")
     truth = read_pictures(reference)
     score, features = clip_score(clip), inception()
 
     def align(images: Image, numbers: Sequence[int]) -> list[float]:
-        return score(images, [asked[i] for i in numbers]).tolist()
+        return score(images, [chosen[i] for i in numbers]).tolist()
 
-    return Judge(asked, tuple(map(str, range(len(asked)))), truth, align, features, "CLIP score", "FID")
+    return Judge(chosen, tuple(map(str, range(len(chosen)))), truth, align, features, "CLIP score", "FID")
 
 
 def read_prompts(file: Path) -> tuple[str, ...]:
-    """A prompt a line; empty lines are passed over.
+    """The prompts of a file, one on each line; empty lines are skipped.
 
     Raises:
         UserError: not a text file, no prompts, too many or too long ones.
@@ -102,10 +101,10 @@ def read_prompts(file: Path) -> tuple[str, ...]:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"--prompts: {file} is not a readable text file") from error
-    found = tuple(line.strip() for line in lines if line.strip())
-    if not 1 <= len(found) <= MOST_PROMPTS or max(map(len, found)) > MAX_PROMPT:
+    prompts = tuple(line.strip() for line in lines if line.strip())
+    if not 1 <= len(prompts) <= MOST_PROMPTS or max(map(len, prompts)) > MAX_PROMPT:
         raise UserError(f"--prompts: must be 1 to {MOST_PROMPTS} lines of at most {MAX_PROMPT} characters")
-    return found
+    return prompts
 
 
 def read_pictures(folder: Path, size: int = SIZE) -> Float[Tensor, "n 3 s s"]:
@@ -151,10 +150,10 @@ def clip_score(source: str) -> Callable[[Image, Sequence[str]], Float[Tensor, " 
 
     @torch.no_grad()
     def score(images: Image, prompts: Sequence[str]) -> Float[Tensor, " n"]:
-        shown = F.interpolate((images.clamp(-1, 1) + 1) / 2, size=(side, side), mode="bicubic", antialias=True)
-        mean, std = (shown.new_tensor(x).reshape(1, 3, 1, 1) for x in (CLIP_MEAN, CLIP_STD))
+        pixels = F.interpolate((images.clamp(-1, 1) + 1) / 2, size=(side, side), mode="bicubic", antialias=True)
+        mean, std = (pixels.new_tensor(x).reshape(1, 3, 1, 1) for x in (CLIP_MEAN, CLIP_STD))
         words = tokenizer(list(prompts), padding=True, truncation=True, max_length=longest, return_tensors="pt")
-        out = model(pixel_values=(shown.clamp(0, 1) - mean) / std, **words)
+        out = model(pixel_values=(pixels.clamp(0, 1) - mean) / std, **words)
         return 100 * F.cosine_similarity(out.image_embeds, out.text_embeds).clamp_min(0)
 
     return lambda images, prompts: torch.cat(
@@ -186,15 +185,15 @@ def inception() -> Callable[[Image], Float[Tensor, "n 2048"]]:
 
 
 def score_by(judge: Judge, cascade: Cascade, config: StageConfig, each: int, seed: int, cache: Path) -> dict[str, Any]:
-    """``each`` pictures of each of the judge's prompts: mean alignment with its interval, and Fréchet distance.
+    """Mean alignment with its interval, and Fréchet distance, of ``each`` pictures of every prompt of the judge.
 
     Raises:
         UserError: the cascade has no 64 × 64 stage.
     """
     began = time.perf_counter()
     numbers = [*range(len(judge.prompts))] * each
-    asked = [Order(judge.prompts[number], seed + i) for i, number in enumerate(numbers)]
-    images = kept(cache, cascade, config, asked)
+    orders = [Order(judge.prompts[number], seed + i) for i, number in enumerate(numbers)]
+    images = kept(cache, cascade, config, orders)
     aligned = share(judge.align(images, numbers), [judge.names[number] for number in numbers])
     return {
         "alignment": round(aligned.value, 4),

@@ -1,7 +1,7 @@
 """The paper's figures on this cascade: alignment against Fréchet distance over w (Fig. 4c, A.8), pictures over w (A.9),
 and the super-resolution stage over aug_level and w (A.11).
 
-Every cell is kept in the cache under a name made of all that went into it; an interrupted run goes on where it was.
+Every cell is cached under a digest of everything that determines it, so an interrupted evaluation resumes.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from .detector import load_detector
 from .frechet import frechet
 from .intervals import share
 from .judges import Judge
-from .sampling import Order, kept, shown
+from .sampling import Order, for_viewers, kept
 from .super_resolution import captions, compared, describe, true_pictures
 
 WS = (1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 16.0)
-# What the grid over w shows; drawn with every cell, and not counted.
+# The picture in the grid over w; drawn with every cell, but not counted.
 SHOWN = Order("a large red sphere to the left of a small blue cube on grass at sunset", 1)
 
 
 @dataclass(frozen=True)
 class Extent:
-    """How much is sampled: pictures a prompt and every how-maniest prompt; aug_levels, weights and scenes of the SR."""
+    """How much is sampled: pictures a prompt, every ``stride``-th prompt; aug_levels, weights and scenes of the SR."""
 
     each: int
     stride: int
@@ -50,7 +50,7 @@ QUICK = Extent(each=1, stride=6, aug_levels=(0.0, 0.1, 0.3), sr_ws=(1.0, 2.0, 4.
 
 @dataclass(frozen=True)
 class Cells:
-    """A figure's table, a row a cell, and pictures to look at with their labels."""
+    """A figure's table, one row for each cell, and labelled pictures to look at."""
 
     rows: list[dict[str, Any]]
     images: list[Tensor]
@@ -60,20 +60,20 @@ class Cells:
 def over_w(cascade: Cascade, judge: Judge, each: int, cache: Path) -> Cells:
     """WS × none, static, dynamic from the same noise: alignment, Fréchet distance and saturation of each.
 
-    ``alignment`` (the table top's: share of pictures with every named object right) has its interval; ``burnt``,
-    ``colourfulness`` and ``contrast`` (saturation.measure) are means in excess of the true pictures'.
+    ``alignment`` comes with its interval; on the table top it is the share of pictures with every named object right.
+    ``burnt``, ``colourfulness`` and ``contrast`` (saturation.measure) are means minus those of the true pictures.
     """
     numbers = [*range(len(judge.prompts))] * each
-    asked = [*(Order(judge.prompts[number], seed) for seed, number in enumerate(numbers)), SHOWN]
+    orders = [*(Order(judge.prompts[number], seed) for seed, number in enumerate(numbers)), SHOWN]
     true_features, true_looks = judge.features(judge.truth), _looks(judge.truth)
-    found = Cells([], [], [])
+    cells = Cells([], [], [])
     for w in tqdm(WS, desc="weights", unit="w", disable=None):
         for rule in SIDE_BY_SIDE:
             config = with_rule(cascade.defaults[64], guidance=w, threshold=rule)
-            drawn = kept(cache, cascade, config, asked)
+            drawn = kept(cache, cascade, config, orders)
             images = drawn[:-1]
             aligned = share(judge.align(images, numbers), [judge.names[number] for number in numbers])
-            found.rows.append(
+            cells.rows.append(
                 {
                     "w": w,
                     "threshold": rule,
@@ -85,9 +85,9 @@ def over_w(cascade: Cascade, judge: Judge, each: int, cache: Path) -> Cells:
                     "samples": len(images),
                 }
             )
-            found.images.extend(shown(cascade, 64, drawn[-1:]))
-            found.labels.append(f"w = {w:g}, {rule}")
-    return found
+            cells.images.extend(for_viewers(cascade, 64, drawn[-1:]))
+            cells.labels.append(f"w = {w:g}, {rule}")
+    return cells
 
 
 def _looks(images: Tensor) -> dict[str, float]:
@@ -97,31 +97,31 @@ def _looks(images: Tensor) -> dict[str, float]:
 
 def over_aug_level(cascade: Cascade, extent: Extent, cache: Path) -> Cells:
     """The 256 stage at each aug_level and w, on base samples and on shrunk true renders of the same captions."""
-    asked, truth = captions(extent.sr_scenes), true_pictures(256, extent.sr_scenes, cache)
+    orders, truth = captions(extent.sr_scenes), true_pictures(256, extent.sr_scenes, cache)
     detector, _ = load_detector()
-    inputs = {"generated": kept(cache, cascade, cascade.defaults[64], asked), "true": resize(truth, 64)}
+    inputs = {"generated": kept(cache, cascade, cascade.defaults[64], orders), "true": resize(truth, 64)}
     true = describe(detector, truth)
-    found = Cells([], [], [])
+    cells = Cells([], [], [])
     for kind, clean in inputs.items():
         plain = describe(detector, bicubic(clean, 256))
         for level in extent.aug_levels:
             for w in extent.sr_ws:
                 config = replace(cascade.defaults[256], aug_level=level, guidance=w)
-                made = kept(cache, cascade, config, asked, clean)
-                result = compared(describe(detector, made), plain, true, float(consistency(made, clean).mean()))
-                found.rows.append(
+                pictures = kept(cache, cascade, config, orders, clean)
+                result = compared(describe(detector, pictures), plain, true, float(consistency(pictures, clean).mean()))
+                cells.rows.append(
                     {
                         "inputs": kind,
                         "aug_level": level,
                         "w": w,
                         **{name: round(value, 4) for name, value in asdict(result).items()},
-                        "samples": len(made),
+                        "samples": len(pictures),
                     }
                 )
                 if kind == "generated":
-                    found.images.extend(shown(cascade, 256, made[:1]))
-                    found.labels.append(f"aug_level {level:g}, w = {w:g}")
-    return found
+                    cells.images.extend(for_viewers(cascade, 256, pictures[:1]))
+                    cells.labels.append(f"aug_level {level:g}, w = {w:g}")
+    return cells
 
 
 def recommended(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -140,7 +140,7 @@ def write_table(rows: Sequence[dict[str, Any]], file: Path) -> None:
 def draw_figures(
     cascade: Cascade, judge: Judge, extent: Extent, cache: Path, out: Path, note: str, *, world: bool = True
 ) -> dict[str, Any]:
-    """Sample what is missing, write tables and plots (CSV, PNG, SVG) and grids (PNG) to ``out``; returns the findings.
+    """Sample what is missing; write tables, plots and grids (CSV, PNG, SVG) to ``out``; returns the numbers.
 
     Only a model of the table top (``world``) has true renders to compare the super-resolution stage with.
     """
@@ -161,7 +161,7 @@ def draw_figures(
         out / "weights.png",
         weights=cascade.digest,
     )
-    found: dict[str, Any] = {"weights": cascade.digest, "pareto": weights.rows}
+    facts: dict[str, Any] = {"weights": cascade.digest, "pareto": weights.rows}
     files = ["pareto.csv", "pareto.png", "pareto.svg", "weights.png"]
     if world and 256 in cascade.sizes:
         levels = over_aug_level(cascade, extent, cache)
@@ -171,7 +171,7 @@ def draw_figures(
             levels.images, levels.labels, len(extent.sr_ws), out / "aug_level-pictures.png", weights=cascade.digest
         )
         best = recommended(levels.rows)
-        found |= {"aug_level": levels.rows, "recommended": {name: best[name] for name in ("aug_level", "w")}}
+        facts |= {"aug_level": levels.rows, "recommended": {name: best[name] for name in ("aug_level", "w")}}
         files += ["aug_level.csv", "aug_level.png", "aug_level.svg", "aug_level-pictures.png"]
     seconds = round(time.perf_counter() - began, 1)
-    return {**found, "files": [str(out / file) for file in files], "seconds": seconds, "note": note}
+    return {**facts, "files": [str(out / file) for file in files], "seconds": seconds, "note": note}

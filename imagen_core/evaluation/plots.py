@@ -1,4 +1,4 @@
-"""Figures as PNG and SVG: the one file of the engine that knows matplotlib, by its Figure, never its global state."""
+"""Figures as PNG and SVG. Only this file of the engine imports matplotlib, and it uses no global state of it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Rows = Sequence[dict[str, Any]]
 
 
 def pareto(rows: Rows, alignment: str, distance: str, note: str, file: Path) -> None:
-    """Alignment against Fréchet distance, a curve a rule, a point a weight; beside it saturation and contrast."""
+    """Alignment against Fréchet distance: a curve for each rule, a point for each weight. Saturation and contrast."""
     figure = Figure(figsize=(13, 4.4), layout="constrained")
     left, middle, right = figure.subplots(1, 3, width_ratios=(1.4, 1, 1))
     for rule in SIDE_BY_SIDE:
@@ -37,7 +37,7 @@ def pareto(rows: Rows, alignment: str, distance: str, note: str, file: Path) -> 
             )
         for axis, name in ((middle, "burnt"), (right, "contrast")):
             axis.plot([row["w"] for row in mine], [row[f"{name}_excess"] for row in mine], **style)
-    # The distances of small weights would lie on each other.
+    # On a linear axis the points of small weights would overlap.
     left.set(xlabel=f"{distance} (lower is better)", ylabel=alignment, xscale="log")
     left.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     left.xaxis.set_major_formatter("{x:g}")
@@ -54,7 +54,7 @@ def pareto(rows: Rows, alignment: str, distance: str, note: str, file: Path) -> 
 
 
 def aug_level(rows: Rows, note: str, file: Path) -> None:
-    """Fréchet distance of the 256 stage's crops over aug_level, a curve a weight, for both kinds of input."""
+    """Fréchet distance of the 256 stage's crops over aug_level: a curve for each weight, for both kinds of input."""
     figure = Figure(figsize=(11, 4.4), layout="constrained")
     axes = figure.subplots(1, 2)
     for axis, kind in zip(axes, ("generated", "true")):

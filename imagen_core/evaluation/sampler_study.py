@@ -1,8 +1,8 @@
 """Quality against steps for every sampler: how many steps does a picture need?
 
-Two measures. ``frechet`` and ``objects`` say what a viewer gets; with few pictures both are coarse. ``distance`` is
-sharper where it exists: the deterministic samplers all follow one flow from the same noise, so the root mean square
-difference to its solution, taken from many steps of DPM-Solver++(2M), is the error that too few steps leave.
+``frechet`` and ``objects`` measure what a viewer sees; with few pictures both are coarse. ``distance`` is finer, but
+exists only for deterministic samplers. They all solve the same differential equation from the same noise. Its solution
+comes from many steps of DPM-Solver++(2M), and ``distance`` is the root mean square difference to it.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from .sampling import kept
 from .scoring import orders, shares, true_renders
 from .tabletopbench import prompts
 
-# What DPM-Solver++(2M) is asked to reach: DDPM's sampler with as many steps as it likes.
+# The quality that DPM-Solver++(2M) is compared with: DDPM's sampler with many steps.
 SLOW = ("ancestral", 250)
 FILE = "samplers.csv"
 
 
 @dataclass(frozen=True)
 class Extent:
-    """Which prompts (every ``stride``-th of the bench), how many steps, and how many count as the solution."""
+    """Every ``stride``-th prompt of the bench, the numbers of steps, and the steps that the solution takes."""
 
     stride: int
     steps: tuple[int, ...]
@@ -47,19 +47,19 @@ def measure_samplers(cascade: Cascade, extent: Extent, cache: Path, out: Path) -
     the Fréchet distance of 250 ancestral steps; None if it never is.
     """
     detector, _ = load_detector()
-    asked_prompts = prompts()[:: extent.stride]
-    asked = orders(asked_prompts, 1, 0)
-    _, true_features = look(detector, true_renders(asked_prompts, cache))
+    chosen = prompts()[:: extent.stride]
+    drawn_orders = orders(chosen, 1, 0)
+    _, true_features = look(detector, true_renders(chosen, cache))
 
-    def asked_for(sampler: str, steps: int) -> StageConfig:
+    def config_of(sampler: str, steps: int) -> StageConfig:
         return with_rule(cascade.defaults[64], sampler=sampler, steps=steps)
 
-    solution = kept(cache, cascade, asked_for("dpmpp_2m", extent.solution), asked)
+    solution = kept(cache, cascade, config_of("dpmpp_2m", extent.solution), drawn_orders)
     cells = [(sampler, steps) for sampler in SAMPLERS for steps in extent.steps]
     rows = []
     for sampler, steps in dict.fromkeys([*cells, SLOW]):
-        config = asked_for(sampler, steps)
-        images = kept(cache, cascade, config, asked)
+        config = config_of(sampler, steps)
+        images = kept(cache, cascade, config, drawn_orders)
         readings, features = look(detector, images)
         distance = float((images - solution).square().mean().sqrt()) if SAMPLERS[sampler].deterministic else None
         rows.append(
@@ -68,7 +68,7 @@ def measure_samplers(cascade: Cascade, extent: Extent, cache: Path, out: Path) -
                 "steps": steps,
                 "evaluations": sum(Plan(config, cascade.stages[0].spec.schedule).evaluations),
                 "frechet": round(frechet(features, true_features), 4),
-                "objects": round(shares(asked_prompts, readings)["objects"].value, 4),
+                "objects": round(shares(chosen, readings)["objects"].value, 4),
                 "distance": None if distance is None else round(distance, 4),
             }
         )
@@ -77,13 +77,13 @@ def measure_samplers(cascade: Cascade, extent: Extent, cache: Path, out: Path) -
         "file": str(out / FILE),
         "steps_to_match": steps_to_match(rows),
         "cells": rows,
-        "samples": len(asked),
+        "samples": len(drawn_orders),
         "weights": cascade.digest,
     }
 
 
 def steps_to_match(rows: Sequence[dict[str, Any]]) -> int | None:
-    """From how many steps on DPM-Solver++(2M) stays within a tenth of what SLOW reaches."""
+    """From how many steps on the Fréchet distance of DPM-Solver++(2M) stays at most a tenth above that of SLOW."""
     goal = next(row["frechet"] for row in rows if (row["sampler"], row["steps"]) == SLOW)
     fast = sorted((row["steps"], row["frechet"] <= 1.1 * goal) for row in rows if row["sampler"] == "dpmpp_2m")
     reached = None

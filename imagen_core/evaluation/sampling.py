@@ -1,7 +1,7 @@
-"""Many pictures of many prompts: batches that mix prompts, each picture what it would be on its own.
+"""Many pictures of many prompts in batches; each picture is the same as if it were drawn alone.
 
-A Request is one prompt; here the engine's run_stage is handed a batch of different embeddings and seeds. Noise comes
-from each picture's own generator, and padding is masked, so that the batch changes nothing but speed.
+A Request has one prompt. Here run_stage gets a batch of different embeddings and seeds. Each picture has its own noise
+generator, and padding is masked, so the batch changes only the speed.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from ..settings import Plan, StageConfig
 from ..types import Image, StageResult, UserError
 from .disk import kept_in
 
-# The engine's modules that a picture follows from: all that sampling and loading a cascade import.
+# The modules of the engine that determine a picture: everything that sampling and loading a cascade import.
 DRAWN_BY = ("diffusion", "files", "models", "networks", "records", "run", "settings", "types")
-# Pixels in a batch: on a CPU larger ones are no faster, and one picture at a time costs half as much again.
+# Pixels in a batch. On a CPU larger batches are no faster; single pictures take half as long again.
 PIXELS = 16 * 64 * 64
-# Texts that are read together: of T5-XXL's 1.3 MB each.
+# Texts that are encoded together; T5-XXL's take 1.3 MB each.
 TEXTS = 1024
 
 
@@ -45,36 +45,36 @@ def draw(
 ) -> Iterator[Image]:
     """Run one stage for all orders; yields the finished pictures batch by batch, in order, without a watermark.
 
-    ``low_res`` [n, 3, s, s] holds the pictures that a super-resolution stage starts from. What people are to see goes
-    through :func:`shown`.
+    ``low_res`` [n, 3, s, s] holds the pictures that a super-resolution stage starts from. Pictures that people see go
+    through :func:`for_viewers`.
 
     Raises:
         UserError: the cascade has no such stage, or a prompt is too long for its text encoder.
     """
-    found = [stage for stage in cascade.stages if stage.spec.size == config.size]
-    if not found:
+    stage = next((stage for stage in cascade.stages if stage.spec.size == config.size), None)
+    if stage is None:
         raise UserError(f"size: {config.size} is not offered by {cascade.name}")
     if len(orders) > TEXTS:
         for start in range(0, len(orders), TEXTS):
             stop = start + TEXTS
             yield from draw(cascade, config, orders[start:stop], None if low_res is None else low_res[start:stop])
         return
-    # All texts before any picture: a large encoder is loaded once, and a prompt that is too long costs nothing.
+    # All texts first: a large encoder is loaded once, and a prompt that is too long is refused before any work.
     places = {prompt: i for i, prompt in enumerate(dict.fromkeys(order.prompt for order in orders))}
-    texts = (found[0].encode or cascade.encode)(list(places))
-    size, plan = max(1, PIXELS // config.size**2), Plan(config, found[0].spec.schedule)
+    texts = (stage.encode or cascade.encode)(list(places))
+    size, plan = max(1, PIXELS // config.size**2), Plan(config, stage.spec.schedule)
     for start in range(0, len(orders), size):
         part = orders[start : start + size]
         image = None if low_res is None else low_res[start : start + size]
         with torch.no_grad():
             text = texts.rows([places[order.prompt] for order in part])
-            for event in run_stage(found[0], plan, Inputs(text, [order.seed for order in part], image)):
+            for event in run_stage(stage, plan, Inputs(text, [order.seed for order in part], image)):
                 if isinstance(event, StageResult):
                     yield event.unmarked
 
 
 def draw_all(cascade: Cascade, config: StageConfig, orders: Sequence[Order], low_res: Image | None = None) -> Tensor:
-    """All pictures of :func:`draw` at once, with a bar on standard error where somebody looks."""
+    """All pictures of :func:`draw` at once, with a progress bar on a terminal."""
     with tqdm(total=len(orders), unit="picture", desc=config.name, disable=None) as bar:
         parts = []
         for part in draw(cascade, config, orders, low_res):
@@ -83,15 +83,15 @@ def draw_all(cascade: Cascade, config: StageConfig, orders: Sequence[Order], low
     return torch.cat(parts)
 
 
-def shown(cascade: Cascade, size: int, images: Image) -> Image:
-    """Pictures of a stage for people's eyes: as the model's authors want them, with the watermark if there is one."""
+def for_viewers(cascade: Cascade, size: int, images: Image) -> Image:
+    """A stage's pictures as people may see them: with the safety checker and watermark of the model, if it has any."""
     finish = cascade.stage(size).finish
     return finish(images).image if finish else images
 
 
 @once
 def engine_digest() -> str:
-    """sha256 of the sources of DRAWN_BY: where one of them was changed, a kept picture may not be what it would be."""
+    """sha256 of the sources of DRAWN_BY: after a change there, a cached picture may be out of date."""
     root = Path(__file__).parents[1]
     files = [file for name in DRAWN_BY for file in (root / name).rglob("*.py")]
     files += [file for name in DRAWN_BY if (file := root / f"{name}.py").is_file()]
@@ -99,18 +99,18 @@ def engine_digest() -> str:
 
 
 def kept(
-    cache: Path, cascade: Cascade, config: StageConfig, asked: Sequence[Order], low_res: Tensor | None = None
+    cache: Path, cascade: Cascade, config: StageConfig, orders: Sequence[Order], low_res: Tensor | None = None
 ) -> Tensor:
-    """A cell's pictures in [-1, 1]: from the cache if all that they follow from is the same, else drawn and kept."""
+    """Pictures in [-1, 1], from the cache if everything that determines them is the same, else drawn and cached."""
     facts = {
         "engine": engine_digest(),
         "weights": cascade.digest,
         # A safety checker blackens what it withholds.
         "guard": cascade.guard,
         "settings": asdict(config),
-        "orders": [asdict(order) for order in asked],
+        "orders": [asdict(order) for order in orders],
     }
     given = hashlib.sha256(b"" if low_res is None else low_res.numpy().tobytes()).hexdigest()
     name = hashlib.sha256(f"{json.dumps(facts, sort_keys=True)}/{given}".encode()).hexdigest()[:24]
-    shape = (len(asked), 3, config.size, config.size)
-    return kept_in(cache / f"cell-{name}.npy", shape, lambda: draw_all(cascade, config, asked, low_res))
+    shape = (len(orders), 3, config.size, config.size)
+    return kept_in(cache / f"cell-{name}.npy", shape, lambda: draw_all(cascade, config, orders, low_res))

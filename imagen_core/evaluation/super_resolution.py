@@ -1,4 +1,4 @@
-"""The super-resolution stages against true renders: are their crops like true ones, sharp, and true to their input?"""
+"""The super-resolution stages against true renders: Fréchet distance of crops, sharpness, agreement with the input."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from .disk import kept_in
 from .frechet import frechet
 from .sampling import Order, kept
 
-# Scenes at each size, all and quick: a 1024 render takes seconds, a 256 one half a second.
+# Scenes at each size, in full and with --quick: rendering takes seconds at 1024, half a second at 256.
 SCENES = {256: 48, 1024: 12}
 QUICK_SCENES = {256: 12, 1024: 3}
-# About so many crops of 64 × 64 of each picture, spread evenly over it.
+# About this many crops of 64 × 64 from each picture, spread evenly over it.
 CROPS = 64
 
 
 @dataclass(frozen=True)
 class Described:
-    """What is kept of a set of pictures: the features of their crops, and their mean sharpness (saturation.py)."""
+    """A set of pictures in numbers: the features of their crops, and their mean sharpness (saturation.py)."""
 
     features: Float[Tensor, "m f"]
     sharpness: float
@@ -45,7 +45,7 @@ class Described:
 
 @dataclass(frozen=True)
 class Compared:
-    """A stage's pictures beside bicubic's of the same inputs: distances to the same true crops, and more."""
+    """A stage's pictures and bicubic's of the same inputs, both measured against the same true pictures."""
 
     frechet: float
     frechet_bicubic: float
@@ -55,12 +55,12 @@ class Compared:
 
 
 def captions(count: int) -> list[Order]:
-    """A caption of each fresh scene, with a seed to sample it by."""
+    """A caption of each fresh scene, with a seed to sample it from."""
     return [Order(caption(sample_scene(FRESH_SEEDS + i), i), i) for i in range(count)]
 
 
 def true_pictures(size: int, count: int, cache: Path) -> Float[Tensor, "n 3 s s"]:
-    """True renders of the first fresh scenes, kept in ``cache`` one by one, since the large ones are slow."""
+    """True renders of the first fresh scenes, cached one by one, because large ones are slow."""
     images = []
     for i in tqdm(range(count), desc=f"true renders {size}", unit="picture", disable=None):
         file = cache / f"fresh-world{WORLD_VERSION}-{size}-{i:04d}.npy"
@@ -73,34 +73,34 @@ def crops(images: Image) -> Float[Tensor, "m 3 64 64"]:
     b, _, size, _ = images.shape
     n = size // SIZE
     pieces = images.reshape(b, 3, n, SIZE, n, SIZE).permute(0, 2, 4, 1, 3, 5).reshape(b, n * n, 3, SIZE, SIZE)
-    # A step that has no factor in common with the row's length visits every column.
+    # An odd step shares no factor with the row length, so it visits every column.
     step = max(1, n * n // CROPS)
     step += step > 1 and step % 2 == 0
     return pieces[:, ::step].flatten(0, 1)
 
 
 def describe(detector: Detector, images: Image) -> Described:
-    """What is compared of pictures [n, 3, s, s], s a multiple of 64."""
+    """The numbers of pictures [n, 3, s, s], s a multiple of 64."""
     return Described(look(detector, crops(images))[1], float(sharpness(images).mean()))
 
 
-def compared(made: Described, plain: Described, truth: Described, psnr: float) -> Compared:
-    """A stage's pictures and bicubic's against the truth; sharpness becomes a part of the truth's."""
+def compared(pictures: Described, plain: Described, truth: Described, psnr: float) -> Compared:
+    """A stage's pictures and bicubic's against the truth; sharpness is given as a fraction of the truth's."""
     return Compared(
-        frechet=frechet(truth.features, made.features),
+        frechet=frechet(truth.features, pictures.features),
         frechet_bicubic=frechet(truth.features, plain.features),
-        sharpness=made.sharpness / truth.sharpness,
+        sharpness=pictures.sharpness / truth.sharpness,
         sharpness_bicubic=plain.sharpness / truth.sharpness,
         psnr=psnr,
     )
 
 
 def evaluate(cascade: Cascade, cache: Path, scenes: dict[int, int]) -> dict[str, Any]:
-    """Both stages at their defaults, on shrunk true renders and on what the stages before make of the same captions.
+    """Both stages at their defaults, from shrunk true renders and from generated pictures of the same captions.
 
-    ``sr256_frechet_ratio`` is the distance of the stage's crops to true crops of the same scenes, as a part of
-    bicubic's; ``…_generated`` the same from generated inputs, where other layouts than the true ones are seen and the
-    ratio is nearer to 1 for that reason alone. ``sharpness`` is a part of the truth's, ``psnr`` in dB.
+    ``sr256_frechet_ratio`` is the distance of the stage's crops to true crops of the same scenes, divided by bicubic's.
+    ``…_generated`` is the same from generated inputs; their layouts differ from the true ones, which alone brings the
+    ratio nearer to 1. ``sharpness`` is a fraction of the truth's, ``psnr`` is in dB.
 
     Raises:
         UserError: the cascade has no super-resolution stage.
@@ -112,22 +112,22 @@ def evaluate(cascade: Cascade, cache: Path, scenes: dict[int, int]) -> dict[str,
     detector, detector_digest = load_detector()
     most = max(scenes[size] for size in sizes)
     generated = kept(cache, cascade, cascade.defaults[64], captions(most))
-    found: dict[str, float] = {}
+    facts: dict[str, float] = {}
     for size in sizes:
-        asked, truth = captions(scenes[size]), true_pictures(size, scenes[size], cache)
+        orders, truth = captions(scenes[size]), true_pictures(size, scenes[size], cache)
         low_res, true = resize(truth, size // 4), describe(detector, truth)
-        for suffix, clean in (("", low_res), ("_generated", generated[: len(asked)])):
-            made = kept(cache, cascade, cascade.defaults[size], asked, clean)
+        for suffix, clean in (("", low_res), ("_generated", generated[: len(orders)])):
+            pictures = kept(cache, cascade, cascade.defaults[size], orders, clean)
             plain = describe(detector, bicubic(clean, size))
-            result = compared(describe(detector, made), plain, true, float(consistency(made, clean).mean()))
+            result = compared(describe(detector, pictures), plain, true, float(consistency(pictures, clean).mean()))
             name = f"sr{size}"
-            found[f"{name}_frechet_ratio{suffix}"] = round(result.frechet / result.frechet_bicubic, 4)
-            found[f"{name}_psnr{suffix}"] = round(result.psnr, 2)
+            facts[f"{name}_frechet_ratio{suffix}"] = round(result.frechet / result.frechet_bicubic, 4)
+            facts[f"{name}_psnr{suffix}"] = round(result.psnr, 2)
             for key in ("frechet", "frechet_bicubic", "sharpness", "sharpness_bicubic"):
-                found[f"{name}_{key}{suffix}"] = round(getattr(result, key), 4)
-        generated = made
+                facts[f"{name}_{key}{suffix}"] = round(getattr(result, key), 4)
+        generated = pictures
     return {
-        **found,
+        **facts,
         "samples": {f"sr{size}": scenes[size] for size in sizes},
         "seconds": round(time.perf_counter() - began, 1),
         "weights": cascade.digest,

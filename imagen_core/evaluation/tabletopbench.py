@@ -1,7 +1,7 @@
-"""TabletopBench: 257 fixed prompts that say by machine what they ask for, and the verdict on one picture of one.
+"""TabletopBench: 257 fixed prompts in a form that code can check, and the verdict on a picture of one of them.
 
-The table top's DrawBench (Saharia et al. 2022, sec. 3 and App. C): its categories, but things that can be counted
-instead of opinions. ``assets/tabletopbench.jsonl`` holds a prompt a line.
+The table top's DrawBench (Saharia et al. 2022, sec. 3 and App. C): its categories, but with things that are
+counted instead of opinions. ``assets/tabletopbench.jsonl`` holds a prompt a line.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FILE = ASSETS / "tabletopbench.jsonl"
 # Prompts in words and pairs that training has seen: what `objects`, `floor` and `light` are counted over.
 TRAINED = ("colours", "shapes", "counting", "positional", "materials_and_size", "scenes", "descriptions")
 CATEGORIES = (*TRAINED, "unseen_pairs", "rare_words", "misspellings")
-# Captions name a relation only where it is plain (scenes.relations); this part of those margins will do for a sample.
+# Captions name a relation only where it is plain (scenes.relations). A sample needs this part of that margin.
 ENOUGH = 0.5
 
 Verdict = dict[str, bool | None]
@@ -43,8 +43,11 @@ class Named:
 
 @dataclass(frozen=True)
 class Prompt:
-    """A line of the bench. ``relation`` is (word, i, j): thing i stands so to thing j; ``word`` is the rare or
-    misspelt word, and ``also`` what it says beyond shape and colour."""
+    """A line of the bench.
+
+    ``relation`` is (word, i, j): thing i stands in that relation to thing j. ``word`` is the rare or misspelt word.
+    ``also`` names the judgements that the word asks for beside shape and colour.
+    """
 
     id: str
     category: str
@@ -83,7 +86,7 @@ def _prompt(line: str) -> Prompt:
 
 
 def scene_of(prompt: Prompt, seed: int) -> Scene:
-    """A scene of which the prompt is true, drawn at random in all it leaves open: what a true render is made from."""
+    """A scene that the prompt describes, random in everything that the prompt leaves open; a true render shows it."""
     rng = np.random.default_rng([seed, int(hashlib.sha256(prompt.id.encode()).hexdigest()[:8], 16)])
     while True:
         kinds = [
@@ -105,14 +108,14 @@ def scene_of(prompt: Prompt, seed: int) -> Scene:
 
 
 def judge(prompt: Prompt, reading: Reading) -> Verdict:
-    """What is right in a picture; None where the prompt says nothing of it.
+    """What is right in a picture; None where the prompt says nothing about it.
 
-    ``objects`` every named thing is there with its shape and colour (others may be there too); ``counting`` and no
-    other thing is; ``floor`` and ``light`` are the named ones; ``relation`` the two things are there and stand as said;
-    ``size`` and ``material`` are right wherever one is named.
+    ``objects``: every named thing is there with its shape and colour; there may be others. ``counting``: there are no
+    others. ``floor`` and ``light``: they are the named ones. ``relation``: both things are there, in that relation.
+    ``size`` and ``material``: each named one is right.
     """
     matched = match(prompt.each, reading.things)
-    objects = all(found is not None for found in matched)
+    objects = all(thing is not None for thing in matched)
     verdict: Verdict = {
         "objects": objects,
         "counting": objects and len(reading.things) == len(prompt.each),
@@ -130,17 +133,18 @@ def judge(prompt: Prompt, reading: Reading) -> Verdict:
 
 
 def _agree(attribute: str, named: Sequence[Named], matched: Sequence[Found | None]) -> bool | None:
-    asked = [(getattr(n, attribute), found) for n, found in zip(named, matched) if getattr(n, attribute) is not None]
-    return all(found is not None and getattr(found, attribute) == word for word, found in asked) if asked else None
+    pairs = [(getattr(n, attribute), thing) for n, thing in zip(named, matched) if getattr(n, attribute) is not None]
+    return all(thing is not None and getattr(thing, attribute) == word for word, thing in pairs) if pairs else None
 
 
-def match(named: Sequence[Named], found: Sequence[Found]) -> tuple[Found | None, ...]:
-    """For each named thing the one in the picture that is it: most things right, then most sizes and materials.
+def match(named: Sequence[Named], things: Sequence[Found]) -> tuple[Found | None, ...]:
+    """For each named thing the matching one in the picture; None where there is none left.
 
-    A thing is itself only with its shape and colour; None where there is no such thing left.
+    A match has the same shape and colour. Of all assignments, the one with most matches counts, then with most sizes
+    and materials right.
     """
     # Six of the hottest are enough: no prompt names more than three.
-    padded = [*found[:6], *[None] * len(named)]
+    padded = [*things[:6], *[None] * len(named)]
     best: tuple[Found | None, ...] = (None,) * len(named)
     most = (-1.0, -1.0, -1.0)
     for order in permutations(range(len(padded)), len(named)):
@@ -157,7 +161,7 @@ def match(named: Sequence[Named], found: Sequence[Found]) -> tuple[Found | None,
 
 
 def stands(a: Found, b: Found) -> dict[str, bool]:
-    """Whether a is plainly to the left, to the right, in front of and behind b."""
+    """Whether a is clearly to the left, to the right, in front of and behind b."""
     across, along = ENOUGH * ASIDE * (_width(a) + _width(b)), ENOUGH * IN_DEPTH
     return {
         "left": b.x - a.x > across,
@@ -167,9 +171,9 @@ def stands(a: Found, b: Found) -> dict[str, bool]:
     }
 
 
-def _width(found: Found) -> float:
+def _width(thing: Found) -> float:
     """Half the width a thing like this has at its distance, as part of half the picture."""
-    return Thing(found.shape, found.colour, found.size, found.material, 0.0, found.z, 0.0).on_screen()[1]
+    return Thing(thing.shape, thing.colour, thing.size, thing.material, 0.0, thing.z, 0.0).on_screen()[1]
 
 
 def scores_of(prompt: Prompt, verdict: Verdict) -> dict[str, bool]:

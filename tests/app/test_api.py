@@ -60,6 +60,7 @@ def test_sweep_augmentation(client: Client) -> None:
     assert Image.open(file).size[0] == 2 * 256
     zero, half = facts["levels"]
     assert (zero["sigma"], zero["snr"]) == (0, None) and half["snr"] == pytest.approx(1)
+    assert set(zero) == {"aug_level", "sigma", "snr", "consistency", "sharpness"}
     assert zero["consistency"] != half["consistency"] and half["sharpness"] > 0
 
 
@@ -67,6 +68,7 @@ def test_describe(client: Client) -> None:
     found = client.predict("a dog", api_name="/describe")
     assert found["unknown"] == ["dog"] and "sphere" in found["known"]["shapes"]
     assert found["choices"]["threshold"] == list(CHOICES["threshold"]) and found["ranges"]["guidance"] == [0, 30]
+    assert found["about"]["w_schedule"]["linear"]["paper"] != found["about"]["schedule"]["linear"]["paper"]
 
 
 @pytest.mark.parametrize(

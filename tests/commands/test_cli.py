@@ -154,6 +154,7 @@ def test_compare_makes_a_grid(run, capsys, tmp_path: Path) -> None:
         (9, "none"),
         (9, "dynamic"),
     ]
+    assert set(cells[0]) == {"guidance", "rule", "burnt", "colourfulness", "contrast"}
     assert Image.open(tmp_path / "c.png").width == 2 * 256
 
 
@@ -191,6 +192,7 @@ def test_sweep_keeps_the_noise_and_scores_each_level(run, capsys, tmp_path: Path
                "--json") == 0  # fmt: skip
     facts = json.loads(capsys.readouterr().out)
     assert facts["stage"] == "sr256" and [cell["aug_level"] for cell in facts["cells"]] == [0, 0.5]
+    assert set(facts["cells"][0]) == {"aug_level", "sigma", "snr", "consistency", "sharpness"}
     assert facts["cells"][0]["sigma"] == 0 and facts["cells"][1]["sigma"] == pytest.approx(0.7071, abs=1e-4)
     assert Image.open(tmp_path / "s.png").size == (512, 256 + 18)
 

@@ -35,7 +35,7 @@ from imagen_core.evaluation.detector import load_detector
 from imagen_core.evaluation.disk import kept_in
 from imagen_core.evaluation.judges import clip_score, inception, read_pictures, read_prompts, tabletop_judge
 from imagen_core.evaluation.paper_figures import Extent, draw_figures, recommended
-from imagen_core.evaluation.sampling import Order, draw_all, kept, shown
+from imagen_core.evaluation.sampling import Order, draw_all, for_viewers, kept
 from imagen_core.evaluation.scoring import SCORES, score
 from imagen_core.evaluation.super_resolution import compared, crops, describe
 from imagen_core.evaluation.tabletopbench import prompts
@@ -164,7 +164,7 @@ def test_the_watermark_is_for_people_alone(tiny: Cascade, tmp_path: Path) -> Non
     plain = draw_all(tiny, BASE, [Order("a cube", 0)])
     drawn = draw_all(marking, BASE, [Order("a cube", 0)])
     assert torch.equal(drawn, plain)
-    assert (shown(marking, 64, drawn) == 1).all() and torch.equal(shown(tiny, 64, drawn), drawn)
+    assert (for_viewers(marking, 64, drawn) == 1).all() and torch.equal(for_viewers(tiny, 64, drawn), drawn)
     score(marking, BASE, prompts()[:1], 2, 0, tmp_path, tmp_path / "sheet.png")
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.getpixel((128, 200)) == (255, 255, 255)
