@@ -45,12 +45,18 @@ def imagen_lab(site: Path, where: Path, *arguments: str) -> subprocess.Completed
     return subprocess.run(command, cwd=where, env=environment, capture_output=True, text=True, timeout=120)
 
 
+def shipped(path: Path) -> bool:
+    """Whether a file of the checkout belongs into the wheel."""
+    return "__pycache__" not in path.parts and not path.name.endswith(".test.js")
+
+
 def test_the_wheel_holds_code_static_files_and_assets_in_files_below_10_mb(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
     for folder, inside in (("app", "app"), ("imagen_core", "imagen_core"), ("assets", "imagen_core/assets")):
-        files = [path for path in (ROOT / folder).rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+        files = [path for path in (ROOT / folder).rglob("*") if path.is_file() and shipped(path)]
         assert files and all(f"{inside}/{path.relative_to(ROOT / folder).as_posix()}" in sizes for path in files)
+    assert not any(name.endswith(".test.js") for name in sizes)
     assert max(sizes.values()) < LARGEST
 
 
