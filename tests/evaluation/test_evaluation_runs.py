@@ -364,11 +364,11 @@ def test_fid_without_its_extra_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
         (["tabletopbench", "--guidance", "99"], "guidance: must be a number between 0.0 and 30.0"),
         (["tabletopbench", "--model", "nowhere"], "nowhere holds no cascade.json"),
         (["figures", "--out", __file__], "cannot be made or written to"),
-        (["tabletopbench", "--quick", "--each", "2"], "--each: a --quick bench draws one picture a prompt"),
+        (["tabletopbench", "--quick", "--each", "2"], "--each: --quick draws one picture a prompt"),
         (["figures", "--clip", "x"], "--clip, --prompts and --reference: go together"),
-        (["sr", "--clip", "x"], "--clip: goes with tabletopbench or figures, not with sr"),
-        (["captions", "--each", "2"], "--each: goes with tabletopbench, not with captions"),
-        (["tabletopbench", "--out", "x"], "--out: goes with figures or samplers, not with tabletopbench"),
+        (["sr", "--clip", "x"], "--clip: belongs to tabletopbench or figures, not to sr"),
+        (["captions", "--each", "2"], "--each: belongs to tabletopbench, not to captions"),
+        (["tabletopbench", "--out", "x"], "--out: belongs to figures or samplers, not to tabletopbench"),
     ],
 )
 def test_bad_input_is_refused_in_one_line(
