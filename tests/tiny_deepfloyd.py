@@ -20,8 +20,8 @@ from imagen_core.types import StageResult, StepRecord
 
 # A short run of its first two stages.
 PROMPT, SEED = "a red ball on grass", 5
-IF_1 = StageConfig(64, 3, 7.0, "ancestral", "leading", percentile=95.0, options={"cap": 1.5})
-IF_2 = StageConfig(256, 2, 4.0, "ancestral", "leading", percentile=95.0, options={"cap": 1.0}, aug_level=0.25)
+IF_1 = StageConfig(64, 3, 7.0, "ancestral", "leading", options={"percentile": 95.0, "cap": 1.5})
+IF_2 = StageConfig(256, 2, 4.0, "ancestral", "leading", options={"percentile": 95.0, "cap": 1.0}, aug_level=0.25)
 WIDTH = 48
 WORDS = ("a red blue green ball cube dog cat on grass sand at night " + "photo of the and with large small").split(" ")
 

@@ -172,7 +172,6 @@ def _rule_options() -> str:
         for functions in RULES.values()
         for rule, function in functions.items()
         for name, default in settings.hyper_parameters(function).items()
-        if name not in settings.OWN_FIELD
     }
     return ", ".join(described)
 

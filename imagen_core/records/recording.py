@@ -131,12 +131,13 @@ def requests(recording: Recording) -> dict[str, Request]:
     """The request of each track: the recording's own, under that track's rule and options."""
     first, _ = settings.from_json(json.dumps(recording.header["request"]))
     base, *later = first.stages
-    return {
-        track["label"]: replace(
-            first, stages=(with_rule(base, threshold=track["rule"], options=track.get("options", base.options)), *later)
-        )
-        for track in recording.header["tracks"]
-    }
+
+    def of(track: dict[str, Any]) -> StageConfig:
+        # In older recordings the percentile is not among the options.
+        options = {"percentile": track.get("percentile", base.percentile), **track.get("options", base.options)}
+        return with_rule(base, threshold=track["rule"], options=options)
+
+    return {track["label"]: replace(first, stages=(of(track), *later)) for track in recording.header["tracks"]}
 
 
 def unpack(recording: Recording, name: str) -> np.ndarray:

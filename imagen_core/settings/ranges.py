@@ -75,8 +75,6 @@ CHOICES: dict[str, Mapping[str, Any]] = {
 SIDE_BY_SIDE = ("none", "static", "dynamic")
 # How the number on the guidance slider is read, as the paper's w or as Ho & Salimans' w' = w - 1: what its 0 is in w.
 CONVENTIONS: dict[str, float] = {"paper": 0.0, "ho": w_from_ho(0.0)}
-# Hyper-parameters that have a field of their own, by their name in the rule's signature.
-OWN_FIELD = {"percentile": "percentile"}
 DEFAULT_SIZES = (64, 256, 1024)
 
 
@@ -105,6 +103,10 @@ def check_number(name: str, value: Any, *, whole: bool = False, zero: float = 0)
 def hyper_parameters(rule: Any) -> dict[str, float]:
     """The options of an entry of RULES and their defaults, read from its function's signature."""
     return {p.name: p.default for p in inspect.signature(rule.fn).parameters.values() if is_option(p)}
+
+
+# Options that a stage keeps under any threshold, with their defaults: runs side by side switch the rule alone.
+KEPT_OPTIONS = {"percentile": hyper_parameters(THRESHOLDS["dynamic"])["percentile"]}
 
 
 def unknown(key: Any) -> str:

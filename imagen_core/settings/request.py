@@ -13,7 +13,7 @@ from typing import Any
 from ..diffusion.guidance import GUIDANCE
 from ..types import UserError
 from .ranges import CONVENTIONS, DEFAULT_SIZES, MAX_PROMPT, RANGES, check_choice, check_number, check_size
-from .stage import DEFAULTS, StageConfig, with_rule
+from .stage import DEFAULTS, StageConfig, vary
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,8 @@ def request(
     if base.get("times"):
         base.setdefault("steps", len(base["times"]))
     # Options of the defaults go with their rule; those that are given must fit.
-    first = (replace if "options" in base else with_rule)(plain, **base)
+    options = base.pop("options", {})
+    first = vary(plain, {**base, **options})
     return Request(prompt, seed, count, (first, *later_stages(size, aug_level, defaults=defaults)))
 
 

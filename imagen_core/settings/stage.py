@@ -16,7 +16,7 @@ from ..types import UserError
 from .ranges import (
     CHOICES,
     DEFAULT_SIZES,
-    OWN_FIELD,
+    KEPT_OPTIONS,
     PURE_NOISE,
     RULES,
     TRAINED,
@@ -47,7 +47,6 @@ class StageConfig:
     guidance_rule: str = "cfg"
     w_schedule: str = "constant"
     threshold: str = "dynamic"
-    percentile: float = 99.5
     aug_level: float | None = None
     options: dict[str, float] = field(default_factory=dict)
 
@@ -57,7 +56,6 @@ class StageConfig:
             check_choice(name, getattr(self, name), choices)
         check_number("steps", self.steps, whole=True)
         check_number("guidance", self.guidance)
-        check_number("percentile", self.percentile)
         self._check_times()
         self._check_guidance()
         if self.size == DEFAULT_SIZES[0]:
@@ -129,16 +127,19 @@ class StageConfig:
         return ", ".join(getattr(self, name) for name in RULES)
 
     def allowed_options(self) -> dict[str, float]:
-        """Further hyper-parameters of the chosen sampler and rules, with their defaults."""
-        chosen = (functions[getattr(self, name)] for name, functions in RULES.items())
-        return {
-            name: value for rule in chosen for name, value in hyper_parameters(rule).items() if name not in OWN_FIELD
-        }
+        """The options of the chosen sampler and rules, and those that are always kept, with their defaults."""
+        chosen = (entries[getattr(self, name)] for name, entries in RULES.items())
+        return {**KEPT_OPTIONS, **{name: value for rule in chosen for name, value in hyper_parameters(rule).items()}}
+
+    @property
+    def percentile(self) -> float:
+        """The percentile of dynamic thresholding, 50 to 100; of no effect under a rule that takes none."""
+        return {**KEPT_OPTIONS, **self.options}["percentile"]
 
     def rule(self, name: str) -> partial[Any]:
         """The function chosen for one of RULES with its options bound."""
         entry = RULES[name][getattr(self, name)]
-        values = {**self.options, "percentile": self.percentile}
+        values = {**KEPT_OPTIONS, **self.options}
         return partial(entry.fn, **{key: values[key] for key in hyper_parameters(entry) if key in values})
 
     def entry(self, name: str) -> Any:
@@ -166,19 +167,15 @@ def with_preset(stage: StageConfig, preset: str) -> StageConfig:
     """
     check_choice("preset", preset, PRESETS)
     threshold, options = PRESETS[preset]
-    own: dict[str, Any] = {name: value for name, value in options.items() if name in OWN_FIELD}
     replaced = hyper_parameters(THRESHOLDS[stage.threshold])
     kept = {name: value for name, value in stage.options.items() if name not in replaced}
-    rest = {name: value for name, value in options.items() if name not in OWN_FIELD}
-    return replace(stage, threshold=threshold, **own, options={**kept, **rest})
+    return replace(stage, threshold=threshold, options={**kept, **options})
 
 
 def with_rule(stage: StageConfig, **changes: Any) -> StageConfig:
-    """The stage with some settings replaced; options that its rules then no longer take are dropped."""
+    """As :func:`vary`, but ``options`` replace those that the stage had, where its rules take them."""
     options = changes.pop("options", stage.options)
-    plain = replace(stage, **changes, options={})
-    taken = plain.allowed_options()
-    return replace(plain, options={name: value for name, value in options.items() if name in taken})
+    return _varied(stage, changes, options)
 
 
 def vary(stage: StageConfig, changes: Mapping[str, Any]) -> StageConfig:
@@ -187,6 +184,13 @@ def vary(stage: StageConfig, changes: Mapping[str, Any]) -> StageConfig:
     Raises:
         UserError: a value is out of range, or an option in ``changes`` is not one of the rules that then hold.
     """
-    made = with_rule(stage, **{name: value for name, value in changes.items() if name in STAGE_FIELDS})
-    options = {name: value for name, value in changes.items() if name not in STAGE_FIELDS}
-    return replace(made, options={**made.options, **options})
+    return _varied(stage, changes, stage.options)
+
+
+def _varied(stage: StageConfig, changes: Mapping[str, Any], before: Mapping[str, float]) -> StageConfig:
+    """The stage changed; of the options ``before``, those that the rules now take."""
+    plain = replace(stage, **{name: value for name, value in changes.items() if name in STAGE_FIELDS}, options={})
+    taken = plain.allowed_options()
+    kept = {name: value for name, value in before.items() if name in taken}
+    given = {name: value for name, value in changes.items() if name not in STAGE_FIELDS}
+    return replace(plain, options={**kept, **given})

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from ..types import UserError
-from .ranges import CHOICES, DEFAULT_SIZES, FORMAT, OWN_FIELD, RULES, hyper_parameters, shown, unknown
+from .ranges import CHOICES, DEFAULT_SIZES, FORMAT, KEPT_OPTIONS, RULES, hyper_parameters, shown, unknown
 from .request import Request, later_stages, request
 from .stage import DEFAULTS, STAGE_FIELDS, StageConfig, vary
 
@@ -46,9 +46,17 @@ def from_json(text: str) -> tuple[Request, tuple[str, ...]]:
     if not isinstance(stages, list) or not 1 <= len(stages) <= len(DEFAULT_SIZES):
         raise UserError(f"stages: must be a list of 1 to {len(DEFAULT_SIZES)} stages")
     warnings: list[str] = []
-    configs = tuple(_build(StageConfig, stage, warnings) for stage in stages)
+    configs = tuple(_build(StageConfig, _with_percentile(stage), warnings) for stage in stages)
     rest = {key: value for key, value in data.items() if key not in {"format", "stages"}}
     return _build(Request, {**rest, "stages": configs}, warnings), tuple(warnings)
+
+
+def _with_percentile(stage: Any) -> Any:
+    """A stage's settings from untrusted data, its percentile among the options; in older files it is beside them."""
+    if not isinstance(stage, dict) or "percentile" not in stage or not isinstance(stage.get("options", {}), dict):
+        return stage
+    rest = {name: value for name, value in stage.items() if name != "percentile"}
+    return {**rest, "options": {"percentile": stage["percentile"], **stage.get("options", {})}}
 
 
 def _build(kind: type, data: Any, warnings: list[str]) -> Any:
@@ -96,7 +104,7 @@ def write(value: Any) -> str:
 def option_names() -> set[str]:
     """The names of all options of all rules."""
     rules = [rule for functions in RULES.values() for rule in functions.values()]
-    return {name for rule in rules for name in hyper_parameters(rule)} - OWN_FIELD.keys()
+    return {name for rule in rules for name in hyper_parameters(rule)}
 
 
 def flat(request: Request) -> dict[str, Any]:
@@ -104,7 +112,7 @@ def flat(request: Request) -> dict[str, Any]:
     values: dict[str, Any] = {name: getattr(request, name) for name in RUN_FIELDS}
     values["size"] = request.stages[-1].size
     for stage in request.stages:
-        own = {name: getattr(stage, name) for name in STAGE_FIELDS}
+        own = {**{name: getattr(stage, name) for name in STAGE_FIELDS}, **KEPT_OPTIONS}
         # None and an empty list stand for what follows from the other settings.
         given = {name: value for name, value in {**own, **stage.options}.items() if value is not None and value != ()}
         values |= {_flat_name(stage, name): value for name, value in given.items()}

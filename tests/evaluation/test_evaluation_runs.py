@@ -120,7 +120,7 @@ def test_a_bench_has_every_score(short: Cascade, tmp_path: Path) -> None:
 
 def test_a_models_own_defaults_are_measured(tiny: Cascade, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of the base, with an option that the other rules do not take, and those of its super-resolution."""
-    base = replace(BASE, sampler="ancestral", percentile=95.0, options={"cap": 1.5, "gamma": 0.5})
+    base = replace(BASE, sampler="ancestral", options={"percentile": 95.0, "cap": 1.5, "gamma": 0.5})
     own = replace(tiny, defaults={64: base, 256: replace(SR, aug_level=0.25), 1024: DEFAULTS[1024]})
     drawn = []
 

@@ -341,10 +341,14 @@ def test_defaults_are_the_schedulers(published: Path) -> None:
     defaults = defaults_of(f"{published / 'I'},{published / 'II'}")
     base = defaults[64]
     assert (base.sampler, base.spacing, base.threshold, base.percentile) == ("ancestral", "leading", "dynamic", 95.0)
-    assert base.options == {"cap": 1.5} and defaults[256].threshold == "static" and defaults[256].aug_level == 0.25
+    assert (
+        base.options == {"percentile": 95.0, "cap": 1.5}
+        and defaults[256].threshold == "static"
+        and defaults[256].aug_level == 0.25
+    )
     assert request("a ball", size=256, defaults=defaults).stages == (base, defaults[256])
-    # An option of the default's rule goes with it.
-    assert request("a ball", threshold="none", defaults=defaults).stages[0].options == {}
+    # An option of the default's rule goes with it; a percentile is kept under any.
+    assert request("a ball", threshold="none", defaults=defaults).stages[0].options == {"percentile": 95.0}
     assert defaults_of("tabletop") == DEFAULTS
 
 
@@ -356,7 +360,8 @@ def test_the_command_line_runs_it(published: Path, tmp_path: Path, capsys: pytes
     line = ["sample", "a red ball", "--model", model, "--size", "256", "--steps", "3", "--set", "sr256.steps=2"]
     assert main([*line, "--out", str(out), "--trace", str(steps)]) == 0
     recorded = trace.load(steps)
-    assert recorded.request.stages[0].options == {"cap": 1.5} and set(recorded.stages) == {"base64", "sr256"}
+    assert recorded.request.stages[0].options == {"percentile": 95.0, "cap": 1.5}
+    assert set(recorded.stages) == {"base64", "sr256"}
     # The same rules from a step on end in the same picture: the learned variance is made anew.
     again = tmp_path / "b.png"
     assert main(["branch", "--from", str(steps), "--step", "2", "--model", model, "--out", str(again)]) == 0

@@ -123,7 +123,7 @@ def test_the_command_line_asks_for_the_same_run(asked: Request) -> None:
 
 # As a model such as DeepFloyd IF brings them: other samplers and steps, and a cap.
 OTHERS = {
-    64: StageConfig(64, 50, 7.0, "ancestral", "leading", percentile=95.0, options={"cap": 1.5, "gamma": 0.5}),
+    64: StageConfig(64, 50, 7.0, "ancestral", "leading", options={"percentile": 95.0, "cap": 1.5, "gamma": 0.5}),
     256: StageConfig(256, 50, 4.0, "ancestral", "leading", aug_level=0.25, options={"cap": 2.0}),
 }
 
@@ -156,8 +156,9 @@ def test_rules_are_changed_together_and_take_what_they_know() -> None:
     """An option of the defaults goes with its rule; one that is given must fit the rules that hold in the end."""
     start = request("a red ball", size=256, defaults=OTHERS)
     found = with_more(start, "threshold=static sr256.threshold=channelwise").stages
-    assert found[0].options == {"gamma": 0.5} and found[1].options == {"cap": 2.0}
-    assert with_more(start, "cap=Infinity sampler=ddim eta=1").stages[0].options == {"eta": 1}
+    assert found[0].options == {"percentile": 95.0, "gamma": 0.5} and found[1].options == {"cap": 2.0}
+    capless = with_more(start, "cap=Infinity sampler=ddim eta=1").stages[0]
+    assert capless.options == {"percentile": 95.0, "eta": 1}
     both = ("sr256.guidance_rule=cfgpp", "sr256.guidance=0.5", "sr256.sampler=ddim")
     for parts in (both, both[::-1]):
         assert with_more(start, " ".join(parts)).stages[1].guidance_rule == "cfgpp"

@@ -16,7 +16,7 @@ from PIL import Image, PngImagePlugin
 from torch.testing import assert_close
 
 from imagen_core import settings
-from imagen_core.diffusion.thresholding import PRESETS
+from imagen_core.diffusion.thresholding import PRESETS, THRESHOLDS
 from imagen_core.records import png
 from imagen_core.settings import (
     DEFAULTS,
@@ -70,8 +70,8 @@ def test_a_wrong_request_cannot_be_made(field: str, wrong: dict) -> None:
         ("guidance", math.inf),
         ("guidance", -1.0),
         ("guidance", "5"),
-        ("percentile", 0),
-        ("percentile", 101),
+        ("percentile", {"percentile": 0}),
+        ("percentile", {"percentile": 101}),
         ("aug_level", 1.5),
         ("aug_level", None),
         ("sampler", "euler"),
@@ -161,6 +161,19 @@ def test_a_cap_of_1_is_pointed_out() -> None:
     assert replace(DEFAULTS[64], steps=7, spacing="leading").warnings[0].startswith("spacing: ")
     assert replace(DEFAULTS[64], steps=2, times=(0.5, 0.1)).warnings[0].startswith("times: ")
     assert not with_preset(DEFAULTS[64], "if-1").warnings
+
+
+@pytest.mark.parametrize("threshold", THRESHOLDS)
+def test_a_percentile_is_kept_under_any_threshold_and_read_from_older_json(threshold: str) -> None:
+    made = request("x", percentile=95.0, threshold=threshold)
+    assert made.stages[0].options == {"percentile": 95.0} and made.stages[0].percentile == 95.0
+    assert with_rule(made.stages[0], threshold="dynamic").rule("threshold").keywords == {"percentile": 95.0}
+    data = json.loads(to_json(made))
+    # Before, a percentile stood beside the options of every stage.
+    data["stages"][0] |= {"percentile": data["stages"][0]["options"].pop("percentile")}
+    assert from_json(json.dumps(data)) == (made, ())
+    with pytest.raises(UserError, match="^percentile: must be a number between 50.0 and 100.0, got 9$"):
+        request("x", percentile=9, threshold=threshold)
 
 
 def test_an_option_at_its_rules_own_value_is_none() -> None:

@@ -150,8 +150,11 @@ def defaults(source: str) -> StageConfig:
         if scheduler.get("thresholding"):
             percentile = 100 * float(scheduler.get("dynamic_thresholding_ratio", 0.995))
             # A cap of 1, as stage II has it, leaves nothing to divide by.
-            rule = {"threshold": "dynamic", "options": {"cap": cap}} if cap > 1 else {"threshold": "static"}
-            threshold = {**rule, "percentile": percentile}
+            capped = {"cap": cap} if cap > 1 else {}
+            threshold = {
+                "threshold": "dynamic" if capped else "static",
+                "options": {"percentile": percentile, **capped},
+            }
         variance = scheduler.get("variance_type", "fixed_small")
         if variance != LEARNED:
             threshold["options"] = {**threshold.get("options", {}), "gamma": GAMMA[variance]}
