@@ -132,9 +132,9 @@ def requests(recording: Recording) -> dict[str, Request]:
     first, _ = settings.from_json(json.dumps(recording.header["request"]))
     base, *later = first.stages
 
-    def of(track: dict[str, Any]) -> StageConfig:
+    def of(track: RecordedTrack) -> StageConfig:
         # In older recordings the percentile is not among the options.
-        options = {"percentile": track.get("percentile", base.percentile), **track.get("options", base.options)}
+        options = {"percentile": track["percentile"], **track.get("options", base.options)}
         return with_rule(base, threshold=track["rule"], options=options)
 
     return {track["label"]: replace(first, stages=(of(track), *later)) for track in recording.header["tracks"]}
