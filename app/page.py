@@ -1,10 +1,9 @@
-"""The page: its theme, what stands above the tabs, the tabs, and the API."""
+"""The page: what stands above the tabs, the tabs, what connects them, and the API."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,8 @@ from imagen_core import settings
 from imagen_core.settings import Request
 from imagen_core.settings.text import from_query
 
-from . import handlers
+from . import controls, handlers
+from .controls import Controls, Page
 from .handlers import QUIET, WAKING
 from .parts import player, shipped, tiles, views
 from .serving import api, gate, session
@@ -23,48 +23,9 @@ from .serving.model import Model
 from .tabs import cascade as cascade_tab
 from .tabs import compare as compare_tab
 from .tabs import inspect as inspect_tab
-from .tabs import see
+from .tabs import see as see_tab
+from .theme import THEME
 
-SYSTEM = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
-MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
-THEME = gr.themes.Base(
-    primary_hue="blue",
-    neutral_hue="slate",
-    font=SYSTEM,
-    font_mono=MONO,
-    radius_size=gr.themes.sizes.radius_md,
-).set(
-    button_primary_background_fill="#00507f",
-    button_primary_background_fill_hover="#003f66",
-    button_primary_background_fill_dark="#6cc0f2",
-    button_primary_background_fill_hover_dark="#8fd0f7",
-    button_primary_text_color="#ffffff",
-    button_primary_text_color_dark="#0d1620",
-    block_info_text_color="#4a5666",
-    block_info_text_color_dark="#b3bfcc",
-    block_label_text_color="#1b2430",
-    block_label_text_color_dark="#e8edf3",
-    block_title_text_color="#1b2430",
-    block_title_text_color_dark="#e8edf3",
-    body_text_color_subdued="#4a5666",
-    body_text_color_subdued_dark="#b3bfcc",
-    link_text_color="#00619a",
-    link_text_color_dark="#6cc0f2",
-    link_text_color_hover="#00507f",
-    link_text_color_hover_dark="#8fd0f7",
-    link_text_color_visited="#00619a",
-    link_text_color_visited_dark="#6cc0f2",
-    link_text_color_active="#00619a",
-    link_text_color_active_dark="#6cc0f2",
-    slider_color="#00507f",
-    slider_color_dark="#6cc0f2",
-    checkbox_background_color_selected="#00507f",
-    checkbox_background_color_selected_dark="#00507f",
-    checkbox_border_color_selected="#00507f",
-    checkbox_border_color_selected_dark="#6cc0f2",
-    input_placeholder_color="#5c6877",
-    input_placeholder_color_dark="#a3afbc",
-)
 LAUNCH: dict[str, Any] = {
     "theme": THEME,
     "css": player.COLOURS,
@@ -81,146 +42,112 @@ LAUNCH: dict[str, Any] = {
 }
 
 
+@dataclass(frozen=True)
+class Tabs:
+    """The tabs of a page, in their order."""
+
+    see: see_tab.See
+    cascade: cascade_tab.CascadeTab
+    compare: compare_tab.Compare
+    inspect: inspect_tab.Inspect
+
+
 def build(model: Model, *others: Model) -> gr.Blocks:
     """The whole page over a model with its API; each other model has the same page at an address of its own."""
-    demo = gate.Page(title="Imagen Lab", analytics_enabled=False, delete_cache=(3600, 3600))
+    demo = gate.Gate(title="Imagen Lab", analytics_enabled=False, delete_cache=(3600, 3600))
     with demo:
         if others:
             gr.Navbar(main_page_name=model.label)
-        _page(model, demo)
+        wire(lay_out(model, demo))
         for name, function in api.functions(model).items():
             queued = {"concurrency_id": "engine", "concurrency_limit": 1} if name != "describe" else {"queue": False}
             gr.api(function, api_name=name, **queued)
     for other in others:
         with demo.route(other.label, other.slug):
             gr.Navbar(main_page_name=model.label)
-            _page(other, demo)
+            wire(lay_out(other, demo))
     return demo.queue(max_size=32)
 
 
-def _page(model: Model, demo: gr.Blocks) -> None:
-    """What stands above the tabs, and the tabs."""
+def lay_out(model: Model, demo: gr.Blocks) -> Tabs:
+    """Place what stands above the tabs, and the tabs."""
     status = gr.HTML(_head("starting …"))
-    runs = gr.State((), time_to_live=3600)
-    with gr.Tabs(selected="see", elem_id="tabs") as tabs:
-        with gr.Tab("See it", id="see"):
-            seen = see.build(model, demo)
-        controls = list(seen.controls.values())
-        with gr.Tab("Cascade", id="cascade") as cascade:
-            twins = list(seen.augs)
-            pictures, cascade_augs, price = cascade_tab.build(model, see.build_whole, controls, runs, twins)
-            augs = list(cascade_augs)
-        with gr.Tab("Compare", id="compare") as compare:
-            grid, plan, pins, cost = compare_tab.build(model, see.build_request, controls, runs)
-        with gr.Tab("Inspect", id="inspect") as inspect:
-            chosen, apply, found, refresh = inspect_tab.build(model, _everything, [*controls, *augs], runs, api.PUBLIC)
-
-    for event in seen.runs:
-        event.success(session.remember, [seen.run, runs], runs, **QUIET).then(
-            _lists, runs, [pictures, *pins, chosen], **QUIET
-        )
-    targets = [*controls, *twins, *augs]
-    names = list(seen.controls)
-
-    def follow(visit: gr.Request) -> list[Any]:
-        """Set the controls to what the page's address asks for."""
-        return _from_link(names, visit.query_params.multi_items())
-
-    def open_cell(grid_plan: Any, more: Any, event: gr.EventData) -> list[Any]:
-        """Run a cell of the grid on See it."""
-        return _open(names, grid_plan, event._data.get("key") if isinstance(event._data, dict) else None, more)
-
-    def suit(visit: gr.Request) -> list[Any]:
-        """Set the controls to what suits a model that is not the shipped one, unless the address asks for something."""
-        return _suited(model, names, visit.query_params)
-
-    apply.click(partial(_apply, names), [found, seen.controls["more"]], [*targets, tabs], **WAKING)
-    grid.click(open_cell, [plan, seen.controls["more"]], [*targets, tabs, seen.again], **WAKING)
-    cascade.select(*price, **QUIET)
-    compare.select(*cost, **QUIET)
-    refresh(inspect.select)
     loaded = demo.load(partial(_status, model), None, status, show_progress="hidden", api_visibility="private")
-    loaded.then(suit, None, targets, **WAKING)
-    for levels in (seen.augs, cascade_augs):
-        for size, (level, note) in zip(settings.DEFAULT_SIZES[1:], levels.items()):
-            loaded.then(partial(views.aug_note, model, size), level, note, **QUIET)
-    demo.load(follow, None, targets, **WAKING)
+    runs, opened = gr.State((), time_to_live=3600), gr.State(0)
+    with gr.Tabs(selected="see", elem_id="tabs") as tabs:
+        page = Page(model, controls.create(), runs=runs, opened=opened, tabs=tabs, demo=demo, loaded=loaded)
+        return Tabs(
+            see=see_tab.lay_out(page),
+            cascade=cascade_tab.lay_out(page),
+            compare=compare_tab.lay_out(page),
+            inspect=inspect_tab.lay_out(page, api.PUBLIC),
+        )
 
 
-def _everything(*values: Any) -> Request:
-    """See it's controls and the aug_level sliders as a request for all stages."""
-    *controls, aug256, aug1024 = values
-    request = see.build_whole(*controls)
-    levels = dict(zip(settings.DEFAULT_SIZES[1:], (aug256, aug1024)))
-    later = [replace(stage, aug_level=levels[stage.size]) for stage in request.stages[1:]]
-    return replace(request, stages=(request.stages[0], *later))
+def wire(tabs: Tabs) -> None:
+    """Connect the tabs' parts, the tabs with each other, and the page's address with the controls."""
+    page = tabs.see.page
+    running = see_tab.wire(tabs.see)
+    cascade_tab.wire(tabs.cascade)
+    compare_tab.wire(tabs.compare)
+    inspect_tab.wire(tabs.inspect)
+    lists = [tabs.cascade.base, *tabs.compare.pins, tabs.inspect.run]
+    for event in running:
+        event.success(session.remember, [tabs.see.run, page.runs], page.runs, **QUIET).then(
+            partial(_lists, tabs), page.runs, lists, **QUIET
+        )
+
+    def follow(visit: gr.Request) -> Any:
+        """Set the controls to what the page's address asks for."""
+        return from_link(page.controls, visit.query_params.multi_items())
+
+    def suit(visit: gr.Request) -> Any:
+        """Set the controls to what suits a model that is not the shipped one, unless the address asks for something."""
+        return suited(page.model, page.controls, visit.query_params)
+
+    page.loaded.then(suit, None, page.controls.settable, **WAKING)
+    page.demo.load(follow, None, page.controls.settable, **WAKING)
 
 
-def _lists(runs: session.Runs) -> tuple[Any, ...]:
+def _lists(tabs: Tabs, runs: session.Runs) -> Any:
     """The session's runs in every list to choose from, the newest chosen; pin A stays behind at the one before."""
     if not runs:
-        return (gr.skip(),) * 4
+        return gr.skip()
     labels, pictures = session.labels(runs), session.pictures(runs)
     newest, before = str(runs[-1].number), str(runs[-2].number) if len(runs) > 1 else None
-    return (
-        gr.Dropdown([cascade_tab.CHOICE_NOW, *pictures], value=pictures[0][1]),
-        gr.Dropdown(labels, value=before),
-        gr.Dropdown(labels, value=newest),
-        gr.Dropdown([inspect_tab.CONTROLS_NOW, *pictures], value=pictures[0][1]),
-    )
+    a, b = tabs.compare.pins
+    return {
+        tabs.cascade.base: gr.Dropdown([cascade_tab.CHOICE_NOW, *pictures], value=pictures[0][1]),
+        a: gr.Dropdown(labels, value=before),
+        b: gr.Dropdown(labels, value=newest),
+        tabs.inspect.run: gr.Dropdown([inspect_tab.CONTROLS_NOW, *pictures], value=pictures[0][1]),
+    }
 
 
-def _values(names: list[str], request: Request, more: Any = "") -> list[Any]:
-    """What sets the controls to a request: See it's by name, then both tabs' aug_level sliders.
-
-    Of stages that the request lacks, the sliders stay as they are, and so does what ``more``, as on the page, says.
-    """
-    levels = {stage.size: stage.aug_level for stage in request.stages}
-    sliders = [levels.get(size, gr.skip()) for size in settings.DEFAULT_SIZES[1:]]
-    return [*see.controls_of(request, names, more), *sliders, *sliders]
-
-
-def _apply(names: list[str], request: Request | None, more: Any) -> list[Any]:
-    """Set all tabs to the settings that were found in a picture, and show See it."""
-    if request is None:
-        raise handlers.refuse(settings.UserError("picture: drop a PNG that was made here first"))
-    gr.Info("All controls are set; press Generate to draw it again.", title="Settings restored", duration=4)
-    return [*_values(names, request, more), gr.Tabs(selected="see")]
-
-
-def _open(names: list[str], plan: Any, key: Any, more: Any) -> list[Any]:
-    """Set all tabs to a cell of the grid, show See it, and run it there."""
-    try:
-        request = compare_tab.cell(plan, key)
-    except settings.UserError as error:
-        raise handlers.refuse(error) from None
-    return [*_values(names, request, more), gr.Tabs(selected="see"), time.monotonic()]
-
-
-def _suited(model: Model, names: list[str], query: Any) -> list[Any]:
-    """What sets the controls to a model's own defaults."""
-    nothing = [gr.skip()] * (len(names) + 4)
+def suited(model: Model, controls: Controls, query: Iterable[str]) -> Any:
+    """The updates that set the controls to a model's own defaults; ``query`` are the names in the page's address."""
     if not model.ready or any(not key.startswith("__") for key in query):
-        return nothing
+        return gr.skip()
     defaults = model.get().defaults
     if defaults == settings.DEFAULTS:
-        return nothing
+        return gr.skip()
     stages = tuple(defaults.get(size, settings.DEFAULTS[size]) for size in settings.DEFAULT_SIZES)
-    return _values(names, Request(shipped.OPENING.prompt, shipped.OPENING.seed, stages=stages))
+    return controls.updates(Request(shipped.OPENING.prompt, shipped.OPENING.seed, stages=stages))
 
 
-def _from_link(names: list[str], query: Iterable[tuple[str, str]]) -> list[Any]:
-    """Set the controls to what the page's address asks for; a bad address changes nothing and is told about."""
+def from_link(controls: Controls, query: Iterable[tuple[str, str]]) -> Any:
+    """The updates that set the controls to what a link asks for; a bad link changes nothing and is told about."""
     try:
-        asked = from_query(query, {"prompt": shipped.OPENING.prompt, "seed": shipped.OPENING.seed})
+        linked = from_query(query, {"prompt": shipped.OPENING.prompt, "seed": shipped.OPENING.seed})
     except settings.UserError as error:
         handlers.warn(str(error), "The link was not followed")
-        return [gr.skip()] * (len(names) + 4)
-    if asked is None:
-        return [gr.skip()] * (len(names) + 4)
-    for warning in views.few(asked[1]):
+        return gr.skip()
+    if linked is None:
+        return gr.skip()
+    request, warnings = linked
+    for warning in views.few(warnings):
         handlers.warn(warning, "In the link")
-    return _values(names, asked[0])
+    return controls.updates(request)
 
 
 def _head(state: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,21 +9,51 @@ from typing import Any
 
 import gradio as gr
 
+from app.page import Tabs
 from app.serving.model import Model
-from app.tabs import see
-from imagen_core.settings import request, with_stage
+from imagen_core.settings import Request, request, with_stage
 
-NAMES = list(inspect.signature(see.build_whole).parameters)
 SHORT = with_stage(with_stage(request("a red ball", seed=7, size=1024, steps=3), 256, steps=2), 1024, steps=1)
-CONTROLS = see.controls_of(SHORT, NAMES)
 # As SHORT, with time to stop it.
-LONG = see.controls_of(with_stage(SHORT, 64, steps=250), NAMES)
+LONG = with_stage(SHORT, 64, steps=250)
 MARKUP = "<img src=x onerror=alert(1)>"
 # Seconds until a test gives up on something that should end.
 PATIENCE = 60.0
 
 
-def last(updates) -> tuple:
+def values_of(tabs: Tabs, asked: Request = SHORT, **changes: object) -> dict[Any, Any]:
+    """What the page's controls hold for a request, some of them changed by their name."""
+    controls = tabs.see.page.controls
+    return controls.updates(asked) | {getattr(controls, name): value for name, value in changes.items()}
+
+
+def at_cascade(
+    tabs: Tabs, asked: Request = SHORT, *, runs: Any = (), base: Any = "now", rule: Any = "as kept", at: Any = 256,
+    levels: Any = "0.1", aug: tuple[Any, Any] = (0.1, 0.1),
+) -> dict[Any, Any]:  # fmt: skip
+    """As :func:`values_of`, with what stands on the tab Cascade."""
+    tab, controls = tabs.cascade, tabs.see.page.controls
+    own = {tab.page.runs: runs, tab.base: base, tab.rule: rule, tab.at: at, tab.levels: levels}
+    return values_of(tabs, asked) | own | dict(zip(controls.aug_levels.values(), aug))
+
+
+def at_compare(
+    tabs: Tabs, asked: Request, row: Any, row_values: Any, column: Any, column_values: Any
+) -> dict[Any, Any]:
+    """As :func:`values_of`, with what stands on the tab Compare."""
+    rows, columns = tabs.compare.rows, tabs.compare.columns
+    sides = {rows.setting: row, rows.values: row_values, columns.setting: column, columns.values: column_values}
+    return values_of(tabs, asked) | sides
+
+
+def at_inspect(tabs: Tabs, asked: Request = SHORT, *, runs: Any = (), run: Any = "now", **more: Any) -> dict[Any, Any]:
+    """As :func:`values_of`, with what stands on the tab Inspect."""
+    tab = tabs.inspect
+    own = {tab.page.runs: runs, tab.run: run, tab.size: more.pop("size", 64)}
+    return values_of(tabs, asked, **more) | own
+
+
+def last(updates) -> dict[Any, Any]:
     return list(updates)[-1]
 
 
@@ -69,7 +98,7 @@ class Watched:
             run.ended.set()
 
 
-def stop_and_go_on(model: Model, engine: Watched, first: Iterator[tuple], second: Iterator[tuple]) -> None:
+def stop_and_go_on(model: Model, engine: Watched, first: Iterator[Any], second: Iterator[Any]) -> None:
     """Stop closes a handler's generator where it yields: its run ends there, and the next need not wait for it."""
     model.get()
     next(first)
@@ -79,7 +108,7 @@ def stop_and_go_on(model: Model, engine: Watched, first: Iterator[tuple], second
     first.close()
     assert stopped.ended.is_set()
     # In a thread: an engine that is never given back fails this test instead of hanging it.
-    drained: list[tuple] = []
+    drained: list[Any] = []
     thread = threading.Thread(target=lambda: drained.extend(second), daemon=True)
     thread.start()
     thread.join(PATIENCE)

@@ -34,6 +34,7 @@ from imagen_core.training.recipes import STAGES
 from imagen_core.worlds.tabletop.tabletop import TableTop
 
 if TYPE_CHECKING:
+    from app.page import Tabs
     from app.serving.model import Model
     from app.serving.session import Runs
 
@@ -200,6 +201,17 @@ def model(tiny_folder: Path) -> Model:
     from app.serving.model import Model
 
     return Model(str(tiny_folder))
+
+
+@pytest.fixture(scope="module")
+def tabs(model: Model) -> Tabs:
+    """The tabs of the page over that model, for their handlers."""
+    import gradio as gr
+
+    from app.page import lay_out
+
+    with gr.Blocks() as demo:
+        return lay_out(model, demo)
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,6 @@ from __future__ import annotations
 import tempfile
 from functools import cache
 from pathlib import Path
-from typing import Any
-
-import gradio as gr
 
 from imagen_core.records import recording
 from imagen_core.records.shipped import FOLDER, SHIPPED
@@ -22,13 +19,12 @@ REPORTS = tempfile.TemporaryDirectory(prefix="imagen-lab-reports-")
 OPENING = SHIPPED[RECORDED[0]][1]
 
 
-def recorded(name: str) -> tuple[Any, Any]:
-    """A recorded run: (player, the report's button)."""
+def recorded(name: str) -> tuple[str, Path | None]:
+    """A recorded run: (the player's value, the report's file); only a hint where it cannot be read."""
     try:
-        view, path = _made(name)
+        return _made(name)
     except UserError:
-        return player.waiting("Press Generate: three runs from the same noise, under three rules."), gr.skip()
-    return view, gr.DownloadButton(value=str(path), interactive=True)
+        return player.waiting("Press Generate: three runs from the same noise, under three rules."), None
 
 
 @cache
@@ -38,6 +34,6 @@ def _made(name: str) -> tuple[str, Path]:
     return player.recorded(run), report.save(run, Path(tempfile.mkdtemp(dir=REPORTS.name)))
 
 
-def opening() -> tuple[Any, Any]:
+def opening() -> tuple[str, Path | None]:
     """The recorded run that the page opens with."""
     return recorded(RECORDED[0])

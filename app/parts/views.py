@@ -53,25 +53,17 @@ def words_note(model: Model, prompt: Any) -> str:
     return f'<p class="lab-words">Never seen in training: {words}.{knows}</p>'
 
 
-# In the line of whatever is still being done.
-WORKING = " data-working"
-
-
-def message(text: str, *, working: bool = False) -> str:
+def message(text: str) -> str:
     """A line of plain text for the viewer."""
-    return f'<p class="lab-message" role="status"{WORKING * working}>{html.escape(text)}</p>'
-
-
-def progress(text: str) -> str:
-    """The same of work that is still being done."""
-    return message(text, working=True)
+    return f'<p class="lab-message" role="status">{html.escape(text)}</p>'
 
 
 def preview(images, caption: str) -> str:
     """The estimate of a super-resolution stage at work."""
     alt = html.escape(caption)
-    picture = f'<img src="{data_uri(images)}" alt="{alt}">'
-    return f'<figure class="lab-preview"{WORKING}>{picture}<figcaption>{alt}</figcaption></figure>'
+    return (
+        f'<figure class="lab-preview"><img src="{data_uri(images)}" alt="{alt}"><figcaption>{alt}</figcaption></figure>'
+    )
 
 
 def note(text: str, *, wrong: bool = False) -> str:

@@ -12,7 +12,7 @@ from imagen_core.types import UserError
 from ..handlers import refuse
 
 
-class Page(gr.Blocks):
+class Gate(gr.Blocks):
     """Blocks that answer in one line where gradio would print a traceback.
 
     Numbers are the engine's to judge, which names setting and range: a slider's field holds 9 while 99.5 is typed.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -67,8 +67,6 @@ class Picture:
 
 
 Runs = tuple[Run, ...]
-# How the controls of See it become a request.
-Build = Callable[..., Request]
 
 
 def kept(frames: dict[str, list[Frame]]) -> dict[str, list[Frame]] | None:

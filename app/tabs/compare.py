@@ -3,74 +3,119 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
 from imagen_core.run.experiments import VARIED, DrawnCell, Grid, allowed_values, draw, picture_facts, read_grid
-from imagen_core.settings import Request
+from imagen_core.settings import DEFAULT_SIZES, Request
 from imagen_core.types import StepRecord, UserError
 
-from ..handlers import QUIET, STATUS_SECONDS, engine, refuse, stopped
-from ..parts import grid, tiles, views
+from ..controls import Page, Updates, Values
+from ..handlers import QUIET, STATUS_SECONDS, WAKING, engine, refusals
+from ..parts import grid, status, tiles, views
+from ..parts.status import Status
 from ..serving import session
-from ..serving.model import Model
 from ..serving.pace import about
-from ..serving.session import Build, Runs
+from ..serving.session import Runs
+
+BASE = DEFAULT_SIZES[0]
 
 
-def run(
-    model: Model, build_request: Build, row: Any, row_values: Any, column: Any, column_values: Any,
-    *controls: Any,
-) -> Iterator[tuple[Any, ...]]:  # fmt: skip
-    """Draw every cell, one after the other; yields (status, tiles, cells, files)."""
-    try:
-        plan = read_grid(build_request(*controls), row, row_values, column, column_values)
-        if not model.ready:
-            yield views.progress("Loading the model …"), gr.skip(), gr.skip(), gr.skip()
-        cascade = model.get()
-        shown = 0.0
-        cells: list[DrawnCell] = []
-        pictures: list[str] = []
-        for event in draw(plan, cascade, model.in_turn):
-            number = len(cells)
-            if isinstance(event, DrawnCell):
-                cells.append(event)
-                pictures.append(tiles.tile(event.image, event.cell.label, grid.sentence(event.facts), key=str(number)))
-            elif isinstance(event, StepRecord) and time.monotonic() - shown > STATUS_SECONDS:
-                shown = time.monotonic()
-                left = about(model.pace.seconds(plan.requests[number:]))
-                note = f"Cell {number + 1} of {len(plan.cells)}: {plan.cells[number].label} · {left} left"
-                # Files of the grid before would not be these pictures.
-                yield views.progress(note), _rows(plan, pictures), plan, gr.File(visible=False)
-        done = f"{views.counted(len(cells), 'cell')} from the same noise, seed {plan.start.seed}."
-        kept = gr.File(grid.files(plan, cells, cascade.digest), visible=True)
-        yield views.message(done), _rows(plan, pictures), plan, kept
-    except UserError as error:
-        raise refuse(error) from None
+@dataclass(frozen=True)
+class Side:
+    """A side of the grid: the setting that it varies, and its values as text."""
+
+    setting: gr.Dropdown
+    values: gr.Textbox
 
 
-def _rows(plan: Grid, pictures: list[str]) -> str:
-    waiting = [tiles.waiting(cell.label, "not drawn yet") for cell in plan.cells[len(pictures) :]]
-    return tiles.row([*pictures, *waiting], plan.columns, plain=True)
+@dataclass(frozen=True)
+class Compare:
+    """The tab's parts, and its handlers. ``plan`` holds the grid (experiments.Grid) of the tiles."""
 
+    page: Page
+    tab: gr.Tab
+    rows: Side
+    columns: Side
+    go: gr.Button
+    stop: gr.Button
+    price: gr.HTML
+    status: Status
+    tiles: gr.HTML
+    files: gr.File
+    pins: tuple[gr.Dropdown, gr.Dropdown]
+    table: gr.HTML
+    plan: gr.State
 
-def estimate(
-    model: Model, build_request: Build, row: Any, row_values: Any, column: Any, column_values: Any,
-    *controls: Any,
-) -> str:  # fmt: skip
-    """How many cells that makes and how long they take, or what is wrong, before anything is drawn."""
-    try:
-        plan = read_grid(build_request(*controls), row, row_values, column, column_values)
-    except UserError as error:
-        return views.note(str(error), wrong=True)
-    rows, steps = len(plan.cells) // plan.columns, plan.cells[0].request.stages[0].steps
-    return views.note(
-        f"{rows} × {plan.columns} = {views.counted(len(plan.cells), 'cell')} of {steps} steps: "
-        f"{about(model.pace.seconds(plan.requests))}"
-    )
+    @property
+    def inputs(self) -> set[Any]:
+        """What a grid is made of."""
+        sides = {self.rows.setting, self.rows.values, self.columns.setting, self.columns.values}
+        return sides | self.page.controls.components
+
+    def made(self, values: Values) -> Grid:
+        """The grid that the two sides ask for; UserError where there is none."""
+        rows, columns = self.rows, self.columns
+        start = self.page.controls.read(values, BASE)
+        return read_grid(
+            start, values[rows.setting], values[rows.values], values[columns.setting], values[columns.values]
+        )
+
+    def draw(self, values: Values) -> Iterator[Updates]:
+        """Draw every cell, one after the other."""
+        model = self.page.model
+        with refusals():
+            plan = self.made(values)
+            if not model.ready:
+                yield self.status.progress("Loading the model …")
+            cascade = model.get()
+            shown = 0.0
+            cells: list[DrawnCell] = []
+            for event in draw(plan, cascade, model.in_turn):
+                if isinstance(event, DrawnCell):
+                    cells.append(event)
+                elif isinstance(event, StepRecord) and time.monotonic() - shown > STATUS_SECONDS:
+                    shown, number = time.monotonic(), len(cells)
+                    left = about(model.pace.seconds(plan.requests[number:]))
+                    line = f"Cell {number + 1} of {len(plan.cells)}: {plan.cells[number].label} · {left} left"
+                    # Files of the grid before would not be these pictures.
+                    hidden = {self.files: gr.File(visible=False)}
+                    yield {**self.status.progress(line), **self.drawn(plan, cells), **hidden}
+            done = f"{views.counted(len(cells), 'cell')} from the same noise, seed {plan.start.seed}."
+            files = gr.File(grid.files(plan, cells, cascade.digest), visible=True)
+            yield {**self.status.finished(done), **self.drawn(plan, cells), self.files: files}
+
+    def drawn(self, plan: Grid, cells: Sequence[DrawnCell]) -> Updates:
+        """The updates with the tiles drawn so far, and places for the rest."""
+        pictures = [
+            tiles.tile(drawn.image, drawn.cell.label, grid.sentence(drawn.facts), key=str(number))
+            for number, drawn in enumerate(cells)
+        ]
+        waiting = [tiles.waiting(cell.label, "not drawn yet") for cell in plan.cells[len(cells) :]]
+        return {self.tiles: tiles.row([*pictures, *waiting], plan.columns, plain=True), self.plan: plan}
+
+    def cost(self, values: Values) -> str:
+        """How many cells that makes and how long they take, or what is wrong, before anything is drawn."""
+        try:
+            plan = self.made(values)
+        except UserError as error:
+            return views.note(str(error), wrong=True)
+        rows, steps = len(plan.cells) // plan.columns, plan.cells[0].request.stages[0].steps
+        return views.note(
+            f"{rows} × {plan.columns} = {views.counted(len(plan.cells), 'cell')} of {steps} steps: "
+            f"{about(self.page.model.pace.seconds(plan.requests))}"
+        )
+
+    def open(self, values: Values, event: gr.EventData) -> Updates:
+        """Set all tabs to a cell of the grid, show See it, and run it there."""
+        key = event._data.get("key") if isinstance(event._data, dict) else None
+        more, opened = values[self.page.controls.more], self.page.opened
+        with refusals():
+            request = cell(values[self.plan], key)
+        return {**self.page.show(request, more), opened: values[opened] + 1}
 
 
 def chosen(name: Any) -> Any:
@@ -108,50 +153,58 @@ def pinned(runs: Runs, a: Any, b: Any) -> str:
     return tiles.table(rows, f"A is run {one.number}, B is run {other.number}", wide=("A", "B"))
 
 
-def build(model: Model, build_request: Build, controls: list[Any], runs: gr.State) -> tuple[Any, ...]:
-    """Lay the tab out and wire it; returns the tiles, whose click opens a cell, the grid's state, and the pin lists."""
-    plan = gr.State(None, time_to_live=3600)
-    gr.HTML(
-        '<p class="lab-lead">One base run, varied in two settings, every cell from the same noise. Everything else is '
-        "as set on <b>See it</b>; the number of steps is under Advanced there.</p>"
-    )
-    sides = []
-    for what, name in (("Rows", "guidance"), ("Columns", "threshold")):
-        with gr.Row(equal_height=True):
-            setting = gr.Dropdown(list(VARIED), value=name, label=what, interactive=True, scale=1, min_width=160,
-                                  elem_id=f"grid-{what.lower()}")  # fmt: skip
-            values = gr.Textbox(grid.suggestion(name), label=f"Values of the {what.lower()}", info=allowed_values(name),
-                                interactive=True, scale=3, min_width=200, max_length=300,
-                                elem_id=f"grid-{what.lower()}-values")  # fmt: skip
-            sides.append((setting, values))
-    with gr.Row():
-        go = gr.Button("Draw the grid", variant="primary", elem_id="grid-go", scale=3)
-        stop = gr.Button("Stop", variant="stop", elem_id="grid-stop", scale=1, min_width=80)
-    cost = gr.HTML(elem_id="grid-cost", elem_classes="lab-queue")
-    status = gr.HTML(elem_id="grid-status")
-    shown = tiles.component(elem_id="grid")
-    made = gr.File(label="The grid as PNG, its numbers as CSV", file_count="multiple", interactive=False, visible=False,
-                   elem_id="grid-files")  # fmt: skip
-    gr.HTML('<h2 class="lab-h2">Two runs of this session</h2>')
-    with gr.Row():
-        pins = [
-            gr.Dropdown([], label=f"Run {letter}", interactive=True, elem_id=f"pin-{letter.lower()}") for letter in "AB"
-        ]
-    table = gr.HTML(pinned((), None, None), elem_id="pinned", apply_default_css=False)
+def lay_out(page: Page) -> Compare:
+    """Place the tab's parts."""
+    with gr.Tab("Compare", id="compare") as tab:
+        plan = gr.State(None, time_to_live=3600)
+        gr.HTML(
+            '<p class="lab-lead">One base run, varied in two settings, every cell from the same noise. Everything else '
+            "is as set on <b>See it</b>; the number of steps is under Advanced there.</p>"
+        )
+        rows, columns = _side("Rows", "guidance"), _side("Columns", "threshold")
+        with gr.Row():
+            go = gr.Button("Draw the grid", variant="primary", elem_id="grid-go", scale=3)
+            stop = gr.Button("Stop", variant="stop", elem_id="grid-stop", scale=1, min_width=80)
+        price = gr.HTML(elem_id="grid-cost", elem_classes="lab-queue")
+        line = status.create("grid-status")
+        pictures = tiles.component(elem_id="grid")
+        files = gr.File(label="The grid as PNG, its numbers as CSV", file_count="multiple", interactive=False,
+                        visible=False, elem_id="grid-files")  # fmt: skip
+        gr.HTML('<h2 class="lab-h2">Two runs of this session</h2>')
+        with gr.Row():
+            a, b = (gr.Dropdown([], label=f"Run {letter}", interactive=True, elem_id=f"pin-{letter.lower()}")
+                    for letter in "AB")  # fmt: skip
+        table = gr.HTML(pinned((), None, None), elem_id="pinned", apply_default_css=False)
+    return Compare(
+        page=page, tab=tab, rows=rows, columns=columns, go=go, stop=stop, price=price, status=line, tiles=pictures,
+        files=files, pins=(a, b), table=table, plan=plan,
+    )  # fmt: skip
 
-    grid_inputs = [item for side in sides for item in side]
-    everything = [*grid_inputs, *controls]
-    drawing = go.click(
-        partial(run, model, build_request),
-        everything,
-        [status, shown, plan, made],
-        **engine(cost),
+
+def _side(what: str, name: str) -> Side:
+    """The two fields of a side of the grid, beginning with the setting ``name``."""
+    with gr.Row(equal_height=True):
+        setting = gr.Dropdown(list(VARIED), value=name, label=what, interactive=True, scale=1, min_width=160,
+                              elem_id=f"grid-{what.lower()}")  # fmt: skip
+        values = gr.Textbox(grid.suggestion(name), label=f"Values of the {what.lower()}", info=allowed_values(name),
+                            interactive=True, scale=3, min_width=200, max_length=300,
+                            elem_id=f"grid-{what.lower()}-values")  # fmt: skip
+    return Side(setting, values)
+
+
+def wire(compare: Compare) -> None:
+    """Connect the tab's parts."""
+    page, controls = compare.page, compare.page.controls
+    changed = [*compare.status.parts, compare.tiles, compare.files, compare.plan]
+    drawing = compare.go.click(compare.draw, compare.inputs, changed, **engine(compare.price))
+    compare.status.stop_with(compare.stop, [drawing])
+    for side in (compare.rows, compare.columns):
+        side.setting.change(chosen, side.setting, side.values, **QUIET).then(
+            compare.cost, compare.inputs, compare.price, **QUIET
+        )
+    priced = [compare.rows.values.change, compare.columns.values.change, compare.tab.select]
+    gr.on(priced, compare.cost, compare.inputs, compare.price, **QUIET)
+    compare.tiles.click(
+        compare.open, {compare.plan, controls.more, page.opened}, [*controls.settable, page.tabs, page.opened], **WAKING
     )
-    # Said afterwards, because the last step's own line may still be on its way.
-    stop.click(None, None, None, cancels=[drawing], **QUIET).then(stopped, status, status, **QUIET)
-    cheap = partial(estimate, model, build_request)
-    for setting, values in sides:
-        setting.change(chosen, setting, values, **QUIET).then(cheap, everything, cost, **QUIET)
-        values.change(cheap, everything, cost, **QUIET)
-    gr.on([pin.change for pin in pins], pinned, [runs, *pins], table, **QUIET)
-    return shown, plan, pins, (cheap, everything, cost)
+    gr.on([pin.change for pin in compare.pins], pinned, [page.runs, *compare.pins], compare.table, **QUIET)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import csv
-from functools import partial
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
-from app_page import CONTROLS, LONG, MARKUP, SHORT, Watched, files_of, stop_and_go_on
+from app_page import LONG, MARKUP, SHORT, Watched, at_compare, files_of, last, stop_and_go_on
 
+from app.page import Tabs
 from app.parts import grid
 from app.serving.model import Model
 from app.tabs import compare as compare_tab
-from app.tabs import see
 from imagen_core.records import png
 from imagen_core.run import experiments
 from imagen_core.run.generate import generate
@@ -21,14 +21,14 @@ from imagen_core.settings.text import option_names
 from imagen_core.types import StageResult, UserError
 
 
-def test_the_grid_draws_what_the_engine_draws(model: Model) -> None:
-    asked = ("guidance", "1, 6", "threshold", "none, dynamic")
-    updates = list(compare_tab.run(model, see.build_request, *asked, *CONTROLS))
-    _, shown, plan, kept = updates[-1]
+def test_the_grid_draws_what_the_engine_draws(model: Model, tabs: Tabs) -> None:
+    tab = tabs.compare
+    end = last(tab.draw(at_compare(tabs, SHORT, "guidance", "1, 6", "threshold", "none, dynamic")))
+    shown, plan, kept = end[tab.tiles], end[tab.plan], end[tab.files]
     assert shown.count("<img") == 4 and shown.count("data-key") == 4 and "w = 6, dynamic" in shown
     sheet, numbers = files_of(kept)
     # The run that the cells vary, not the first of the cells.
-    assert png.read_settings(sheet.read_bytes())[0] == plan.start == see.build_request(*CONTROLS)
+    assert png.read_settings(sheet.read_bytes())[0] == plan.start == replace(SHORT, stages=SHORT.stages[:1])
     rows = list(csv.DictReader(numbers.open()))
     assert [row["cell"] for row in rows] == [cell.label for cell in plan.cells]
     for key, cell in enumerate(plan.cells):
@@ -83,19 +83,21 @@ def test_no_list_of_values_is_too_long_to_refuse_at_once() -> None:
         experiments.read_grid(SHORT, "guidance", "[1]," * 199_999 + "1", "steps", "3")
 
 
-def test_the_price_is_told_before(model: Model) -> None:
+def test_the_price_is_told_before(model: Model, tabs: Tabs) -> None:
     list(model.in_turn(generate(SHORT, model.get()), SHORT))
-    told = compare_tab.estimate(model, see.build_request, "guidance", "1, 5", "threshold", "none", *CONTROLS)
+    told = tabs.compare.cost(at_compare(tabs, SHORT, "guidance", "1, 5", "threshold", "none"))
     assert "2 × 1 = 2 cells of 3 steps" in told and "second" in told
-    wrong = compare_tab.estimate(model, see.build_request, "guidance", "99", "threshold", "none", *CONTROLS)
+    wrong = tabs.compare.cost(at_compare(tabs, SHORT, "guidance", "99", "threshold", "none"))
     assert "guidance: must be" in wrong
 
 
-def test_a_stopped_grid_leaves_the_engine_to_others(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stopped_grid_leaves_the_engine_to_others(model: Model, tabs: Tabs, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = Watched(experiments.generate)
     monkeypatch.setattr(experiments, "generate", engine)
-    draw = partial(compare_tab.run, model, see.build_request, "guidance", "1, 5", "threshold", "none")
-    stop_and_go_on(model, engine, draw(*LONG), draw(*CONTROLS))
+    first, second = (
+        tabs.compare.draw(at_compare(tabs, asked, "guidance", "1, 5", "threshold", "none")) for asked in (LONG, SHORT)
+    )
+    stop_and_go_on(model, engine, first, second)
 
 
 def test_pinned_runs_show_what_differs_and_nothing_else(runs) -> None:

@@ -10,8 +10,8 @@ import pytest
 from app_page import SHORT
 
 from app.parts import exports, figures
+from app.parts.side_by_side import requests_of
 from app.tabs import inspect as inspect_tab
-from app.tabs import see
 from imagen_core.models.cascade import Cascade
 from imagen_core.records import png
 from imagen_core.records.frames import Frame
@@ -29,7 +29,7 @@ def test_a_long_run_makes_a_short_animation(tiny: Cascade) -> None:
 
 def test_the_last_frame_is_the_picture(tiny: Cascade) -> None:
     """The animation is lossless: its last panel, shrunk to its own pixels, is the run's picture."""
-    requests = see.requests_of(inspect_tab.first_of(SHORT))
+    requests = requests_of(inspect_tab.first_of(SHORT))
     frames = {}
     for rule, asked in requests.items():
         events = list(generate(asked, tiny))
@@ -46,7 +46,7 @@ def test_figures_take_any_prompt(tiny: Cascade) -> None:
     asked = replace(SHORT, prompt="$\\frac{1}{0}$ <b> & \n 球 " + "x" * 200)
     frames = {
         rule: [Frame.of(e) for e in generate(one, tiny) if not isinstance(e, StageResult)]
-        for rule, one in see.requests_of(inspect_tab.first_of(asked)).items()
+        for rule, one in requests_of(inspect_tab.first_of(asked)).items()
     }
     file = io.BytesIO()
     figures.film_strip(frames, asked).savefig(file, format="svg")

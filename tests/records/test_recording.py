@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from app.parts import player, report
+from app import page as layout
+from app.parts import player, report, side_by_side
+from app.serving.model import Model
 from app.tabs import see
 from imagen_core.commands.record import record
 from imagen_core.diffusion.saturation import measure
@@ -222,7 +224,11 @@ def test_a_stopped_run_is_a_shorter_recording(tiny: Cascade) -> None:
     requests, steps = run(asked, tiny)
     # One rule may be a step ahead when Stop comes between two.
     frames = {rule: [Frame.of(step) for step in steps[rule][: 2 + (rule == "none")]] for rule in RULES}
-    stopped = see.Run(asked, "w", "tiny", tiny.defaults, requests, frames)
-    shown, *unchanged, button, line = see.stopped(stopped)
-    assert len(json.loads(shown)["steps"]) == 2 and json.loads(shown)["planned"] == 4 and button.interactive
-    assert stopped.stopped and line == see.UNFINISHED and all(part == gr.skip() for part in unchanged)
+    stopped = side_by_side.Run(asked, "w", "tiny", tiny.defaults, requests, frames)
+    with gr.Blocks() as demo:
+        tab = layout.lay_out(Model("tabletop"), demo).see
+    update = tab.stopped(stopped)
+    shown = json.loads(update[tab.player])
+    assert len(shown["steps"]) == 2 and shown["planned"] == 4 and update[tab.report].interactive
+    assert stopped.stopped and update[tab.status.line] == see.UNFINISHED
+    assert set(update) == {tab.player, tab.report, *tab.status.parts}

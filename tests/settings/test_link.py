@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import replace
 from urllib.parse import parse_qsl
 
-import gradio as gr
 import numpy as np
 import pytest
-from app_page import CONTROLS, MARKUP, NAMES
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from app import page as layout
 from app.parts import reproduce
-from app.tabs import see
 from imagen_core.commands import options as cli
 from imagen_core.records import png
 from imagen_core.run.generate import generate
@@ -195,63 +190,3 @@ def test_the_snippet_draws_the_same_picture(tiny_folder, tiny, tmp_path) -> None
     image = [e.image for e in generate(asked, tiny) if isinstance(e, StageResult)][-1][0]
     with Image.open(tmp_path / "imagen-3.png") as picture:
         assert (np.asarray(picture).transpose(2, 0, 1) == png.to_bytes(image)).all()
-
-
-# The page's controls, and a link that sets them.
-
-
-def test_controls_restore_every_setting() -> None:
-    asked = with_stage(
-        with_stage(
-            request("a 'ball'", seed=4, count=2, size=1024, guidance=7.5, threshold="squash", steps=9, sampler="ddim",
-                    options={"knee": 0.5, "eta": 0.3}),
-            256, steps=3, aug_level=0.4,
-        ),
-        1024, threshold="none", aug_level=0.2,
-    )  # fmt: skip
-    back = see.build_whole(*see.controls_of(asked, NAMES))
-    levels = (0.4, 0.2)
-    stages = (back.stages[0], *(replace(s, aug_level=a) for s, a in zip(back.stages[1:], levels)))
-    assert replace(back, stages=stages) == asked
-    assert layout._values(NAMES, asked)[-4:] == [0.4, 0.2, 0.4, 0.2]
-
-
-def test_a_base_run_leaves_what_is_set_of_later_stages() -> None:
-    """A cell of a grid, or an example, is no reason to forget how a visitor upscales."""
-    asked = request("a ball", sampler="ddim", options={"eta": 0.3})
-    before = "gamma=0.5 sr256.steps=20 base64.steps=9 sr1024.threshold=none"
-    after = see.controls_of(asked, NAMES, before)
-    assert after[NAMES.index("more")] == "eta=0.3 sr256.steps=20 sr1024.threshold=none"
-    assert see.build_whole(*after).stages[1].steps == 20
-    assert layout._values(NAMES, asked)[-4:] == [gr.skip()] * 4
-    whole = request("a ball", size=1024)
-    assert see.controls_of(whole, NAMES, before)[NAMES.index("more")] == ""
-
-
-# Outside a page gradio's toasts are Python warnings.
-@pytest.mark.filterwarnings("ignore::UserWarning")
-def test_a_link_sets_the_controls_and_a_bad_one_changes_nothing() -> None:
-    query = {"guidance": "12", "sampler": "ddim", "eta": "0.5", "sr256.aug_level": "0.3"}
-    found = layout._from_link(NAMES, [*query.items(), ("size", "256")])
-    values = dict(zip(NAMES, found))
-    assert values["w"] == 12 and values["sampler"] == "ddim" and values["more"] == "eta=0.5" and found[-2] == 0.3
-    for bad in ({"guidance": "1e9"}, {"seed": MARKUP}, {"prompt": ""}, {"size": "0"}):
-        assert all(value == gr.skip() for value in layout._from_link(NAMES, bad.items()))
-    assert all(value == gr.skip() for value in layout._from_link(NAMES, [("__theme", "dark")]))
-
-
-def test_a_thousand_unknown_settings_are_told_in_a_few_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[str] = []
-    monkeypatch.setattr("app.handlers.warn", lambda text, title: told.append(text))
-    many = {f"k{i}": "1" for i in range(1000)}
-    assert layout._from_link(NAMES, [("seed", "4"), *many.items()])[NAMES.index("seed")] == 4
-    assert told[-1] == "and 997 more like these" and len(told) == 4
-
-
-@pytest.mark.parametrize(
-    "more",
-    ["steps", "stepz=1", "steps=0", "sr512.steps=3", "seed=3", "size=64", MARKUP, "gamma=0.1", "=", None, 3],
-)
-def test_more_settings_are_checked(more: object) -> None:
-    with pytest.raises(UserError):
-        see.build_whole(*[more if name == "more" else value for name, value in zip(NAMES, CONTROLS)])

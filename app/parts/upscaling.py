@@ -1,0 +1,125 @@
+"""A base picture on its way through the later stages: which one, what each stage receives, and how it turns out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from imagen_core.models.cascade import Cascade
+from imagen_core.run.experiments import LevelFacts, picture_facts, vary_base
+from imagen_core.run.generate import generate
+from imagen_core.settings import DEFAULT_SIZES, Request, StageConfig
+from imagen_core.types import StageResult
+
+from ..handlers import STATUS_SECONDS, files
+from ..serving import session
+from ..serving.model import Model
+from ..serving.session import NOW, Runs
+from . import grid, tiles, views
+
+# The choice to keep the rule that a run was made under.
+KEPT = "as kept"
+SCORES = (
+    "Consistency is the PSNR between the result, shrunk again, and the picture it was made from: higher keeps closer, "
+    "to that picture's flaws as well. Sharpness is the root mean square difference of neighbouring pixels; grain "
+    "raises it too, so look before you believe either."
+)
+# How far the best of a sweep must be ahead of the next to be named: less is not seen in the pictures.
+LEAD_DB, LEAD = 1.0, 1.05
+# How a caller shows a line of text while it waits for a picture.
+Tell = Callable[[str], Any]
+
+
+def badges(scores: Sequence[LevelFacts]) -> list[list[str]]:
+    """For each level of a sweep, what it is plainly best at."""
+
+    def plain(score: LevelFacts, others: Sequence[LevelFacts]) -> list[str]:
+        closest = all(score.consistency >= other.consistency + LEAD_DB for other in others)
+        sharpest = all(score.sharpness >= LEAD * other.sharpness for other in others)
+        return ["closest to its input"] * closest + ["sharpest"] * sharpest
+
+    others = [[*scores[:i], *scores[i + 1 :]] for i in range(len(scores))]
+    return [plain(score, rest) if rest else [] for score, rest in zip(scores, others)]
+
+
+@dataclass(frozen=True, eq=False)
+class Base:
+    """A base picture [1, 3, 64, 64], to see and to go on from, and a request for the whole cascade that makes it."""
+
+    request: Request
+    image: Any = None
+    onward: Any = None
+
+    def up_to(self, size: int) -> Request:
+        """The request as far as the stage of ``size``."""
+        return replace(self.request, stages=tuple(stage for stage in self.request.stages if stage.size <= size))
+
+
+def base(now: Request, cascade: Cascade, runs: Runs, key: Any, rule: Any) -> Base:
+    """The base picture of ``key`` under ``rule``, with the later stages of ``now``, the controls' request.
+
+    It has its picture if it is one of the session's; else the picture is still to be drawn.
+
+    Raises:
+        UserError: the session has no such picture, or not under this rule.
+    """
+    later = tuple(stage for stage in now.stages[1:] if stage.size in cascade.sizes)
+    if key != NOW:
+        picture = session.picture(runs, key, None if rule == KEPT else rule)
+        request = replace(picture.request, stages=(*picture.request.stages, *later))
+        return Base(request, picture.image, picture.onward)
+    first = replace(now, count=1, stages=now.stages[:1])
+    if rule != KEPT:
+        first = vary_base(first, {"threshold": rule})
+    return Base(replace(first, stages=(*first.stages, *later)))
+
+
+def with_picture(model: Model, start: Base, tell: Tell) -> Generator[Any, None, Base]:
+    """A base with its picture, drawn if need be; yields what ``tell`` makes of each step."""
+    if start.image is not None:
+        return start
+    shown, request, drawn = 0.0, start.up_to(DEFAULT_SIZES[0]), start
+    for event in model.in_turn(generate(request, model.get()), request):
+        if isinstance(event, StageResult):
+            drawn = replace(start, image=event.image, onward=event.unmarked)
+        elif time.monotonic() - shown > STATUS_SECONDS:
+            shown = time.monotonic()
+            yield tell(f"The 64 × 64 picture: step {event.index + 1} of {request.stages[0].steps}")
+    return drawn
+
+
+def base_tile(image: Any) -> str:
+    """The tile of the picture that the stages begin from."""
+    return tiles.tile(image[0], "64 × 64", grid.sentence(picture_facts(image)))
+
+
+def received(low_res: Any, config: StageConfig, cascade: Cascade) -> str:
+    """The tile of what a super-resolution stage is conditioned on."""
+    return tiles.tile(low_res[0], f"What SR {config.size} receives", views.level_facts(config, cascade), noisy=True)
+
+
+def result(image: Any, facts: LevelFacts, marks: Sequence[str] = ()) -> str:
+    """The tile of a super-resolution stage's result [b, 3, h, w]."""
+    title = f"{image.shape[-1]} × {image.shape[-1]}, aug_level {facts.aug_level:g}"
+    line = f"consistency {facts.consistency:.1f} dB · sharpness {facts.sharpness:.4f}"
+    return tiles.tile(image[0], title, line, badges=marks)
+
+
+def strip(made: Sequence[str]) -> str:
+    """The tiles of an upscaling beside each other."""
+    return tiles.row(made, 5 if len(made) > 3 else 3)
+
+
+def kept(pictures: Sequence[tuple[Any, Request]], weights: str) -> Any:
+    """Pictures as PNG files, named by their size, seed and aug_level."""
+    paths = []
+    for image, request in pictures:
+        path = Path(files(image, request, weights)[0][0])
+        level = f"{request.stages[-1].aug_level:g}"
+        paths.append(str(path.rename(path.with_stem(f"{path.stem}-aug{level}"))))
+    return gr.File(paths, visible=True)
