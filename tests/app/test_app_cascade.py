@@ -88,7 +88,7 @@ def test_a_level_that_was_never_trained_is_refused_before_anything_is_drawn(
     whole = model.get()
     stages = tuple(replace(stage, spec=replace(stage.spec, most_aug=0.35)) for stage in whole.stages)
     monkeypatch.setattr(model, "get", lambda: replace(whole, stages=stages))
-    for module in (cascade_tab, upscaling, experiments):
+    for module in (cascade_tab, upscaling, experiments.sweeps):
         monkeypatch.setattr(module, "generate", lambda *_, **__: pytest.fail("nothing may be drawn"))
     for handler in (
         tabs.cascade.upscale(256, at_cascade(tabs, aug=(0.5, 0.1))),

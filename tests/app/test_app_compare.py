@@ -92,8 +92,8 @@ def test_the_price_is_told_before(model: Model, tabs: Tabs) -> None:
 
 
 def test_a_stopped_grid_leaves_the_engine_to_others(model: Model, tabs: Tabs, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = Watched(experiments.generate)
-    monkeypatch.setattr(experiments, "generate", engine)
+    engine = Watched(experiments.grids.generate)
+    monkeypatch.setattr(experiments.grids, "generate", engine)
     first, second = (
         tabs.compare.draw(at_compare(tabs, asked, "guidance", "1, 5", "threshold", "none")) for asked in (LONG, SHORT)
     )

@@ -11,8 +11,17 @@ import torch
 
 from imagen_core.diffusion.saturation import consistency, measure
 from imagen_core.models.cascade import Cascade
-from imagen_core.run import experiments
-from imagen_core.run.experiments import DrawnCell, SweptLevel, draw, make_grid, make_sweep, sweep
+from imagen_core.run.experiments import (
+    DrawnCell,
+    SweptLevel,
+    draw,
+    grids,
+    lockstep,
+    make_grid,
+    make_sweep,
+    sweep,
+    sweeps,
+)
 from imagen_core.run.generate import generate
 from imagen_core.settings import Request, request, with_stage
 from imagen_core.types import Image, StageResult, StepRecord, UserError
@@ -48,7 +57,7 @@ def test_levels_are_single_runs_from_one_picture(tiny: Cascade) -> None:
         result = last(with_stage(TO_256, 256, aug_level=aug_level), tiny)
         assert torch.equal(level.result.image, result.image) and level.facts.aug_level == aug_level
         assert level.facts.consistency == float(consistency(result.image, before.unmarked)[0])
-    assert plan.levels == [0, 0.5] and levels[0].facts.rounded()["snr"] is None
+    assert levels[0].facts.rounded()["snr"] is None
     # With the picture before it, the same without drawing it again.
     again = list(sweep(plan, tiny, image=before.unmarked))
     assert len(again) < len(events) and all(isinstance(event, tuple | SweptLevel) for event in again)
@@ -104,7 +113,8 @@ def test_a_wrong_sweep_is_one_line(asked: Request, levels: list[float], says: st
 def test_what_a_cascade_lacks_is_refused_before_anything_is_drawn(
     tiny: Cascade, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(experiments, "generate", lambda *_, **__: pytest.fail("nothing may be drawn"))
+    for module in (grids, sweeps, lockstep):
+        monkeypatch.setattr(module, "generate", lambda *_, **__: pytest.fail("nothing may be drawn"))
     with pytest.raises(UserError, match="^guidance_rule: tiny has no classifier"):
         draw(make_grid(BASE, "guidance_rule", ["cfg", "classifier"], "steps", [1]), tiny)
     small = replace(tiny, stages=tiny.stages[:1])

@@ -84,4 +84,4 @@ def test_an_unknown_rule_is_one_line_in_every_text_form(field: str) -> None:
 
 
 def test_options_are_those_of_the_rules() -> None:
-    assert {"cap", "knee", "gamma", "eta"} <= option_names() and "percentile" not in option_names()
+    assert {"cap", "knee", "percentile", "gamma", "eta"} <= option_names() and "guidance" not in option_names()

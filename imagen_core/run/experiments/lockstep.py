@@ -1,0 +1,39 @@
+"""Runs in lockstep, and how a run is drained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from ...models.cascade import Cascade
+from ...settings import Request
+from ...types import Event, Image, UserError
+from ..generate import generate
+
+# How a run is drained: given its events and the requests that they are of, passes the events on. A page that serves
+# many visitors lets one of them compute at a time.
+Turn = Callable[..., Iterator[Any]]
+
+
+def at_once(events: Iterator[Any], *requests: Request) -> Iterator[Any]:
+    """The plain Turn: nobody waits."""
+    return events
+
+
+def compare(
+    requests: Sequence[Request], cascade: Cascade, *, image: Image | None = None
+) -> Iterator[tuple[Event, ...]]:
+    """Several requests in lockstep, one event of each at a time, all from ``image`` where it is given.
+
+    The same request with another threshold, or another guidance weight, starts from the same noise: what then
+    differs is the rule alone.
+
+    Raises:
+        UserError: there are no requests, or they do not have the same stages and steps.
+    """
+    if not requests:
+        raise UserError("runs: there must be one at least to compare")
+    shapes = {tuple((stage.size, stage.steps) for stage in request.stages) for request in requests}
+    if len(shapes) != 1:
+        raise UserError("steps: runs that are compared side by side must have the same stages and steps")
+    return zip(*(generate(request, cascade, image=image) for request in requests))
