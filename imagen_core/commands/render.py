@@ -1,4 +1,4 @@
-"""``render``: write scenes with captions to a folder."""
+"""``render``: a world's pictures with their captions, written to a folder."""
 
 from __future__ import annotations
 
@@ -21,15 +21,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder for NNNNNN.png and a new captions.jsonl, created if missing",
     )
     parser.add_argument("--world", default=FIRST, choices=WORLDS, help="which world (default %(default)s)")
-    parser.add_argument("--count", type=int, default=16, help="how many scenes, 1 to 100000 (default %(default)s)")
+    parser.add_argument("--count", type=int, default=16, help="how many pictures, 1 to 100000 (default %(default)s)")
     parser.add_argument(
         "--size", type=int, default=256, help="pixels along each side, 32 to 2048 (default %(default)s)"
     )
     parser.add_argument(
-        "--seed", type=int, default=0, help="seed of the first scene; the next has seed + 1 (default %(default)s)"
+        "--seed", type=int, default=0, help="seed of the first picture; the next has seed + 1 (default %(default)s)"
     )
     parser.add_argument(
-        "--held-out", action="store_true", help="scenes with a colour–shape pair that training never sees"
+        "--held-out",
+        action="store_true",
+        help="pictures of what training never shows; for tabletop, unseen pairs of colour and shape",
     )
 
 

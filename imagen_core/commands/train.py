@@ -1,4 +1,4 @@
-"""``python -m imagen_core train``: prepare the pictures, train a stage, its text layers or the classifier, ship."""
+"""``train``: render missing pictures, train a stage, its text layers or the classifier, and ship the weights."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 GRID_EVERY = 1000
 CLASSIFIER, LAYOUT = "classifier", "layout"
-# What the trainings with a loop of their own take of a recipe; the rest of it is fixed.
+# The fields of a recipe that the text layers' and the classifier's training take.
 OF_THE_SMALL = {"steps", "pictures", "world"}
-# Fewer leave their schedule no rise.
+# With fewer steps their learning rate has no warm-up.
 FEWEST_STEPS = 20
-# Windows waits for no more processes than these.
+# Windows can wait for at most this many processes.
 MOST_WORKERS = 61
 
 
@@ -35,17 +35,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--stage",
         required=True,
         choices=[*STAGES, LAYOUT, CLASSIFIER],
-        help="which of the three models to train, the base's text layers before it, or the classifier",
+        help="what to train: one of the three stages, the base's text layers (layout), or the classifier",
     )
     parser.add_argument(
         "--world", choices=WORLDS, help=f"whose pictures to train on (default {FIRST}, or the world of the run)"
     )
-    parser.add_argument("--run", type=Path, required=True, help="the run's own folder; a stage is resumed there")
     parser.add_argument(
-        "--data", type=Path, default=Path("runs/data"), help="where pictures are kept (default %(default)s)"
+        "--run", type=Path, required=True, help="folder of the run; a stage that was begun there is resumed"
     )
     parser.add_argument(
-        "--workers", type=int, default=2, help="processes that render missing pictures (default %(default)s)"
+        "--data", type=Path, default=Path("runs/data"), help="folder of the rendered pictures (default %(default)s)"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=2, help="processes that render missing pictures, 1 to 61 (default %(default)s)"
     )
     parser.add_argument("--cpu", action="store_true", help="train a stage on the CPU even where there is a GPU")
     parser.add_argument(
@@ -53,16 +55,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--start",
-        help="a new run begins from these weights instead of random ones: tabletop, a cascade's folder, or the folder "
-        "of a run of --stage layout (a run that is resumed has its own)",
+        help="weights that a new run starts from: tabletop, a cascade's folder, or that of a run of --stage layout "
+        "(default random; a resumed run ignores it)",
     )
     parser.add_argument("--ship", type=Path, help="write the averaged weights into this cascade folder at the end")
     parser.add_argument(
         "--average-with",
-        help="what is shipped is the mean of this run's averaged weights and those of this cascade: a soup of two runs",
+        help="with --ship: ship the mean of this run's averaged weights and those of this cascade",
     )
     parser.add_argument(
-        "--precision", choices=PRECISIONS, help="how a stage is computed (default bf16 where that is fast, else no)"
+        "--precision",
+        choices=PRECISIONS,
+        help="bf16 computes a stage in bfloat16, no in float32 (default bf16 where that is fast)",
     )
     for field in dataclasses.fields(Recipe):
         if field.name not in ("stage", "precision", "started_from", "world"):
@@ -79,7 +83,7 @@ def _defaults(name: str) -> str:
 
 
 def _weights(model: str, size: int, option: str) -> tuple[dict[str, Tensor], str]:
-    """The weights of a cascade's stage of this size, or what a run of the layout left, with their digest."""
+    """The weights of a cascade's stage of this size, or of a run of --stage layout, with their digest."""
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -91,31 +95,32 @@ def _weights(model: str, size: int, option: str) -> tuple[dict[str, Tensor], str
     from ..training.text_layers import WEIGHTS
 
     file = Path(model) / WEIGHTS
-    # Text layers alone are something to begin with, not a picture network to average with.
+    # A run of the text layers can start a stage; it is not a trained stage to average with.
     if option == "--start" and model and size == 64 and file.is_file():
         try:
             weights = load_file(file)
         except SafetensorError as error:
             raise UserError(f"{option}: {file} is damaged") from error
         with torch.device("meta"):
-            wanted = UNet(CONFIGS["base64"]).state_dict()
-        if {name: x.shape for name, x in weights.items()} != {name: x.shape for name, x in wanted.items()}:
-            raise UserError(f"{option}: {file} is of another network than the one that is trained here")
+            expected = UNet(CONFIGS["base64"]).state_dict()
+        if {name: x.shape for name, x in weights.items()} != {name: x.shape for name, x in expected.items()}:
+            raise UserError(f"{option}: {file} holds another network than the one trained here")
         return weights, file_digest(file)
     try:
         cascade = load_cascade(model)
     except UserError as error:
         raise UserError(f"{option}: {error}") from error
-    found = [stage for stage in cascade.stages if stage.spec.size == size]
-    if not found or unet_of(found[0]).config != CONFIGS.get(found[0].spec.name):
-        raise UserError(f"{option}: {model} has no stage of {size} with the network that is trained here")
-    return unet_of(found[0]).state_dict(), cascade.digest
+    stages = [stage for stage in cascade.stages if stage.spec.size == size]
+    if not stages or unet_of(stages[0]).config != CONFIGS.get(stages[0].spec.name):
+        raise UserError(f"{option}: {model} has no stage of {size} with the network trained here")
+    return unet_of(stages[0]).state_dict(), cascade.digest
 
 
 def recipe_of(args: argparse.Namespace) -> tuple[Recipe, dict[str, Tensor] | None]:
-    """What a stage is trained by, and the weights that a new run begins from, if any.
+    """The recipe of a stage, and the weights that a new run starts from, if any.
 
-    What the options leave open is the stage's own. A resumed run keeps its precision, its world and where it began.
+    Options that are not given have the stage's own default. A resumed run keeps its precision, its world and the digest
+    of the weights it started from.
 
     Raises:
         UserError: a value is out of range, or the run or the weights cannot be read.
@@ -130,19 +135,21 @@ def recipe_of(args: argparse.Namespace) -> tuple[Recipe, dict[str, Tensor] | Non
             before = {"world": FIRST, **json.loads((args.run / "recipe.json").read_text())}
             kept = {name: str(before[name]) for name in ("precision", "started_from", "world")}
         except (OSError, ValueError, LookupError, TypeError) as error:
-            raise UserError(f"--run: {args.run} holds a state without its recipe.json; use a new folder") from error
+            raise UserError(
+                f"--run: {args.run} holds a state.pt without a readable recipe.json; use a new folder"
+            ) from error
         return dataclasses.replace(RECIPES[args.stage], **{**kept, **given}), None
     if (args.run / WEIGHTS).exists():
         raise UserError(f"--run: {args.run} is one of --stage {LAYOUT}; a stage needs a folder of its own")
     given.setdefault("precision", "bf16" if bf16_is_fast(cpu=args.cpu) else "no")
-    # Ranges before weights, which take a moment to read.
+    # Ranges are checked before the weights are read, which takes a moment.
     recipe = dataclasses.replace(RECIPES[args.stage], **given)
     start, started = (None, "") if args.start is None else _weights(args.start, STAGES[args.stage].size, "--start")
     return dataclasses.replace(recipe, started_from=started), start
 
 
 def run(args: argparse.Namespace) -> dict:
-    """Do it all; returns what was trained."""
+    """Train what the options say; returns the facts that --json prints."""
     if not 1 <= args.workers <= MOST_WORKERS:
         raise UserError(f"--workers: must be between 1 and {MOST_WORKERS}, got {args.workers}")
     if args.grid_every is not None and args.grid_every < 0:
@@ -164,7 +171,7 @@ def _run_stage(args: argparse.Namespace) -> dict:
 
     spec = STAGES[args.stage]
     if args.average_with and not args.ship:
-        raise UserError("--average-with: says what to --ship, which is not given")
+        raise UserError("--average-with: needs --ship, which writes the mean")
     recipe, start = recipe_of(args)
     world = open_world(recipe.world)
     if args.ship:
@@ -194,7 +201,7 @@ def _run_stage(args: argparse.Namespace) -> dict:
 
 
 def _few(args: argparse.Namespace, world: World, steps: int, refused: set[str]) -> tuple[int, int]:
-    """Steps and pictures of a training that takes nothing else of a recipe but its world."""
+    """Steps and pictures of a training that takes nothing else of a recipe but its world; the rest is refused."""
     from ..training.data import Shards, unrendered
     from ..training.recipes import LIMITS, RECIPES, Recipe
 
@@ -204,8 +211,8 @@ def _few(args: argparse.Namespace, world: World, steps: int, refused: set[str]) 
         # 0 is a value, though it equals False.
         if value is not None and value is not False:
             raise UserError(
-                f"--{name.replace('_', '-')}: of a recipe the training of the {args.stage} takes only --steps and "
-                "--pictures"
+                f"--{name.replace('_', '-')}: does not apply to the training of the {args.stage}, which takes "
+                "--steps, --pictures and --world"
             )
     if any((args.run / name).exists() for name in ("state.pt", "recipe.json")):
         raise UserError(f"--run: {args.run} is a stage's; the training of the {args.stage} needs a folder of its own")

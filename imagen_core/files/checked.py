@@ -1,4 +1,4 @@
-"""Files under their sha256: read only if they lie inside their folder and are the ones on record."""
+"""Files under their sha256: read only if they lie inside their folder and have the recorded digest."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def read_tensors(folder: Path, files: Sequence[str], digests: dict[str, str]) ->
 
 
 def read_checked(folder: Path, file: str, digests: dict[str, str]) -> bytes:
-    """A file's bytes, once it is known to lie inside the folder and to be the one that was written.
+    """The bytes of a file that lies inside the folder and has the recorded digest.
 
     Raises:
-        UserError: it is missing, outside the folder, or not the one on record.
+        UserError: it is missing, outside the folder, or has another digest.
     """
     path = hub.inside(folder, file)
     data = path.read_bytes()

@@ -17,7 +17,7 @@ from ..types import UserError
 
 # owner/name, and @revision to pin one.
 HUB_ID = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}(@[\w./-]{1,96})?", re.ASCII)
-# safetensors' own limit; a longer header is not one.
+# safetensors' own limit on a header's bytes.
 MAX_HEADER = 100_000_000
 MAX_JSON = 20_000_000
 
@@ -30,8 +30,8 @@ def is_hub_id(source: str) -> bool:
 def fetch(source: str, patterns: Sequence[str], *, what: str = "model") -> Path:
     """A folder, or a copy of those files of a hub's repository that match ``patterns``.
 
-    The hub's own habits hold: HF_TOKEN, HF_HOME, HF_HUB_OFFLINE; what was fetched before is not fetched again, and what
-    was interrupted goes on.
+    The hub's variables HF_TOKEN, HF_HOME and HF_HUB_OFFLINE apply. A file is fetched once; an interrupted download
+    continues.
 
     Raises:
         UserError: neither a folder nor a repository that can be read; one line says what to do.
@@ -51,7 +51,7 @@ def fetch(source: str, patterns: Sequence[str], *, what: str = "model") -> Path:
 
 
 def reason(error: Exception, repository: str) -> str:
-    """What a failure of the hub means to a user, and what to do about it, without a line break."""
+    """Why the hub failed and what to do about it, in one line."""
     from huggingface_hub import errors
 
     if isinstance(error, errors.GatedRepoError):
@@ -124,7 +124,7 @@ def weights(folder: Path, part: str, stem: str, *, half: bool = False) -> Weight
         index = f"{part}/{stem}.safetensors.index{mark}.json"
         if (folder / part / f"{stem}{mark}.safetensors").is_file():
             names = [f"{stem}{mark}.safetensors"]
-            # diffusers would follow the index, transformers the file; only one of them is looked at here.
+            # diffusers would read the index, transformers the file; only one of them is checked here.
             if (folder / index).exists() or (folder / part / f"{stem}{mark}.safetensors.index.json").exists():
                 raise UserError(f"model: {folder / part} holds both {names[0]} and an index of shards; delete one")
         elif (folder / index).is_file():
@@ -180,7 +180,7 @@ def _header(path: Path) -> tuple[int, int]:
         if path.stat().st_size != 8 + length + end:
             raise ValueError
         parameters = sum(prod(map(int, entry["shape"])) for entry in tensors)
-        # No type takes less than half a byte.
+        # No dtype takes less than half a byte.
         if not 0 <= parameters <= 2 * end:
             raise ValueError
         return parameters, end
@@ -191,7 +191,7 @@ def _header(path: Path) -> tuple[int, int]:
 
 
 def file_digest(path: Path) -> str:
-    """sha256 of a file; a hub's blob of large-file storage is named after it."""
+    """sha256 of a file. The hub names large files after theirs, which saves reading them."""
     name = path.resolve().name
     if path.is_symlink() and re.fullmatch("[0-9a-f]{64}", name):
         return name

@@ -1,4 +1,4 @@
-"""Writing to disk: whole or not at all, and refused before any work where it cannot be done."""
+"""Writing to disk: files are written whole or not at all, and bad places are refused before any work."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from ..types import UserError
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """A place beside ``path`` to write a file to; it takes the name ``path`` at the end, and is gone if that fails.
+    """A temporary file beside ``path`` to write to; it replaces ``path`` at the end, and is deleted on an error.
 
-    A link stays one: what it leads to is written.
+    Where ``path`` is a link, the file it leads to is written.
 
     Raises:
         OSError: it cannot be written; names ``path``.
     """
     target = path.resolve()
-    # Short, since a name may have but 255 bytes, and one of this thread alone.
+    # Short, since a name may have at most 255 bytes; and unique to this thread.
     aside = target.with_name(f".{os.getpid()}-{get_native_id()}.part")
     try:
         yield aside
@@ -35,10 +35,14 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 def check_writable(path: Path, option: str = "--out") -> None:
-    """Refuse a folder that could not be made or written to, before any work is done; nothing is left behind."""
+    """Refuse a folder that cannot be made or written to; nothing is left behind.
+
+    Raises:
+        UserError: it cannot; the message names ``option``.
+    """
     try:
         place = next((place for place in (path, *path.parents) if place.exists() or place.is_symlink()), path)
-        # Opened, not guessed: rights and dangling links show up here.
+        # Opening a file shows missing rights and dangling links.
         with TemporaryFile(dir=place):
             pass
     except OSError as error:
@@ -46,20 +50,24 @@ def check_writable(path: Path, option: str = "--out") -> None:
 
 
 def check_output(path: Path, suffix: str, option: str = "--out") -> None:
-    """Refuse an output file that could not be written, before any work is done."""
+    """Refuse an output file that cannot be written or has another suffix; nothing is left behind.
+
+    Raises:
+        UserError: it cannot; the message names ``option``.
+    """
     if path.suffix.lower() != suffix:
         raise UserError(f"{option}: must end in {suffix}, got {path.name!r:.60}")
     try:
         if not path.parent.is_dir():
             raise UserError(f"{option}: the folder {path.parent} does not exist")
-        # Files are written aside first.
+        # A temporary file is written beside it first.
         with TemporaryFile(dir=path.resolve().parent):
             pass
         there = path.exists()
-        # Opened, not guessed: rights and long names show up here.
+        # Opening it shows missing rights and too long names.
         path.open("ab").close()
         if not there:
-            # A link to what was not there stays one.
+            # A dangling link stays one.
             path.resolve().unlink()
     except OSError as error:
         raise UserError(f"{option}: {str(path)!r:.80} cannot be written ({error.strerror})") from error

@@ -1,4 +1,4 @@
-"""What a model is: stages, their text encoder, and what its authors ask of whoever shows its pictures."""
+"""What a model is: its stages, their text encoder, and what its authors ask to be done to finished pictures."""
 
 from __future__ import annotations
 
@@ -17,17 +17,20 @@ from ..settings import DEFAULTS, StageConfig
 from ..types import Image, Network, StageSpec, UserError
 from ..worlds.world import World
 
-# What a large model may compute in.
+# The dtypes that a large model may compute in.
 DTYPES = ("auto", "float32", "float16", "bfloat16")
 
 
 @dataclass(frozen=True)
 class Loading:
-    """How a large model is loaded; the shipped one is small, and none of this changes it.
+    """How a large model is loaded. This project's cascades are small and ignore it.
 
-    ``dtype`` "auto" is float16 on a card and float32 elsewhere; ``device`` "auto" spreads a network over cards, memory
-    and disk, anything else is a torch device that must hold it. ``eight_bit`` is for the text encoder. ``safety`` is
-    whether the authors' safety checker and watermark are used.
+    ``dtype`` "auto" is float16 on a GPU and float32 elsewhere. ``device`` "auto" spreads a network over GPUs, memory
+    and disk; any other value is a torch device that must hold it. ``eight_bit`` loads the text encoder in 8 bits.
+    ``safety`` switches the authors' safety checker and watermark on.
+
+    Raises:
+        UserError: an unknown dtype or device.
     """
 
     dtype: str = "auto"
@@ -60,10 +63,10 @@ Finish = Callable[[Image], Finished]
 
 @dataclass(frozen=True)
 class Stage:
-    """A trained stage: what it is and the network that does it.
+    """A trained stage: its description, its network and the facts of its training.
 
-    ``encode`` is the text encoder of a stage that does not share the cascade's, ``decode`` a latent stage's way back to
-    pictures, and ``finish`` what the model's authors ask to be done to pictures before anybody sees them.
+    ``encode`` is the stage's own text encoder; None for the cascade's. ``decode`` turns a latent stage's latents into
+    pictures. ``finish`` does to pictures what the model's authors ask for before anybody sees them.
     """
 
     spec: StageSpec
@@ -74,11 +77,11 @@ class Stage:
     finish: Finish | None = None
 
     def aug_sigma(self, aug_level: float) -> float:
-        """Standard deviation of the noise that ``aug_level`` puts on this very stage's low-resolution image."""
+        """Standard deviation of the noise that ``aug_level`` adds to this stage's low-resolution image."""
         return aug_sigma(aug_level, self.spec.augmentation)
 
     def aug_snr(self, aug_level: float) -> float:
-        """Signal-to-noise ratio of this very stage's augmented low-resolution image; infinite without noise."""
+        """Signal-to-noise ratio of this stage's augmented low-resolution image; infinite without noise."""
         return aug_snr(aug_level, self.spec.augmentation)
 
 
@@ -104,9 +107,9 @@ class Cascade:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """What the stages make, in pixels a side, the smallest first."""
+        """Sizes of the stages' pictures in pixels, the smallest first."""
         return tuple(stage.spec.size for stage in self.stages)
 
     def stage(self, size: int) -> Stage:
-        """The stage that makes pictures of this size; KeyError if there is none (cascade.check says so kindly)."""
+        """The stage that makes pictures of this size; KeyError if there is none."""
         return {stage.spec.size: stage for stage in self.stages}[size]

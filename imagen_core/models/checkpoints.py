@@ -107,7 +107,11 @@ def _world_of(facts: dict[str, Any], path: Path) -> World | None:
 
 
 def unet_of(stage: Stage) -> UNet:
-    """A stage's network, which must be our own U-Net for its operations to be counted."""
+    """A stage's network, if it is this project's U-Net.
+
+    Raises:
+        UserError: it is another one.
+    """
     if not isinstance(stage.network, UNet):
         raise UserError(f"model: {stage.spec.name} is not one of this project's networks")
     return stage.network
@@ -120,16 +124,16 @@ def _load_stage(folder: Path, name: str, digests: dict[str, str], encoder: TextE
         spec, sizes = StageSpec(**config["stage"]), UNetConfig(**config["unet"])
         training = dict(config["training"])
         known = spec.schedule in SCHEDULES and spec.prediction in PREDICTIONS
-        # On "meta" first: random weights that are replaced at once would cost start-up time.
+        # On "meta", since random weights would be replaced at once.
         with torch.device("meta"):
             network = UNet(sizes)
         fits = spec.name == name and sizes.text_width == encoder.width
         fits &= type(spec.size) is int and (spec.size, spec.low_res_size) in zip(DEFAULT_SIZES, (None, *DEFAULT_SIZES))
         fits = fits and spec.size % sizes.multiple == 0
         fits &= sizes.low_res == (spec.low_res_size is not None)
-        # Our networks are of pixels, noised and resized our way, and learn no variance.
+        # This project's networks work on pixels with this project's augmentation, and learn no variance.
         fits &= spec == StageSpec(spec.name, spec.size, spec.low_res_size, spec.schedule, spec.prediction)
-        # from_low_res guesses v, and nothing else.
+        # from_low_res guesses v only.
         fits &= spec.prediction == "v" or not sizes.low_res
     except UserError:
         raise
@@ -157,7 +161,7 @@ def _load_classifier(folder: Path, digests: dict[str, str]) -> Classifier:
 
 
 def _fill(network: nn.Module, folder: Path, name: str, digests: dict[str, str]) -> None:
-    """Put the weights of one part of a cascade into its network, which must be made for them."""
+    """Load the weights of one part of a cascade into its network; refuse weights that do not fit."""
     expected = network.state_dict()
     weights = _read_weights(folder, name, digests)
     wrong = sorted(expected.keys() ^ weights.keys()) or [

@@ -20,17 +20,17 @@ from .deepfloyd.memory import plan
 
 # The weights that come with the repository.
 MODELS = {"tabletop": ASSETS / "tabletop"}
-# By which a model is known: this project's own, or one in diffusers' layout.
+# The file that describes a model: this project's, or the one of diffusers' layout.
 DESCRIPTIONS = ("cascade.json", "model_index.json")
-# What is fetched of a cascade that lies on a hub.
+# Files that are fetched of a cascade on a hub.
 OWN = ["cascade.json", "README.md", "*/config.json", "*/model*.safetensors", "*/model.safetensors.index.json"]
 
 
 def load_cascade(name: Path | str, loading: Loading | None = None) -> Cascade:
     """Read and check a model, as ``--model`` names it; the text encoder loads when it is first used.
 
-    One of this project's cascades by name, folder or hub id: weights become float32 in channels_last. Or one to three
-    pipelines of DeepFloyd IF in diffusers' layout, joined by commas (see :func:`.deepfloyd.load.load`).
+    A name is a cascade of this project (shipped, a folder, or ``owner/name@revision`` on the hub), or one to three
+    pipelines of DeepFloyd IF in diffusers' layout, joined by commas. ``loading`` is for those pipelines.
 
     Raises:
         UserError: a file is missing, altered, truncated or of another format; the message names it.
@@ -42,7 +42,7 @@ def load_cascade(name: Path | str, loading: Loading | None = None) -> Cascade:
 
 
 def is_deepfloyd(name: str) -> bool:
-    """Whether ``--model`` names pipelines in diffusers' layout, rather than a cascade of this project's own.
+    """Whether ``--model`` names pipelines in diffusers' layout, not a cascade of this project.
 
     Raises:
         UserError: neither is there, or it cannot be reached.
@@ -59,10 +59,10 @@ def is_deepfloyd(name: str) -> bool:
 
 
 def memory_plan(name: str, loading: Loading | None = None) -> dict[str, Any] | None:
-    """What a large model will take, before it is loaded or fetched; None for this project's own, which are small.
+    """The memory that a large model needs, before it is loaded or fetched; None for this project's, which are small.
 
-    Its parts with their parameters and bytes and where they will sit, the room there is, and what is done to pictures:
-    see :func:`.deepfloyd.memory.plan`.
+    Parts with their parameters, bytes and places, the free memory, and what is done to finished pictures: see
+    :func:`.deepfloyd.memory.plan`.
 
     Raises:
         UserError: there is no such model, it is damaged, or it cannot be reached.
@@ -98,7 +98,7 @@ def world_of(name: str) -> World | None:
 
 
 def locate(name: str) -> tuple[str, ...]:
-    """The folders and hub ids of what ``--model`` takes, without loading or fetching any.
+    """The folders or hub ids that ``--model`` names, without loading or fetching any.
 
     Raises:
         UserError: a folder holds no model, or a name is neither a folder nor a hub id.

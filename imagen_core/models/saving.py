@@ -45,7 +45,7 @@ def _save_network(place: Path, weights: dict[str, Tensor], facts: dict[str, Any]
 
     half = {name: value.detach().half().contiguous().cpu() for name, value in weights.items()}
     place.parent.mkdir(parents=True, exist_ok=True)
-    # Written aside and exchanged, so that an interruption leaves the old files or the new ones.
+    # Written aside and then exchanged: an interruption leaves the old files or the new ones.
     with tempfile.TemporaryDirectory(dir=place.parent, prefix=".") as aside:
         new, old = Path(aside, "new"), Path(aside, "old")
         new.mkdir()
@@ -85,7 +85,7 @@ def write_cascade(folder: Path, name: str, encoder: TextEncoder, world: World | 
 
 
 def check_others(folder: Path, part: str) -> None:
-    """Whether all files of a cascade but those of ``part``, which is to be replaced, are the ones on record.
+    """Check every file of a cascade against its digest, but for those of ``part``, which is to be replaced.
 
     Raises:
         UserError: cascade.json cannot be read, a file is missing, altered or outside the folder, or there is a stage
@@ -108,10 +108,10 @@ def save_cascade(cascade: Cascade, folder: Path | str) -> None:
     """Copy a cascade to a folder that ``--model`` takes, each file checked; its digest stays.
 
     Raises:
-        UserError: it is not one of this project: others stay in the layout they came in.
+        UserError: it is not a cascade of this project. Others stay in their own layout.
     """
     if cascade.folder is None:
-        raise UserError(f"model: {cascade.name} is not a cascade of this project's own, and is kept where it is")
+        raise UserError(f"model: {cascade.name} is not a cascade of this project; its files stay in their own layout")
     facts = read_checked(cascade.folder, "cascade.json", {"cascade.json": cascade.digest})
     digests = json.loads(facts)["digests"]
     copies = {"cascade.json": facts, **{file: read_checked(cascade.folder, file, digests) for file in digests}}
@@ -126,7 +126,7 @@ def push_to_hub(cascade: Cascade, repository: str, *, private: bool = True) -> s
     """Create or update a repository on the hub (token from HF_TOKEN) and return its commit's address.
 
     Raises:
-        UserError: not this project's networks, or the hub refuses; one line says why.
+        UserError: it is not a cascade of this project, or the hub refuses; one line says why.
     """
     from huggingface_hub import HfApi
 
@@ -140,7 +140,7 @@ def push_to_hub(cascade: Cascade, repository: str, *, private: bool = True) -> s
 
 
 def _card(cascade: Cascade) -> str:
-    """A model card for a cascade that has none: what the hub lists, and what its files say of it."""
+    """A model card for a cascade that has none: the hub's header and a table of its stages."""
     lines = [
         f"| {stage.spec.name} | {stage.spec.size} × {stage.spec.size} | {stage.spec.schedule}, {stage.spec.prediction} "
         f"| {sum(p.numel() for p in unet_of(stage).parameters()):,} |"

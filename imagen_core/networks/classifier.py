@@ -1,8 +1,8 @@
 """A classifier of noisy pictures, for classifier guidance (Dhariwal & Nichol 2021, arXiv 2105.05233, sec. 4).
 
-It says what the main thing in z is, at any noise level: one softmax for each attribute (for the table top, colour and
-shape). Its gradient in z steers an unconditional sample. Before classifier-free guidance this was how guidance was
-done; it needs a second network, trained on noisy pictures, and knows only what that network was taught to tell apart.
+At any noise level it classifies the main thing in z: one softmax for each attribute, such as colour and shape. Its
+gradient in z steers an unconditional sample. This is how guidance was done before classifier-free guidance. It needs a
+second network, trained on noisy pictures, and can only steer towards that network's classes.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class ClassifierConfig:
             raise UserError("classifier: channels must be multiples of 32 up to 1024")
         if type(self.embed) is not int or not 0 < self.embed <= 1024:
             raise UserError("classifier: embed must be between 1 and 1024")
-        # A picture of 64 × 64 is folded, and then halved from level to level.
+        # A picture of 64 × 64 is folded and then halved at each level.
         levels = len(self.channels)
         if type(self.fold) is not int or self.fold < 1 or not 1 <= levels <= 7 or 64 % (self.fold << (levels - 1)):
             raise UserError("classifier: fold and the number of channels must divide 64 pixels")
@@ -58,14 +58,14 @@ class Classifier(nn.Module):
         self.stem = nn.Conv2d(3 * config.fold**2, c[0], 3, padding=1)
         self.shrink = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairwise(c))
         self.blocks = nn.ModuleList(ResBlock(width, width, config.embed) for width in c)
-        # Which place in the picture the verdict is about: the main thing covers a part of it.
+        # Weights of the places in the picture: the main thing covers a part of it.
         self.where = nn.Conv2d(c[-1], 1, 1)
         self.heads = nn.ModuleDict(
             {name: nn.Linear(c[-1], len(classes)) for name, classes in config.attributes.items()}
         )
 
     def forward(self, z: Image, log_snr: Float[Tensor, " b"]) -> dict[str, Float[Tensor, "b k"]]:
-        """Logits, scaled by alpha: where there is no signal nothing can be told, and the gradient vanishes."""
+        """Logits times alpha: without signal all classes are equally likely and the gradient vanishes."""
         embed = F.silu(self.level(log_snr))
         h = self.stem(F.pixel_unshuffle(z, self.config.fold).contiguous(memory_format=torch.channels_last))
         for i, block in enumerate(self.blocks):
@@ -76,7 +76,7 @@ class Classifier(nn.Module):
         return {name: alpha[:, None] * head(pooled) for name, head in self.heads.items()}
 
     def labels(self, prompt: str) -> Labels:
-        """What a prompt says of its main thing: the first noun it knows, and the adjectives before it.
+        """The classes that a prompt names for its main thing: the first known noun and the adjectives before it.
 
         The last attribute is the noun's. A prompt need not name every attribute.
 
@@ -85,18 +85,18 @@ class Classifier(nn.Module):
         """
         spoken = re.findall(r"[^\W\d_]+", prompt.lower())
         *_, noun = self.config.attributes
-        found: Labels = {}
+        named: Labels = {}
         for word in spoken:
             for name, classes in self.config.attributes.items():
                 for index, words in enumerate(classes.values()):
                     if word in words:
-                        found[name] = index
-            if noun in found:
+                        named[name] = index
+            if noun in named:
                 break
-        if not found:
+        if not named:
             known = ", ".join(words[0] for classes in self.config.attributes.values() for words in classes.values())
             raise UserError(f"prompt: classifier guidance needs one of {known}")
-        return found
+        return named
 
     @torch.enable_grad()
     def gradient(self, z: Image, level: Level, *, labels: Labels) -> Image:

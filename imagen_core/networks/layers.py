@@ -13,7 +13,7 @@ KeysValues = tuple[Float[Tensor, "b n c"], Float[Tensor, "b n c"]]
 
 
 def zeroed(layer: nn.Conv2d | nn.Linear) -> nn.Conv2d | nn.Linear:
-    """The layer with weights and bias at zero: a residual branch then starts as nothing."""
+    """The layer with weights and bias at zero: a residual block then starts as the identity."""
     nn.init.zeros_(layer.weight)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
@@ -29,7 +29,7 @@ class Fourier(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(2 * features, width), nn.SiLU(), nn.Linear(width, width))
 
     def forward(self, x: Float[Tensor, " b"]) -> Float[Tensor, "b w"]:
-        # The angles are taken in float32: half precision would blur the fast ones.
+        # Angles in float32: half precision would lose the fast ones.
         angles = x.float()[:, None] * torch.linspace(*self.range, device=x.device).exp()
         waves = torch.cat([angles.cos(), angles.sin()], 1)
         return self.mlp(waves.to(next(self.mlp.parameters()).dtype))
@@ -49,10 +49,10 @@ class TextPool(nn.Module):
 
 
 class TextLayer(nn.Module):
-    """A transformer layer over the tokens, trained with the U-Net; it starts as nothing.
+    """A transformer layer over the tokens, trained with the U-Net; it starts as the identity.
 
-    A small frozen language model tells which words are there better than what belongs to what: without these layers
-    the base did not learn left from right at all (docs/LOG.md).
+    A small frozen language model says which words occur, but hardly which word belongs to which. Without these layers
+    the base did not learn left from right (docs/LOG.md).
     """
 
     def __init__(self, width: int, head: int = 32) -> None:
@@ -68,9 +68,9 @@ class TextLayer(nn.Module):
 
 
 class TextLayout(nn.Module):
-    """What the text alone says about each place of the picture: places attend to the tokens, whatever the noise.
+    """What the text alone says about each place of the picture: places attend to the tokens.
 
-    At nearly pure noise this is all a network can know; having it once a text, not once a step, costs sampling nothing.
+    At nearly pure noise a network cannot know more. It is computed once a text, so a sampling step costs no more.
     """
 
     SIDE = 8
@@ -83,17 +83,17 @@ class TextLayout(nn.Module):
         self.out = zeroed(nn.Linear(2 * text, width))
 
     def features(self, tokens: Float[Tensor, "b n d"], mask: Bool[Tensor, "b n"]) -> Float[Tensor, "b p e"]:
-        """The layer before the last: what its pretraining reads (training/layout.py)."""
+        """The layer before the last, which training/text_layers.py reads."""
         places = self.query(_coordinates(self.SIDE, self.SIDE, tokens)).expand(len(tokens), -1, -1)
-        found, _ = self.attention(places, tokens, tokens, key_padding_mask=~mask, need_weights=False)
-        return F.gelu(self.inner(self.norm(places + found)))
+        attended, _ = self.attention(places, tokens, tokens, key_padding_mask=~mask, need_weights=False)
+        return F.gelu(self.inner(self.norm(places + attended)))
 
     def forward(self, tokens: Float[Tensor, "b n d"], mask: Bool[Tensor, "b n"]) -> Float[Tensor, "b w 8 8"]:
         return self.out(self.features(tokens, mask)).transpose(1, 2).unflatten(2, (self.SIDE, self.SIDE))
 
 
 class ResBlock(nn.Module):
-    """Two 3 × 3 convolutions with the conditioning as scale and shift between them."""
+    """Two 3 × 3 convolutions; between them the conditioning scales and shifts the channels."""
 
     def __init__(self, inner: int, outer: int, embed: int) -> None:
         super().__init__()
@@ -112,8 +112,8 @@ class ResBlock(nn.Module):
 class Attention(nn.Module):
     """Pixels attend to text and, with ``own``, to each other in the same softmax.
 
-    The text's keys and values are concatenated to the pixels' (Saharia et al. 2022, App. D.3.1);
-    they depend on the text alone and are made once a stage by :meth:`keys_values`.
+    The text's keys and values are concatenated to the pixels' (Saharia et al. 2022, App. D.3.1). They depend on the
+    text alone, so :meth:`keys_values` computes them once a stage.
     """
 
     def __init__(self, width: int, text: int, *, own: bool, positions: bool, head: int = 32) -> None:
@@ -149,7 +149,7 @@ class Attention(nn.Module):
 
 
 def _coordinates(height: int, width: int, like: Tensor) -> Float[Tensor, "p 16"]:
-    """Where each pixel is, in waves across the whole picture, so that one network serves several sizes."""
+    """The place of each pixel as waves across the whole picture, the same for every picture size."""
     y, x = torch.meshgrid(*((torch.arange(n, device=like.device) + 0.5) / n for n in (height, width)), indexing="ij")
     frequency = math.pi * torch.tensor([0.5, 1.0, 2.0, 4.0], device=like.device)
     angles = torch.cat([y.reshape(-1, 1) * frequency, x.reshape(-1, 1) * frequency], 1)

@@ -55,7 +55,7 @@ class TextEncoder:
             UserError: a prompt has more tokens than the encoder reads.
         """
         tokenizer, model = self.warm_up()
-        # The same sentence n times, as for n pictures, is read once.
+        # n pictures of one prompt need it once.
         distinct = list(dict.fromkeys(prompts))
         tokens = tokenizer(distinct, padding=True, truncation=False, return_tensors="pt")
         length = tokens["input_ids"].shape[1]
@@ -102,7 +102,7 @@ def minilm() -> TextEncoder:
 def t5(source: str, *, dtype: torch.dtype = torch.float32, device_map: Any = None, max_tokens: int = 77) -> TextEncoder:
     """The encoder half of any T5 (Raffel et al. 2020), up to v1.1-XXL, by hub name or folder.
 
-    ``device_map`` is accelerate's: "auto" spreads a large encoder over cards, memory and disk. Only safetensors
+    ``device_map`` is accelerate's: "auto" spreads a large encoder over GPUs, memory and disk. Only safetensors
     are read, and no code from the repository runs.
 
     Raises:
@@ -122,7 +122,7 @@ def t5(source: str, *, dtype: torch.dtype = torch.float32, device_map: Any = Non
     return TextEncoder(source, _sha256(files), config.d_model, max_tokens, load)
 
 
-# Encoders that a cascade's description may name; one that takes a source, such as t5, is never chosen by a file.
+# Encoders that a cascade.json may name. One that reads any folder, such as t5, is not among them.
 TEXT_ENCODERS: dict[str, Callable[[], TextEncoder]] = {"minilm": minilm}
 
 

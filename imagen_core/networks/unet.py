@@ -30,14 +30,14 @@ from .layers import Attention, Fourier, KeysValues, ResBlock, TextLayer, TextLay
 class UNetConfig:
     """Sizes of a U-Net. ``channels``, ``blocks`` and ``attention`` have an entry a level, finest first.
 
-    ``attention`` is "none", "text" (text only) or "self" (pixels and text in one softmax). ``low_res``
-    says whether the stage is conditioned on a low-resolution image and its aug_level; ``residual``, in (0, 1], is
-    then the root mean square of what that image lacks. ``fold`` is the side of the folded squares, ``detail`` the
-    channels at full resolution, ``embed`` the width of the conditioning, ``text`` that of projected tokens.
-    ``positions`` tells attention where each pixel is; ``text_layers`` is how many layers of a trained transformer stand
-    between the frozen language model and the attention (:class:`~.layers.TextLayer`), and ``layout`` tells the coarsest
-    level what the text alone says about each place (:class:`~.layers.TextLayout`). ``lowest`` is the lowest log_snr
-    that the network is told, since training showed none below it: z hides the picture there all the same (docs/LOG.md).
+    ``attention`` is "none", "text" (text only) or "self" (pixels and text in one softmax). ``low_res`` conditions the
+    stage on a low-resolution image and its aug_level; ``residual``, in (0, 1], is then the root mean square of the
+    detail that image lacks. ``fold`` is the side of the folded squares, ``detail`` the channels at full resolution,
+    ``embed`` the width of the conditioning, ``text`` that of projected tokens. ``positions`` gives attention the place
+    of each pixel. ``text_layers`` counts the trained transformer layers between the frozen language model and the
+    attention (:class:`~.layers.TextLayer`). ``layout`` gives the coarsest level what the text alone says about each
+    place (:class:`~.layers.TextLayout`). The network gets no log_snr below ``lowest``, since training had none; there z
+    hides the picture anyway (docs/LOG.md).
     """
 
     channels: tuple[int, ...]
@@ -99,7 +99,7 @@ CONFIGS = {
 
 @dataclass(frozen=True)
 class TextContext:
-    """What the network keeps of a text: the pooled vector, each attention layer's keys and values, and the layout."""
+    """What the network computes of a text: the pooled vector, each attention layer's keys and values, the layout."""
 
     pooled: Float[Tensor, "b e"]
     keys_values: tuple[KeysValues, ...]
@@ -109,7 +109,7 @@ class TextContext:
 
 # Root mean square of pictures in [-1, 1], as in EDM.
 SPREAD = 0.5
-# Both super-resolution stages enlarge their input by this, so that its pixels are squares of FACTOR x FACTOR here.
+# Both super-resolution stages enlarge their input by this: a pixel of it covers FACTOR x FACTOR pixels.
 FACTOR = 4
 # The mean over such a square, enlarged again: what it keeps of white noise's standard deviation (a quarter, times the
 # mean square of bilinear weights, 21/32), and the blur it adds, in residuals (docs/LOG.md).

@@ -1,1 +1,1 @@
-"""Data, loss and loop: how the shipped weights were made."""
+"""Training: data, loss and loop that made the shipped weights."""

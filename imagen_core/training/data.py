@@ -31,7 +31,7 @@ SHARD = 1000
 CAPTIONS = 2
 # The table top's longest training caption has 44 tokens; a test holds that the longest of 4,000 others fit.
 PADDED = 48
-# A super-resolution stage learns from crops of this many pixels of its own size.
+# Side of the crops that a super-resolution stage learns from, in pixels of its own size.
 CROP = 128
 # Validation and figures use seeds from here on.
 FRESH_SEEDS = 100_000_000
@@ -168,7 +168,11 @@ def _save(path: Path, array: np.ndarray) -> None:
 
 
 def _open(path: Path, kind: type, shape: tuple[int, ...]) -> np.ndarray:
-    """A shard as a memory map: of this dtype, and of this shape as far as it is given."""
+    """A shard as a memory map.
+
+    Raises:
+        UserError: it is damaged, or has another dtype or other first dimensions.
+    """
     try:
         values = np.load(path, mmap_mode="r")
     except (EOFError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""What a network in training draws: a picture to look at, every so often and at the end."""
+"""Sample grids: what a network in training draws, every so often and at the end."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WINDOW = 256
 
 def draw_grid(unet: UNet, spec: StageSpec, world: World, encoder: TextEncoder, file: Path) -> None:
     """Draw ``file``: the world's prompts for a base; bicubic, output and truth for a super-resolution stage."""
-    # A copy on the CPU: sampling draws its noise there, and training goes on undisturbed.
+    # A copy on the CPU, where sampling draws its noise; training is not disturbed.
     stage = Stage(spec, copy.deepcopy(unet).cpu().eval(), {})
     file.parent.mkdir(parents=True, exist_ok=True)
     if spec.low_res_size is None:

@@ -1,7 +1,7 @@
 """One training loop for all stages, on accelerate: alone, or as many processes as torchrun or accelerate starts.
 
-A step is a pure function of (seed, step): its pictures, captions, levels and noise are drawn for the
-whole batch and then shared out, so that a resumed run, or one on more processes, takes the same steps.
+A step is a pure function of (seed, step): its pictures, captions, levels and noise are drawn for the whole batch and
+then divided among the processes. So a resumed run takes the same steps, and so does a run on more processes.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Weights = tuple[Tensor, ...] | list[Tensor]
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run is: handed to the callers of :func:`train` after each step."""
+    """How far a run is: ``watch`` of :func:`train` gets it after each step."""
 
     step: int
     loss: float
@@ -48,14 +48,14 @@ class Progress:
 
 
 def bf16_is_fast(*, cpu: bool = True) -> bool:
-    """Whether bfloat16 is faster here than float32: emulated (no avx512_bf16), it is several times slower."""
+    """Whether bfloat16 is faster here than float32. Without avx512_bf16 it is emulated, several times slower."""
     if torch.cuda.is_available() and not cpu:
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.cpu._is_avx512_bf16_supported()
 
 
 def averaged(network: nn.Module, decay: float) -> AveragedModel:
-    """Exponential moving average of the weights; short memory at first, so that early grids are honest."""
+    """Exponential moving average of the weights, with a shorter memory in the first steps."""
 
     @torch.no_grad()
     def update(mean: Weights, current: Weights, count: Tensor | int) -> None:
@@ -97,7 +97,7 @@ def share(example: Example, rank: int, processes: int, device: torch.device) -> 
 
 @contextmanager
 def interrupts() -> Iterator[Callable[[], bool]]:
-    """Let a step finish: yields what tells whether Ctrl-C or torchrun's SIGTERM came. A second one does not wait."""
+    """Let a step finish on Ctrl-C or SIGTERM; yields a function that says whether one came. A second stops at once."""
     came = False
     before: dict[int, Any] = {}
 
@@ -106,10 +106,10 @@ def interrupts() -> Iterator[Callable[[], bool]]:
         came = True
         signal.signal(number, before[number])
 
-    # Python hands signals to the main thread alone.
+    # Only the main thread may handle signals.
     if threading.current_thread() is threading.main_thread():
         for wanted in (signal.SIGINT, signal.SIGTERM):
-            # A job that was put in the background of a script ignores Ctrl-C, and goes on ignoring it.
+            # A background job of a script ignores Ctrl-C, and continues to.
             if signal.getsignal(wanted) is not signal.SIG_IGN:
                 before[wanted] = signal.signal(wanted, note)
     try:

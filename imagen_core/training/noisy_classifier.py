@@ -48,7 +48,7 @@ def loss(
     return torch.stack([F.cross_entropy(logits[name].float(), truth[name]) for name in logits]).mean()
 
 
-# Enough pictures for an accuracy within a percent or two, few enough to render in a quarter of a minute.
+# Enough pictures to know the accuracy within one or two percent; they render in 15 seconds.
 FRESH = 400
 
 

@@ -1,9 +1,8 @@
 """The loss: one network, one random level per example, mean squared error in v or in a network's own units.
 
-In v the error is weighted by SNR + 1 as seen from x (Salimans & Ho 2022, sec. 4): flat enough that no level
-is forgotten. A super-resolution network only corrects a guess, and what is left to it is small where noise hides
-everything: its error is measured as a part of that (Karras et al. 2022, sec. 5). Levels are spread evenly over a
-batch, which lowers the variance.
+The error in v is the error in x weighted by SNR + 1 (Salimans & Ho 2022, sec. 4), so every level counts. A
+super-resolution network corrects a linear guess. Its error is divided by the size of that correction (Karras et al.
+2022, sec. 5), which is small at high noise. Levels are spread evenly over a batch, which lowers the variance.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ TEXT_DROPPED = 0.1
 
 @dataclass(frozen=True)
 class Example:
-    """Everything random about a training step, drawn for the whole batch before it is shared out."""
+    """Everything random about a training step, drawn for the whole batch before processes divide it."""
 
     x: Float[Tensor, "b 3 h w"]
     text: TextEmbedding
@@ -38,15 +37,15 @@ class Example:
 
 
 def spread(b: int, random: torch.Generator) -> Float[Tensor, " b"]:
-    """Times in [0, 1), as far apart as b can be, from a random one on (Kingma et al. 2021, App. I.1)."""
+    """``b`` times in [0, 1) at equal distances, the first one random (Kingma et al. 2021, App. I.1)."""
     return (torch.rand((), generator=random) + torch.arange(b) / b) % 1
 
 
 def make_example(batch: Batch, spec: StageSpec, size: int, random: torch.Generator) -> Example:
     """Draw level, noise, dropped texts and, for a super-resolution stage, the crop and its augmentation.
 
-    ``size`` is the side to train at: smaller than the picture means shrunk for a base (early training),
-    cut out for a super-resolution stage. ``random`` lives on the CPU; devices then see the same draws.
+    ``size`` is the side to train at, in pixels. Below the picture's side, a base's picture is shrunk and a
+    super-resolution stage's is cropped. ``random`` is on the CPU, so that every device gets the same draws.
     """
     x, b, device = batch.images, len(batch.images), batch.images.device
     low_res = aug_level = None
@@ -56,7 +55,7 @@ def make_example(batch: Batch, spec: StageSpec, size: int, random: torch.Generat
         factor = spec.size // spec.low_res_size
         top, left = (int(torch.randint((CROP - size) // factor + 1, (), generator=random)) * factor for _ in "yx")
         x = x[..., top : top + size, left : left + size]
-        # The paper draws U(0, 1) evenly; squared, our choice, 45 in 100 are below 0.2, where stages are sampled.
+        # The paper draws from U(0, 1). Squaring is our choice: 45 % are then below 0.2, where stages are sampled.
         aug_level = torch.rand(b, generator=random).square().to(device)
         noise = torch.randn(x.shape, generator=random).to(device)
         low_res = augment(resize(resize(x, size // factor), size), aug_level, noise)
@@ -68,7 +67,7 @@ def make_example(batch: Batch, spec: StageSpec, size: int, random: torch.Generat
 
 
 def drop(text: TextEmbedding, dropped: Bool[Tensor, " b"]) -> TextEmbedding:
-    """Replace the chosen rows by the null text; the same as TextEmbedding.null, row by row."""
+    """Replace the chosen rows by the null text, as TextEmbedding.null does for all rows."""
     only_first = torch.arange(text.mask.shape[1], device=text.mask.device) == 0
     tokens = text.tokens.masked_fill(dropped[:, None, None], 0)
     return TextEmbedding(tokens, torch.where(dropped[:, None], only_first, text.mask))
@@ -77,8 +76,8 @@ def drop(text: TextEmbedding, dropped: Bool[Tensor, " b"]) -> TextEmbedding:
 class Objective(nn.Module):
     """The loss as one module, so that a distributed wrapper sees every parameter used in its forward.
 
-    ``shift`` is taken from log_snr, which moves the levels of training. A base gains from more noise, where it is
-    decided what goes where; a super-resolution stage from less, where the noise is as small as what its input lacks.
+    ``shift`` is subtracted from log_snr, which moves the levels of training. A base gains from more noise: there it
+    learns what goes where. A super-resolution stage gains from less noise, as small as the detail its input lacks.
     """
 
     def __init__(self, unet: UNet, spec: StageSpec, shift: float = 0.0) -> None:

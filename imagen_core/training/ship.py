@@ -1,4 +1,4 @@
-"""From a run to shipped weights: the averaged network, written into a cascade's folder with how it came about."""
+"""From a run to a cascade: the averaged network and the recipe, written into a cascade's folder."""
 
 from __future__ import annotations
 
@@ -68,9 +68,8 @@ def ship(
 ) -> None:
     """Write ``unet`` as a stage of the cascade in ``folder`` and bring its cascade.json up to date.
 
-    ``images`` are those of this run, without those of the weights it began from. ``average_with`` are the weights of
-    another run from the same beginnings, and the digest of their cascade: shipped is then the mean of the two
-    (Wortsman et al. 2022, a soup).
+    The recorded number of ``images`` counts this run alone. ``average_with`` holds the weights of another run from the
+    same start, and the digest of their cascade; the mean of the two is then shipped (Wortsman et al. 2022, a soup).
     """
     spec = STAGES[recipe.stage]
     weights: dict[str, Tensor] = dict(unet.state_dict())

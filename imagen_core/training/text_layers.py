@@ -1,8 +1,8 @@
-"""Teaching the base's text layers before its pictures: from a caption alone, what stands at each place.
+"""Training of the base's text layers before its pictures: from a caption alone, what stands at each place.
 
-At nearly pure noise a base can do no better than this, but learns it slowly: after 370,000 pictures ours could
-not tell a caption from the same one with left and right exchanged. Without pictures, and with captions that name a
-relation drawn more often, it takes minutes on one core (docs/LOG.md). The head that reads the layers is thrown away.
+At nearly pure noise a base cannot know more than this, but it learns it slowly. After 370,000 pictures ours could not
+tell a caption from the same one with left and right exchanged. Without pictures, and with captions that name a relation
+drawn more often, it takes minutes on one core (docs/LOG.md). The head that reads the layers is not kept.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from .data import CAPTIONS, FRESH_SEEDS, Pictures, Shards
 from .loop import bf16_is_fast
 
 STEPS, BATCH, RATE = 1200, 256, 1e-3
-# Share of captions that say how one thing stands to another. By themselves a third do; 115,000 were then not enough.
+# Share of captions that name a relation. Without this a third do, and 115,000 captions were not enough.
 RELATED = 0.6
 SIDE = TextLayout.SIDE
-# The file in a run's folder that `train --stage base --start` takes up.
+# The file in a run's folder that `train --stage base --start` reads.
 WEIGHTS = "start.safetensors"
 
 
@@ -60,7 +60,7 @@ class Reader(nn.Module):
 
 
 def sides_told(reader: Reader, encoder: TextEncoder, count: int = 150) -> float:
-    """Share of fresh pictures likelier from a true caption than with left and right exchanged; 0.5 is chance."""
+    """Share of fresh pictures whose true caption fits better than with left and right exchanged; 0.5 is chance."""
     seeds, *captions = zip(*reader.world.exchanged_sides(count, FRESH_SEEDS))
     seen = torch.from_numpy(np.stack([reader.world.cells(seed, SIDE) for seed in seeds]))
     with torch.no_grad():
@@ -69,7 +69,7 @@ def sides_told(reader: Reader, encoder: TextEncoder, count: int = 150) -> float:
 
 
 def train(unet: UNet, shards: Shards, run: Path, *, pictures: int, steps: int = STEPS) -> Reader:
-    """Teach the text layers of ``unet``, in place, and write all its weights to ``run``/start.safetensors.
+    """Train the text layers of ``unet`` in place, and write all its weights to ``run``/start.safetensors.
 
     Captions are those of the first ``pictures`` training pictures, encoded before.
 

@@ -142,7 +142,9 @@ def test_damage_is_refused_in_one_line(folder: Path, damage: str) -> None:
 def test_a_low_resolution_picture_is_noised_as_in_training_or_not_at_all(stage_2: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(stage_2, tmp_path / "II")
     edit(folder / "image_noising_scheduler/scheduler_config.json", beta_schedule="scaled_linear")
-    with pytest.raises(UserError, match=r"has a schedule .scaled_linear. that is not squaredcos_cap_v2"):
+    with pytest.raises(
+        UserError, match="image_noising_scheduler has the schedule scaled_linear, not squaredcos_cap_v2"
+    ):
         read(folder, "II", half=False)
 
 

@@ -140,7 +140,7 @@ def test_a_classifier_is_shipped_with_its_accuracy(
 
 @pytest.mark.parametrize("option", [("--warmup", "0"), ("--seed", "0"), ("--grid-every", "0"), ("--batch", "4")])
 def test_the_small_trainings_take_no_recipe(tmp_path: Path, option: tuple[str, str]) -> None:
-    with pytest.raises(UserError, match=f"^{option[0]}: of a recipe"):
+    with pytest.raises(UserError, match=f"^{option[0]}: does not apply to the training of the classifier"):
         cli.run(asked(tmp_path, "--stage", "classifier", "--ship", "nowhere", *option))
 
 

@@ -1,4 +1,4 @@
-"""What a pipeline's folder holds, read as data: classes are compared with a list, never imported by name.
+"""A pipeline's folder, read as data: its class names are compared with a list, never imported.
 
 ```
 model_index.json                     pipeline's class, and the class of each part
@@ -23,9 +23,9 @@ from ...files.hub import Weights
 from ...settings import DEFAULT_SIZES, StageConfig
 from ...types import StageSpec, UserError
 
-# What a pipeline's class makes of it.
+# The kind of stage that each pipeline class is.
 KINDS = {"IFPipeline": "base", "IFSuperResolutionPipeline": "sr", "StableDiffusionUpscalePipeline": "latent"}
-# The classes that a part may name; the latent pipeline's scheduler is read for its numbers only.
+# The classes that each part may have. Of the latent pipeline's scheduler only the numbers are read.
 PARTS: dict[str, set[tuple[str, str]]] = {
     "unet": {("diffusers", "UNet2DConditionModel")},
     "scheduler": {("diffusers", f"{name}Scheduler") for name in ("DDPM", "DDIM", "PNDM", "EulerDiscrete")},
@@ -38,24 +38,24 @@ PARTS: dict[str, set[tuple[str, str]]] = {
     "feature_extractor": {("transformers", f"CLIP{name}") for name in ("ImageProcessor", "FeatureExtractor")},
     "watermarker": {("deepfloyd_if", "IFWatermarker")},
 }
-# diffusers' timestep_spacing in our words.
+# diffusers' timestep_spacing and this project's spacing.
 SPACING = {"leading": "leading", "trailing": "trailing", "linspace": "uniform"}
 PREDICTION = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}
-# What the weights of each part are called.
+# File name of each part's weights.
 STEMS = {"text_encoder": "model", "safety_checker": "model"} | dict.fromkeys(
     ("unet", "vae", "watermarker"), "diffusion_pytorch_model"
 )
-# What stages have in common: the first that has it brings it.
+# Parts that stages share: they are loaded from the first stage that has them.
 SHARED = frozenset({"text_encoder", "safety_checker", "watermarker"})
 # Picture size, channels of z and of the low-resolution image, and latent factor of each kind.
 SIZES = {"base": (64, 3, 0, 1), "sr": (256, 3, 3, 1), "latent": (1024, 4, 3, 4)}
 LOW_RES = {"base": None, "sr": 64, "latent": 256}
 AUGMENTATION = {"base": "cosine", "sr": "deepfloyd", "latent": "upscaler"}
 LEARNED = "learned_range"
-# What a network is told of its low-resolution input's noise by, and the schedule of that noise.
+# The network's input that says how noisy its low-resolution image is, and the schedule of that noise.
 TOLD_BY = {"base": None, "sr": "timestep", "latent": None}
 NOISED_BY = {"sr": ("image_noising_scheduler", "squaredcos_cap_v2"), "latent": ("low_res_scheduler", "scaled_linear")}
-# Where a network did not learn its variance: DDPM's small or large one, as the sampler's gamma.
+# A network without a learned variance uses DDPM's small or large one: the sampler's gamma.
 GAMMA = {"fixed_small": 0.0, "fixed_small_log": 0.0, "fixed_large": 1.0, "fixed_large_log": 1.0}
 # Our choice for every stage; diffusers' own defaults are 100, 50 and 75.
 STEPS = 50
@@ -63,7 +63,7 @@ STEPS = 50
 
 @dataclass(frozen=True)
 class Pipeline:
-    """One stage's folder, checked but not loaded. ``parts`` are those that are there."""
+    """One stage's folder, checked but not loaded. ``parts`` are those that its model_index.json lists."""
 
     folder: Path
     source: str
@@ -81,18 +81,18 @@ class Pipeline:
 
 
 def own_parts(parts: frozenset[str], kind: str, before: frozenset[str]) -> list[str]:
-    """The parts whose weights a pipeline must bring: what one ``before`` brought is shared, as most of their bytes is.
+    """The parts that a pipeline must load itself; those of pipelines ``before`` it are shared.
 
-    The latent stage reads with a text encoder of its own.
+    The latent stage has a text encoder of its own.
     """
     shared = before & SHARED - ({"text_encoder"} if kind == "latent" else set())
     return [part for part in STEMS if part in parts - shared]
 
 
 def read(folder: Path, source: str, before: frozenset[str] = frozenset(), *, half: bool) -> Pipeline:
-    """Read and check a pipeline's folder, but for the parts that those ``before`` it brought.
+    """Read and check a pipeline's folder, without the parts that pipelines ``before`` it have.
 
-    Of two variants of its weights, fp16 is taken where ``half``.
+    Of two variants of its weights, fp16 is used where ``half``.
 
     Raises:
         UserError: not a pipeline this engine knows, a foreign class, parts that do not belong together, or weights that
@@ -108,30 +108,34 @@ def read(folder: Path, source: str, before: frozenset[str] = frozenset(), *, hal
     spec = _spec(kind, unet, scheduler, source)
     if kind in NOISED_BY:
         part, ours = NOISED_BY[kind]
-        found = _schedule(hub.read_json(folder, f"{part}/scheduler_config.json"), f"{source}: {part}")
-        if found != ours:
-            raise UserError(f"model: {source}: its {part} has a schedule ({found}) that is not {ours}")
+        schedule = _schedule(hub.read_json(folder, f"{part}/scheduler_config.json"), f"{source}: {part}")
+        if schedule != ours:
+            raise UserError(f"model: {source}: its {part} has the schedule {schedule}, not {ours}")
     if kind == "latent":
         spec = replace(spec, most_aug=_most_aug(index, source))
-    # A part may have been left out of a folder; one that is there must have weights that are safe to read.
+    # A folder may lack a listed part. A part that is there must have weights that are safe to read.
     there = [part for part in own_parts(parts, kind, before) if part == "unet" or (folder / part).is_dir()]
     weights = {part: hub.weights(folder, part, STEMS[part], half=half) for part in there}
     return Pipeline(folder, source, kind, parts, spec, unet, scheduler, weights)
 
 
 def check_order(sources: Sequence[str], sizes: Sequence[int]) -> None:
-    """Refuse stages that do not follow on each other, or that begin with a super-resolution stage."""
+    """Refuse stages that are not 64, then 256, then 1024.
+
+    Raises:
+        UserError: a stage is missing or out of order.
+    """
     if tuple(sizes) != DEFAULT_SIZES[: len(sizes)]:
-        found = ", ".join(f"{source} makes {size}" for source, size in zip(sources, sizes))
-        raise UserError(f"model: stages must be 64, then 256, then 1024, without gaps, joined by commas; {found}")
+        stages = ", ".join(f"{source} makes {size}" for source, size in zip(sources, sizes))
+        raise UserError(f"model: stages must be 64, then 256, then 1024, without gaps, joined by commas; {stages}")
 
 
 def defaults(source: str) -> StageConfig:
-    """How a pipeline samples in diffusers, in this engine's words, but in STEPS steps; reads two small files.
+    """diffusers' defaults for a pipeline as this engine's settings, but with STEPS steps; reads two small files.
 
-    Weights and aug_levels are those that diffusers' pipelines call with: w of 7, 4 and 9, noise_level of 250 and 20.
-    Not followed are a scheduler's ``steps_offset``, one of 1000 timesteps at most, and stage III's
-    ``set_alpha_to_one``: a run ends at the clean latent, not at the first timestep's noise of 0.01.
+    w and aug_level are the defaults of diffusers' pipelines: w of 7, 4 and 9, noise_level of 250 and 20. Two settings
+    are ignored: ``steps_offset``, at most one of 1000 timesteps, and stage III's ``set_alpha_to_one``. So a run ends at
+    the clean latent, not at the first timestep's noise of 0.01.
 
     Raises:
         UserError: not a pipeline this engine knows, a scheduler it cannot follow, or out of reach.
@@ -149,7 +153,7 @@ def defaults(source: str) -> StageConfig:
         cap = float(scheduler.get("sample_max_value", 1.0))
         if scheduler.get("thresholding"):
             percentile = 100 * float(scheduler.get("dynamic_thresholding_ratio", 0.995))
-            # A cap of 1, as stage II has it, leaves nothing to divide by.
+            # With a cap of 1, as in stage II, s is always 1: that is static.
             capped = {"cap": cap} if cap > 1 else {}
             threshold = {
                 "threshold": "dynamic" if capped else "static",
@@ -177,7 +181,7 @@ def kind_of(folder: Path, source: str) -> tuple[str, dict[str, Any]]:
 
 def parts_of(index: dict[str, Any], source: str) -> frozenset[str]:
     """The parts that a model_index.json lists, each of a class we know."""
-    found = set()
+    parts = set()
     for part, value in index.items():
         if part.startswith("_") or not isinstance(value, list):
             continue
@@ -185,8 +189,8 @@ def parts_of(index: dict[str, Any], source: str) -> frozenset[str]:
             continue
         if part not in PARTS or not all(isinstance(v, str) for v in value) or tuple(value) not in PARTS[part]:
             raise UserError(f"model: {source} wants {'.'.join(map(str, value))!r:.80} as its {part:.40}; not loaded")
-        found.add(part)
-    return frozenset(found)
+        parts.add(part)
+    return frozenset(parts)
 
 
 def _spec(kind: str, unet: dict[str, Any], scheduler: dict[str, Any], source: str) -> StageSpec:
@@ -218,7 +222,7 @@ def _spec(kind: str, unet: dict[str, Any], scheduler: dict[str, Any], source: st
 
 
 def _most_aug(index: dict[str, Any], source: str) -> float:
-    """The aug_level of the upscaler's ``max_noise_level`` (350 where it has none); diffusers goes no further."""
+    """The upscaler's largest aug_level: its ``max_noise_level``, 350 where it has none, of 999."""
     most = index.get("max_noise_level", 350)
     if type(most) is not int or not 0 < most < TRAIN_STEPS:
         raise UserError(f"model: {source}: its max_noise_level must be between 1 and {TRAIN_STEPS - 1}")
@@ -226,7 +230,11 @@ def _most_aug(index: dict[str, Any], source: str) -> float:
 
 
 def _schedule(config: dict[str, Any], where: str) -> str:
-    """The name of a scheduler's schedule, if it is one of ours to the last number."""
+    """The name of a scheduler's schedule.
+
+    Raises:
+        UserError: its numbers are not exactly those of a schedule in DISCRETE.
+    """
     name = config.get("beta_schedule")
     ends = (config.get("beta_start", 1e-4), config.get("beta_end", 0.02))
     fits = isinstance(name, str) and name in DISCRETE and config.get("num_train_timesteps", 1000) == TRAIN_STEPS

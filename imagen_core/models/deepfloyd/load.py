@@ -1,4 +1,4 @@
-"""From the names of one to three pipelines to a Cascade whose parts load themselves when they are needed."""
+"""Loading one to three pipelines as a Cascade, whose parts load when they are first needed."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from .network import DiffusersUNet, enough_memory, from_folder
 from .t5 import MAX_TOKENS, CaptionEncoder, cache_folder, clean
 
 NEEDED = ("diffusers", "sentencepiece", "google.protobuf", "bs4", "ftfy")
-# Of the upscaler's latents; diffusers' pipeline overrules what its decoder's config.json says.
+# Scale of the upscaler's latents. diffusers' pipeline uses this, not the value in its decoder's config.json.
 LATENT_SCALE = 0.08333
-# What is fetched of a repository: one variant of the weights, never a pickle.
+# Small files that are fetched of every repository.
 SMALL = ["*.json", "tokenizer/*"]
 
 
 def load(sources: Sequence[str], loading: Loading) -> Cascade:
     """DeepFloyd IF's stages in order, as a cascade: ``sources`` are folders or hub ids.
 
-    Read now: descriptions and the headers of the weights. Loaded later: the text encoder while it reads a prompt, each
+    Descriptions and the headers of the weights are read now. The text encoder is loaded for each new prompt, and each
     network when its stage begins.
 
     Raises:
@@ -59,10 +59,10 @@ def load(sources: Sequence[str], loading: Loading) -> Cascade:
 
 
 def find(sources: Sequence[str], loading: Loading) -> list[Pipeline]:
-    """The pipelines' folders, fetched where they are not here, checked, and in the order of their stages."""
+    """The pipelines, fetched where necessary, checked and in the order of their stages."""
     check_packages(loading)
     half = dtype_of(loading) != torch.float32
-    # Parts that nobody asks for count as brought.
+    # Without safety, its parts are skipped as if an earlier pipeline had them.
     before = frozenset[str]() if loading.safety else frozenset({"safety_checker", "watermarker"})
     pipelines: list[Pipeline] = []
     for source in sources:
@@ -73,7 +73,7 @@ def find(sources: Sequence[str], loading: Loading) -> list[Pipeline]:
 
 
 def _fetch(source: str, before: frozenset[str], half: bool) -> Path:
-    """A pipeline's folder; of a repository only what is used: one variant of its own parts' weights, never a pickle."""
+    """A pipeline's folder. Of a repository only one variant of its own parts' weights is fetched, never a pickle."""
     folder = hub.fetch(source, SMALL)
     kind, index = layout.kind_of(folder, source)
     if Path(source).is_dir():
@@ -88,7 +88,11 @@ def _fetch(source: str, before: frozenset[str], half: bool) -> Path:
 
 
 def check_packages(loading: Loading) -> None:
-    """Refuse, in one line, where something is not installed that this model or ``loading`` needs."""
+    """Refuse a missing package or device that this model or ``loading`` needs.
+
+    Raises:
+        UserError: it is missing; the message says how to get it.
+    """
     for package in NEEDED:
         try:
             there = importlib.util.find_spec(package)
@@ -103,26 +107,26 @@ def check_packages(loading: Loading) -> None:
     import diffusers
     import transformers
 
-    # What they warn of is checked here, and said in one line.
+    # Their warnings are replaced by this project's one-line refusals.
     for logging in (transformers.utils.logging, diffusers.utils.logging):
         logging.set_verbosity_error()
         logging.disable_progress_bar()
 
 
 def dtype_of(loading: Loading) -> torch.dtype:
-    """What the networks compute in: as asked, else half precision on a card and float32 elsewhere."""
+    """The networks' dtype: as given, else float16 on a GPU and float32 elsewhere."""
     if loading.dtype != "auto":
         return {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}[loading.dtype]
     return torch.float16 if on_card(loading) else torch.float32
 
 
 def on_card(loading: Loading) -> bool:
-    """Whether networks compute on an NVIDIA card."""
+    """Whether networks compute on an NVIDIA GPU."""
     return loading.device != "cpu" and torch.cuda.is_available()
 
 
 def placement(loading: Loading) -> dict[str, Any]:
-    """How a network is placed: "auto" spreads it over cards, memory and disk, whatever has room (accelerate)."""
+    """accelerate's options for placing a network: "auto" spreads it over GPUs, memory and disk."""
     if loading.device == "auto":
         offload = cache_folder() / "offload"
         offload.mkdir(parents=True, exist_ok=True)
@@ -131,7 +135,7 @@ def placement(loading: Loading) -> dict[str, Any]:
 
 
 def part(pipeline: Pipeline, name: str, kind: Any, loading: Loading, **options: Any) -> Any:
-    """One network of a pipeline, from safetensors, in the chosen dtype and places."""
+    """One network of a pipeline, from safetensors, in the chosen dtype and place."""
     options = {"dtype": dtype_of(loading), **placement(loading), **options}
     return from_folder(kind, pipeline.folder / name, pipeline.weights[name].variant, **options)
 
@@ -185,15 +189,15 @@ def _encoder(pipeline: Pipeline, loading: Loading) -> CaptionEncoder:
 
     files = sorted((pipeline.folder / "tokenizer").glob("*"))
     names = [hub.file_digest(hub.inside(pipeline.folder, f"tokenizer/{file.name}")) for file in files if file.is_file()]
-    seen = [pipeline.weights["text_encoder"].digest(), config, names, str(dtype_of(loading)), loading.eight_bit]
-    digest = hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()
+    facts = [pipeline.weights["text_encoder"].digest(), config, names, str(dtype_of(loading)), loading.eight_bit]
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
     return CaptionEncoder(
         pipeline.source, digest, width, MAX_TOKENS, load, clean=str if clip else clean, masked=not clip
     )
 
 
 def _decoder(pipeline: Pipeline, loading: Loading) -> Callable[[Tensor], Tensor]:
-    """The upscaler's way from latents back to pictures."""
+    """A function from the upscaler's latents to pictures."""
     if "vae" not in pipeline.weights:
         raise UserError(f"model: {pipeline.source} has no vae")
 
@@ -201,7 +205,7 @@ def _decoder(pipeline: Pipeline, loading: Loading) -> Callable[[Tensor], Tensor]
     def decode(latents: Tensor) -> Tensor:
         from diffusers import AutoencoderKL
 
-        # It overflows in float16; and it is small, so it comes and goes.
+        # float16 would overflow. It is small, so it is loaded for each picture.
         vae = part(pipeline, "vae", AutoencoderKL, loading, dtype=torch.float32)
         with enough_memory():
             pictures: Tensor = vae.decode(latents.to(vae.device) / LATENT_SCALE, return_dict=False)[0]

@@ -1,4 +1,4 @@
-"""What a model will take, before anything of it is loaded or fetched: parameters, bytes, and what will sit where."""
+"""The memory that a model needs, before anything is loaded or fetched: parameters, bytes and places."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from . import folder as layout
 from . import safety
 from .load import SMALL, check_packages, dtype_of
 
-# Which parts are loaded, and how long they stay.
+# The parts that are loaded, and how long they stay in memory.
 STAYS = {
     "text_encoder": "while it reads a prompt",
     "unet": "from its stage's first run on",
@@ -24,7 +24,7 @@ STAYS = {
 def plan(sources: Sequence[str], loading: Loading) -> dict[str, Any]:
     """The memory plan of DeepFloyd IF's stages, from their descriptions and the headers of their weights.
 
-    Sizes are of the weights; what a network computes with comes on top.
+    Sizes are those of the weights; activations need more.
 
     Raises:
         UserError: a package is missing, a source is no pipeline, damaged or out of reach.
@@ -37,9 +37,9 @@ def plan(sources: Sequence[str], loading: Loading) -> dict[str, Any]:
     for source in sources:
         folder = hub.fetch(source, SMALL)
         kind, index = layout.kind_of(folder, source)
-        found = layout.parts_of(index, source)
-        own = layout.own_parts(found, kind, frozenset().union(*held))
-        held.append(found)
+        listed = layout.parts_of(index, source)
+        own = layout.own_parts(listed, kind, frozenset().union(*held))
+        held.append(listed)
         for part, stays in STAYS.items():
             if part not in own:
                 continue
@@ -63,7 +63,7 @@ def plan(sources: Sequence[str], loading: Loading) -> dict[str, Any]:
         "name": " + ".join(sources),
         "dtype": str(dtype).removeprefix("torch."),
         "room": {place: _gb(size) for place, size in room.items()},
-        # A later prompt brings the text encoder back beside the networks that have stayed.
+        # A later prompt loads the text encoder again, beside the networks that stay.
         "most_at_once": _gb(resident + visitor),
         "parts": parts,
         "guard": safety.sentence(held, loading),
@@ -71,37 +71,37 @@ def plan(sources: Sequence[str], loading: Loading) -> dict[str, Any]:
 
 
 def _weights(source: str, folder: Path, part: str, *, half: bool) -> tuple[int, int]:
-    """Parameters and stored bytes of a part, whose weights need not have been fetched."""
+    """Parameters and stored bytes of a part, fetched or not."""
     if Path(source).is_dir():
-        found = hub.weights(folder, part, layout.STEMS[part], half=half)
-        return found.parameters, found.bytes
+        weights = hub.weights(folder, part, layout.STEMS[part], half=half)
+        return weights.parameters, weights.bytes
     return hub.remote_weights(source, part, layout.STEMS[part], half=half)
 
 
 def _room(loading: Loading) -> dict[str, int]:
-    """Free bytes of each place that may be used, in the order in which they are."""
+    """Free bytes of each place that may be used, in order of use."""
     from accelerate.utils import get_max_memory
 
-    # Cards have numbers; a Mac has "mps", and then no "cpu", since they share the memory.
-    found = {f"cuda:{place}" if isinstance(place, int) else place: size for place, size in get_max_memory().items()}
+    # GPUs have numbers. A Mac has "mps" and no "cpu", since they share the memory.
+    free = {f"cuda:{place}" if isinstance(place, int) else place: size for place, size in get_max_memory().items()}
     if loading.device == "auto":
-        return found
+        return free
     device = "cuda:0" if loading.device == "cuda" else loading.device
-    return {device: found.get(device, next(reversed(found.values())))}
+    return {device: free.get(device, next(reversed(free.values())))}
 
 
 def _place(size: int, left: Mapping[str, int]) -> tuple[str, dict[str, int]]:
-    """Fill one place after the other, as accelerate does; what fits nowhere waits on the disk."""
-    after, said = dict(left), []
+    """Fill one place after the other, as accelerate does; the rest stays on the disk."""
+    after, used = dict(left), []
     for place, free in left.items():
         taken = min(size, free)
         if taken:
-            said.append((place, taken))
+            used.append((place, taken))
             after[place] -= taken
             size -= taken
     if size:
-        said.append(("disk", size))
-    return ", ".join(place if len(said) == 1 else f"{place} {_gb(taken)}" for place, taken in said), after
+        used.append(("disk", size))
+    return ", ".join(place if len(used) == 1 else f"{place} {_gb(taken)}" for place, taken in used), after
 
 
 def _gb(size: int) -> str:

@@ -1,4 +1,4 @@
-"""diffusers' UNet2DConditionModel as the engine's Network: told a timestep, fed in its own dtype on its own device."""
+"""diffusers' UNet2DConditionModel as the engine's Network: it gets a timestep, and works in its own dtype and place."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from ...diffusion.schedules import timestep_of
 from ...files import hub
 from ...types import StageSpec, TextEmbedding, UserError
 
-# How many texts' projections are kept: those of one run, which asks with both branches of guidance as one batch, and
-# with the conditional alone where w is 1. They stay on the card, and grow with the network and the number of pictures.
+# How many texts' projections are kept. One run has two texts: both branches of guidance as one batch, and the
+# conditional branch alone where w is 1. They stay on the GPU and grow with the network and the number of pictures.
 TEXTS = 2
 
 
 class DiffusersUNet:
-    """A U-Net that ``load`` makes when it is first needed: by then the text encoder has left the memory.
+    """A U-Net that ``load`` makes when it is first needed, after the text encoder has left the memory.
 
-    The sampler's state stays float32 where it is; it is cast and moved here, and nowhere else.
+    The sampler's state stays float32 on its device. Only this class casts and moves it.
     """
 
     def __init__(self, spec: StageSpec, load: Callable[[], Any]) -> None:
@@ -45,9 +45,9 @@ class DiffusersUNet:
         return self._unet
 
     def prepare(self, text: TextEmbedding) -> Tensor:
-        """The tokens [b, n, d] where and as the network wants them; IF sees all of them, padding too.
+        """The tokens [b, n, d] on the network's device and in its dtype; IF reads all of them, padding too.
 
-        The same text gives the same tensor, so that runs side by side share what is computed of it.
+        The same text gives the same tensor object, so that runs side by side share its projections.
         """
         unet = self.unet
         with self._lock:
@@ -79,13 +79,17 @@ class DiffusersUNet:
 
 @contextmanager
 def enough_memory() -> Iterator[None]:
-    """Turns running out of memory into one line that names the knobs."""
+    """Turn running out of memory into one line that names the options to change.
+
+    Raises:
+        UserError: the memory is too small.
+    """
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise UserError(
             "model: out of memory; try --dtype float16 (or bfloat16), --eight-bit, fewer pictures, or --device auto, "
-            "which spreads a network over card, memory and disk"
+            "which spreads a network over GPU, memory and disk"
         ) from error
 
 
@@ -96,7 +100,7 @@ def from_folder(kind: Any, folder: Path, variant: str | None, **options: Any) ->
         UserError: its config.json leads to other files or does not fit it, or it does not fit into the memory.
     """
     config = hub.read_json(folder.parent, f"{folder.name}/config.json")
-    # Both libraries would read what these name instead of the weights that were checked.
+    # Both libraries would read the files that these name instead of the checked weights.
     if "transformers_weights" in config or (folder / "adapter_config.json").exists():
         raise UserError(f"model: {folder} asks for weights beside its own; not loaded")
     if variant:
@@ -118,10 +122,10 @@ def from_folder(kind: Any, folder: Path, variant: str | None, **options: Any) ->
 
 
 def once_a_text(unet: Any) -> Any:
-    """Compute what depends on the text alone once for each text, not once a step.
+    """Cache what depends on the text alone, for the last TEXTS texts: it is computed once a text, not once a step.
 
-    Its projection, its pooled share of the time embedding, and its keys and values in every attention, of the last
-    TEXTS texts. Tensors hash by identity, so that a remembered result belongs to that very context.
+    That is the text's projection, its pooled share of the time embedding, and its keys and values in every attention.
+    Tensors hash by identity, so a cached result belongs to exactly that context.
     """
     for module in (unet.encoder_hid_proj, unet.add_embedding if unet.config.addition_embed_type == "text" else None):
         if module is not None:
@@ -140,6 +144,6 @@ def once_a_text(unet: Any) -> Any:
 
 
 def _device(unet: Any) -> torch.device:
-    """Where a network computes; what accelerate has spread over several places has a hook that knows."""
+    """The device that a network computes on; a network that accelerate spread has a hook that says so."""
     hook = getattr(unet, "_hf_hook", None)
     return torch.device(getattr(hook, "execution_device", None) or unet.device)

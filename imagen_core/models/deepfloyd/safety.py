@@ -1,4 +1,4 @@
-"""What IF's authors ask of whoever shows its pictures: their safety checker and watermark, where they ship them."""
+"""The safety checker and watermark that IF's authors ask for, where they ship them."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ MARKER = frozenset({"watermarker"})
 
 
 def finisher(pipelines: Sequence[Pipeline], loading: Loading) -> tuple[Finish | None, str]:
-    """What is done to finished pictures, and one sentence about it for whoever looks at them.
+    """A function for finished pictures, None where nothing is done, and one sentence about it for the page.
 
-    The parts come from the first pipeline that has them. They are on unless ``loading.safety`` is off, and see finished
-    pictures only: x0_hat on its way is shown as it is.
+    The parts come from the first pipeline that has them. They are used unless ``loading.safety`` is off. They see
+    finished pictures only: the x0_hat of each step is shown unchanged.
     """
     checker = next((p for p in pipelines if p.parts >= CHECKER), None)
     marker = next((p for p in pipelines if p.parts >= MARKER), None)
-    said = sentence([p.parts for p in pipelines], loading)
+    about = sentence([p.parts for p in pipelines], loading)
     if not loading.safety or (checker is None and marker is None):
-        return None, said
+        return None, about
     for part, pipeline in (("safety_checker", checker), ("watermarker", marker)):
         if pipeline is not None and part not in pipeline.weights:
             raise UserError(f"model: {pipeline.folder / part} holds no {layout.STEMS[part]}.safetensors")
@@ -52,11 +52,11 @@ def finisher(pipelines: Sequence[Pipeline], loading: Loading) -> tuple[Finish | 
         image = _tensor(mark.apply_watermark(_pil(unmarked))).to(pictures) if mark is not None else unmarked
         return Finished(image, unmarked, tuple(withheld))
 
-    return finish, said
+    return finish, about
 
 
 def sentence(parts: Sequence[frozenset[str]], loading: Loading) -> str:
-    """What is done to finished pictures, from the parts of each pipeline."""
+    """One sentence on what is done to finished pictures, from the parts of each pipeline."""
     if not loading.safety:
         return "Safety checker and watermark are switched off by the host."
     steps = (("checked for unsafe content", CHECKER), ("watermarked", MARKER))
@@ -73,7 +73,7 @@ def _checker(pipeline: Pipeline) -> tuple[Any, Any]:
     class Checker(IFSafetyChecker):
         def __init__(self, config: Any) -> None:
             super().__init__(config)
-            # transformers 5 loads no model that leaves this out, and diffusers' does.
+            # transformers 5 loads no model without this call, which diffusers leaves out.
             self.post_init()
 
     hub.inside(pipeline.folder, "feature_extractor/preprocessor_config.json")

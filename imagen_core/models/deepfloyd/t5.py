@@ -1,7 +1,7 @@
-"""How DeepFloyd IF reads a caption: cleaned, padded to 77 tokens, encoded, and the encoder let go at once.
+"""DeepFloyd IF's text encoder: captions are cleaned, padded to 77 tokens and encoded; then the encoder is unloaded.
 
-T5-XXL is larger than all its U-Nets together. So it is loaded for as long as it reads, and what it read is kept on disk
-under a digest of text, encoder and dtype: a prompt that was used before costs nothing.
+T5-XXL is larger than all its U-Nets together. So it stays in memory only while it reads. Embeddings are kept on disk
+under a digest of text, encoder and dtype: a prompt that was used before needs no encoder.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MAX_TOKENS = 77
 # 0.6 MB each with T5-XXL in half precision.
 MOST_KEPT = 1000
 MOST_IN_MEMORY = 32
-# Texts that the encoder reads in one go.
+# Texts in one batch of the encoder.
 MOST_AT_ONCE = 32
 
 
@@ -46,23 +46,23 @@ def _cleaner() -> Callable[[str], str]:
         from diffusers import IFPipeline
     except ImportError as error:
         raise UserError(f"model: {error.name} is missing; pip install -r requirements-deepfloyd.txt") from error
-    # The library's own cleaning, word for word as IF's training captions had it; it needs no pipeline.
+    # The library's own cleaning, the same as for IF's training captions; it needs no pipeline.
     pipeline: Any = IFPipeline.__new__(IFPipeline)
     return lambda text: str(pipeline._text_preprocessing([text], clean_caption=True)[0])
 
 
 def clean(text: str) -> str:
-    """Caption cleaning as IF did it: lower case, without links, mark-up, file names, odd punctuation and CJK."""
+    """A caption cleaned as for IF's training: lower case, no links, mark-up, file names, odd punctuation or CJK."""
     return _cleaner()(text)
 
 
 @dataclass
 class CaptionEncoder(TextEncoder):
-    """A text encoder that pads to ``max_tokens``, whose null text is the embedding of "", and that leaves when done.
+    """A text encoder that pads to ``max_tokens``, whose null text is the embedding of "", unloaded after each batch.
 
-    ``load`` gives the tokenizer and a function that loads the model: it is called for every batch of texts that are not
-    kept yet. ``clean`` is what a caption goes through first. ``masked`` is whether the model is told which tokens are
-    padding (T5), or not (the CLIP of stage III).
+    ``load`` returns the tokenizer and a function that loads the model, for each batch of texts that are not kept yet.
+    ``clean`` is applied to a caption first. ``masked`` says whether the model gets a mask of the padding (T5) or not
+    (the CLIP of stage III).
     """
 
     clean: Callable[[str], str] = field(default=str, repr=False)
@@ -70,7 +70,7 @@ class CaptionEncoder(TextEncoder):
     _kept: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict, repr=False)
 
     def warm_up(self) -> Any:
-        """Nothing: a large encoder is loaded when there is something to read."""
+        """Do nothing: a large encoder is loaded when there is a text to read."""
 
     @torch.no_grad()
     def __call__(self, prompts: Sequence[str]) -> TextEmbedding:
@@ -87,7 +87,7 @@ class CaptionEncoder(TextEncoder):
                     self._encode(missing)
             rows = [self._kept[text] for text in texts]
             nothing, seen = (x.expand(len(texts), *x.shape[1:]) for x in _stack([self._kept[""]]))
-            # The disk keeps the rest.
+            # The others are on the disk.
             for text in list(self._kept)[:-MOST_IN_MEMORY]:
                 del self._kept[text]
         return TextEmbedding(*_stack(rows), unconditional=TextEmbedding(nothing, seen))
@@ -121,15 +121,15 @@ class CaptionEncoder(TextEncoder):
         return cache_folder() / "text" / f"{name}.safetensors"
 
     def _find(self, text: str) -> bool:
-        """Whether a text is in memory, or could be brought there from the disk."""
+        """Whether a text is in memory, after looking for it on the disk."""
         from safetensors.torch import load_file
 
         if text not in self._kept:
-            # A file that is damaged is written again.
+            # A damaged file is written again.
             with suppress(Exception):
-                found = load_file(self._file(text))
-                if found["tokens"].shape == (self.max_tokens, self.width):
-                    self._kept[text] = (found["tokens"], found["mask"])
+                kept = load_file(self._file(text))
+                if kept["tokens"].shape == (self.max_tokens, self.width):
+                    self._kept[text] = (kept["tokens"], kept["mask"])
         return text in self._kept
 
     def _keep(self, text: str, tokens: Tensor, mask: Tensor) -> None:
@@ -137,7 +137,7 @@ class CaptionEncoder(TextEncoder):
         from safetensors.torch import save_file
 
         self._kept[text] = (tokens, mask)
-        # A host without a disk to write on reads every prompt again.
+        # Without a writable disk every prompt is encoded again.
         with suppress(OSError, SafetensorError):
             file = self._file(text)
             file.parent.mkdir(parents=True, exist_ok=True)

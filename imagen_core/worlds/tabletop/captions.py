@@ -1,4 +1,4 @@
-"""Captions: many true sentences for one scene. Attributes, floor or light may be left out; things never are."""
+"""Captions: many true sentences for one scene. A caption names every thing; it may leave out the rest."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .vocabulary import (
 
 
 def caption(scene: Scene, seed: int) -> str:
-    """One caption of ``scene``; each seed another wording."""
+    """One caption of ``scene``; another seed may word it in another way."""
     rng = np.random.default_rng([seed, 0xCA])
     parts = [_things(scene.things, rng)]
     floor = _word(FLOORS, scene.floor, rng) if rng.random() < 0.92 else ""
@@ -46,7 +46,7 @@ def _word(concepts: dict[str, tuple[str, ...]], name: str, rng: np.random.Genera
 
 
 def _things(things: tuple[Thing, ...], rng: np.random.Generator) -> str:
-    """Name every thing, alike ones as a group ("two red cubes"), with a relation where any is plain."""
+    """Name every thing, things of one kind as a group ("two red cubes"), with a relation where one is plain."""
     shuffled = [things[i] for i in rng.permutation(len(things))]
     kinds = [_kind(thing) for thing in shuffled]
     alike = sorted(shuffled, key=lambda thing: kinds.index(_kind(thing)))
@@ -55,9 +55,9 @@ def _things(things: tuple[Thing, ...], rng: np.random.Generator) -> str:
     if len(groups) == 1:
         return phrases[0]
     a, b = groups[0], groups[1]
-    found = relations(a[0], b[0]) if len(a) == len(b) == 1 else ()
-    # Either, where both are plain: left and right alone would leave in front and behind to one caption in a hundred.
-    word = _word(RELATIONS, str(rng.choice(found)), rng) if found and rng.random() < 0.85 else None
+    plain = relations(a[0], b[0]) if len(a) == len(b) == 1 else ()
+    # One of the plain relations at random. Sides first would leave "in front" and "behind" to one caption in a hundred.
+    word = _word(RELATIONS, str(rng.choice(plain)), rng) if plain and rng.random() < 0.85 else None
     if len(groups) == 2:
         return f"{phrases[0]} {word or _word(RELATIONS, 'beside', rng)} {phrases[1]}"
     if word:
@@ -70,7 +70,7 @@ def _kind(thing: Thing) -> tuple[str, str]:
 
 
 def _group(group: list[Thing], rng: np.random.Generator) -> str:
-    """One thing or several of a kind; an adjective is used only if it is true of all of them."""
+    """One thing or several of a kind; every adjective is true of all of them."""
     first = group[0]
     words = []
     if len({thing.size for thing in group}) == 1 and rng.random() < 0.6:

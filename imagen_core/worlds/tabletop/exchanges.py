@@ -1,6 +1,6 @@
-"""Captions that are true of a scene, each with one that an exchange of two words made untrue.
+"""Pairs of captions: a true one, and the same words in another order, which is untrue.
 
-Who reads captions can tell the two apart; who only knows which words occur cannot.
+A model that only counts words cannot tell the two apart.
 """
 
 from __future__ import annotations
@@ -36,26 +36,26 @@ def scenes(count: int, seed: int) -> list[Scene]:
 
 
 def crowds(count: int, seed: int) -> list[Scene]:
-    """The first scenes from ``seed`` on of two or three things alike in colour and shape, one of each in turn."""
-    found: list[Scene] = []
-    while len(found) < count:
+    """The first scenes from ``seed`` on of things of one colour and shape: two things, then three, in turn."""
+    chosen: list[Scene] = []
+    while len(chosen) < count:
         scene = sample_scene(seed)
         seed += 1
         kinds = {(thing.colour, thing.shape) for thing in scene.things}
-        if len(kinds) == 1 and len(scene.things) == 2 + len(found) % 2:
-            found.append(scene)
-    return found
+        if len(kinds) == 1 and len(scene.things) == 2 + len(chosen) % 2:
+            chosen.append(scene)
+    return chosen
 
 
 def numbers(scene: Scene) -> dict[str, tuple[str, str]]:
-    """A true caption of a scene of :func:`crowds`, and the same one with two and three exchanged."""
+    """A true caption of a scene of :func:`crowds`, and the same one with the other number."""
     thing, true = scene.things[0], len(scene.things)
     rest = f"{thing.colour} {plural(thing.shape)} {FLOORS[scene.floor][0]} {LIGHTS[scene.light][0]}"
     return {"numbers": (f"{COUNTS[true]} {rest}", f"{COUNTS[5 - true]} {rest}")}
 
 
 def pairs(scene: Scene) -> dict[str, tuple[str, str]]:
-    """For what is exchanged, a true caption of the scene and the same one made untrue by it."""
+    """For each kind of exchange, a true caption of the scene and the untrue one that it makes."""
     a, b = scene.things
     first, second = (with_article(f"{thing.colour} {thing.shape}") for thing in (a, b))
     swapped = with_article(f"{b.colour} {a.shape}"), with_article(f"{a.colour} {b.shape}")

@@ -36,12 +36,12 @@ def _noise(u: Plane, v: Plane) -> Plane:
 
 
 def _fade(frequency: float, pixel: Plane) -> Plane:
-    """How much of a pattern of this frequency is left after a box blur of one pixel."""
+    """The share of a pattern of this frequency that is left after a box blur of one pixel."""
     return torch.exp(-((1.6 * frequency * pixel) ** 2))
 
 
 def _octaves(u: Plane, v: Plane, pixel: Plane, frequencies: tuple[float, ...], stretch: float = 1.0) -> Plane:
-    """A sum of noises, 0.7 of the strength for each finer one; ``stretch`` > 1 draws it out along v."""
+    """A sum of noises, each finer one at 0.7 of the strength; ``stretch`` > 1 makes it longer along v."""
     total, strength = torch.zeros_like(u), 1.0
     for frequency in frequencies:
         fade = _fade(frequency, pixel)
@@ -103,7 +103,7 @@ def _checkers(u: Plane, v: Plane, pixel: Plane) -> Tensor:
 
 
 TEXTURES = {"wood": _wood, "grass": _grass, "sand": _sand, "marble": _marble, "checkers": _checkers}
-# What a blurred mirror sees of each floor.
+# Linear colour of each floor in a blurred mirror.
 MEAN_COLOUR = {
     "wood": (0.29, 0.13, 0.05),
     "grass": (0.10, 0.24, 0.03),

@@ -19,7 +19,7 @@ from .scenes import CAMERA_DISTANCE, CAMERA_HEIGHT, HALF_FIELD, LOOK_AT_HEIGHT, 
 
 Colour = tuple[float, float, float]
 
-# Linear albedo: what the sRGB colour of the same name is made of.
+# Linear albedo of each colour.
 ALBEDO: dict[str, Colour] = {
     "red": (0.68, 0.012, 0.012),
     "orange": (0.90, 0.20, 0.004),
@@ -72,7 +72,7 @@ def render(
         raise ValueError(f"crop: {crop} does not lie within a picture of {size} × {size} pixels")
     fine = [(torch.arange(n * samples, device=device) + 0.5) / samples for n in (height, width)]
     rows, columns = (fine[0] + top) * 2 / size - 1, (fine[1] + left) * 2 / size - 1
-    # Whole pixels, since each sub-row of one takes its own part of the sun.
+    # Whole pixels only: each sub-row of a pixel takes its own part of the sun.
     per_chunk = max(1, CHUNK // len(columns) // samples) * samples
     lines = [_trace(scene, part, columns, size, samples) for part in rows.split(per_chunk)]
     linear = torch.cat(lines).reshape(height, samples, width, samples, 3).mean((1, 3))

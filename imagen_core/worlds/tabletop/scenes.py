@@ -1,4 +1,4 @@
-"""Scenes: what stands where on the table top, and how to draw one at random.
+"""Scenes: what stands where on the table top, and a random scene for each seed.
 
 Coordinates: x to the right, y up, z away from the camera; the floor is y = 0. One unit is about a
 quarter of the picture's height at the middle of the table.
@@ -18,7 +18,7 @@ DIMENSIONS = {"sphere": (1.70, 0.85), "cube": (1.40, 0.70), "cylinder": (1.65, 0
 SMALL = 0.56
 CAMERA_DISTANCE, CAMERA_HEIGHT, LOOK_AT_HEIGHT = 5.0, 2.25, 0.92
 HALF_FIELD = math.tan(math.radians(20.5))
-# How far apart two things must be for a relation to be plain: aside in sums of half-widths, in depth in units of z.
+# A relation is plain from this distance on: across in sums of half-widths, in depth in units of z.
 ASIDE, IN_DEPTH = 0.75, 0.9
 
 
@@ -36,12 +36,12 @@ class Thing:
 
     @property
     def scale(self) -> float:
-        """Its size as a part of a large one's."""
+        """Its size, where a large thing has 1."""
         return 1.0 if self.size == "large" else SMALL
 
     @property
     def height(self) -> float:
-        """From the floor to its top."""
+        """Height of its top above the floor."""
         return DIMENSIONS[self.shape][0] * self.scale
 
     @property
@@ -60,15 +60,17 @@ class Thing:
         return self.x / depth, self.reach / depth
 
     def down_screen(self, y: float) -> float:
-        """Where height ``y`` above its place is seen, -1 the picture's top and 1 its bottom; the camera's small tilt is
-        taken as a shift."""
+        """Where a point at height ``y`` above its place is seen: -1 is the picture's top and 1 its bottom.
+
+        The camera's small tilt is approximated by a shift.
+        """
         tilt = (CAMERA_HEIGHT - LOOK_AT_HEIGHT) / CAMERA_DISTANCE
         return ((CAMERA_HEIGHT - y) / (self.z + CAMERA_DISTANCE) - tilt) / HALF_FIELD
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A whole picture: one to three things, floor, light, and the nuisances no caption mentions."""
+    """A whole picture: one to three things, floor, light, and what no caption mentions."""
 
     things: tuple[Thing, ...]
     floor: str
@@ -80,7 +82,7 @@ class Scene:
 
 
 def sample_scene(seed: int, *, held_out: bool = False) -> Scene:
-    """The scene of a seed: the same on every machine. ``held_out`` asks for an unseen colour–shape pair."""
+    """The scene of a seed, the same on every machine; ``held_out`` for one with an unseen pair of colour and shape."""
     rng = np.random.default_rng([seed, int(held_out)])
     while True:
         things = place(_kinds(rng, held_out), rng)
@@ -90,7 +92,7 @@ def sample_scene(seed: int, *, held_out: bool = False) -> Scene:
 
 
 def surround(things: tuple[Thing, ...], rng: np.random.Generator) -> Scene:
-    """The things on some floor, in some light, with nuisances."""
+    """The things on a random floor, in random light, from a slightly random viewpoint."""
     offset = rng.uniform(-50, 50, 2)
     shift = rng.uniform(-1, 1, 2) * (0.15, 0.08)
     return Scene(
@@ -105,7 +107,7 @@ def surround(things: tuple[Thing, ...], rng: np.random.Generator) -> Scene:
 
 
 def _kinds(rng: np.random.Generator, held_out: bool) -> list[tuple[str, str, str, str]]:
-    """Shape, colour, size and material of each thing; in a third of the crowds, all of one kind."""
+    """Shape, colour, size and material of each thing; in a third of the scenes all things are of one kind."""
     count = int(rng.choice([1, 2, 3], p=[0.35, 0.4, 0.25]))
     kinds = [_kind(rng) for _ in range(count)]
     if held_out:
@@ -124,7 +126,7 @@ def _kind(rng: np.random.Generator) -> tuple[str, str, str, str]:
 
 
 def place(kinds: list[tuple[str, str, str, str]], rng: np.random.Generator) -> tuple[Thing, ...] | None:
-    """Put things (shape, colour, size, material) in the frame, none hiding another; None if they do not fit."""
+    """Put things (shape, colour, size, material) in the frame so that none hides another; None if they do not fit."""
     for _ in range(60):
         things: list[Thing] = []
         for shape, colour, size, material in kinds:
@@ -172,7 +174,7 @@ def crop(scene: Scene, size: int, side: int, seed: int) -> tuple[int, int, int, 
 
 
 def relations(a: Thing, b: Thing) -> tuple[str, ...]:
-    """How a plainly stands to b as the camera sees it: left or right, front or behind, both or neither."""
+    """Where a plainly stands seen from b, for the camera: left or right, front or behind, both or neither."""
     (ax, ah), (bx, bh) = a.on_screen(), b.on_screen()
     across = "left" if ax < bx else "right"
     along = "front" if a.z < b.z else "behind"

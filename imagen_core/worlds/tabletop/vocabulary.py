@@ -1,8 +1,8 @@
 """Every word of the table top, and what is held out of training.
 
-The first word of each concept is its name in code. Most concepts have two or three words, since a
-network can tell that words of one meaning mean one thing only if it sees several. The held-out words
-and pairs never occur in training: they measure what the frozen language model brings along.
+The first word of each concept is its name in code. Most concepts have two or three words: only from several words can
+a network learn that words of one meaning mean one thing. The held-out words and pairs never occur in training. They
+measure what the frozen language model brings.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 
 Concepts = dict[str, tuple[str, ...]]
 
-# Any change to the world (words, scenes, renderer) voids the weights: count this up when it happens.
+# Any change of words, scenes or renderer voids the weights: then count this up.
 WORLD_VERSION = 1
 
 SHAPES: Concepts = {
@@ -88,7 +88,7 @@ CONCEPTS: dict[str, Concepts] = {
 }
 OPENINGS = ("", "", "", "a picture of ", "a photo of ", "a render of ")
 
-# Words a prompt may use without naming anything, on top of those in the phrases above.
+# Words that name nothing, beside those in the phrases above.
 FUNCTION_WORDS = frozenset(
     """a an the of on in at to with and or is are there it its from by under one single left right front behind next
     beside between near picture photo render image scene showing side""".split()  # noqa: SIM905
@@ -101,12 +101,12 @@ def plural(noun: str) -> str:
 
 
 def with_article(phrase: str) -> str:
-    """a red cube, an orange cube; an empty phrase stays empty."""
+    """The phrase with its article: a red cube, an orange cube. An empty phrase stays empty."""
     return phrase and ("an " if phrase[0] in "aeiou" else "a ") + phrase
 
 
 def known_words() -> frozenset[str]:
-    """Every lower-case word that occurs in training captions, and harmless function words."""
+    """Every lower-case word of training captions, and words that name nothing."""
     words = set(FUNCTION_WORDS) | set(COUNTS.values())
     for concepts in CONCEPTS.values():
         for phrases in concepts.values():
@@ -118,8 +118,8 @@ def known_words() -> frozenset[str]:
 def unknown_words(prompt: str) -> tuple[str, ...]:
     """The words of ``prompt`` that no training caption used, in order, each once.
 
-    Held-out synonyms count as unknown: the language model may carry them over, training did not.
+    Held-out synonyms count as unknown. The language model may still understand them.
     """
-    found = re.findall(r"[^\W\d_]+", prompt.lower())
+    words = re.findall(r"[^\W\d_]+", prompt.lower())
     known = known_words()
-    return tuple(dict.fromkeys(word for word in found if word not in known))
+    return tuple(dict.fromkeys(word for word in words if word not in known))
