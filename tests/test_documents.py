@@ -67,3 +67,17 @@ def test_the_python_of_a_document_is_whole(name: str) -> None:
     for block in blocks:
         if not block.startswith(" "):
             compile(block, name, "exec")
+
+
+def test_the_floors_name_every_folder_and_no_file_that_is_gone() -> None:
+    text = (ROOT / "docs" / "ARCHITECTURE.md").read_text()
+    floors = text[text.index("## Floors") : text.index("## Formats")]
+    for package, block in zip(("imagen_core", "app"), re.findall(r"```\n(.*?)```", floors, re.DOTALL)):
+        folders: list[str] = []
+        for line in block.splitlines():
+            depth, name = (len(line) - len(line.lstrip())) // 2, line.split()[0]
+            folders = [*folders[:depth], name.rstrip("/")] if name.endswith("/") else folders[:depth]
+            place = ROOT.joinpath(package, *folders, "" if name.endswith("/") else name)
+            assert place.exists(), place
+        rooms = {path.parent.name for path in (ROOT / package).rglob("*.py")} - {package}
+        assert all(f"{room}/" in block for room in rooms), rooms

@@ -1,4 +1,4 @@
-"""The stand-alone report: one HTML file with the player and a recording, which opens from disk and offline."""
+"""The stand-alone report: one HTML file with the player and a recording inside, which opens from disk, offline."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from imagen_core.settings import DEFAULTS, StageConfig
 
 from . import player, reproduce
 
-# The browser may use only what is inside the file: a report makes no network request.
+# Forbids everything but what is inside the file: a report cannot ask the network for anything.
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 STYLE = """
 body { margin: 0; background: var(--lab-paper); color: var(--lab-ink); font-family: system-ui, sans-serif; }
@@ -37,12 +37,12 @@ PAGE = """<!doctype html>
 <main>
 <h1>{title}</h1>
 {why}
-<noscript>This report needs JavaScript to play its run. JavaScript is switched off.</noscript>
+<noscript>This report plays a recorded run with JavaScript, which is switched off here.</noscript>
 <div id="player"></div>
-<h2>How to make these pictures</h2>
+<h2>The same pictures again</h2>
 <pre>{commands}</pre>
 <pre>weights {weights}
-settings under {first}; the other rules change only the rule:
+settings under {first}, from which those of the other rules differ in the rule alone:
 {settings}</pre>
 </main>
 <script type="application/json" id="recording">{recording}</script>
@@ -61,20 +61,20 @@ ImagenPlayer.mount(document.getElementById("player"), () => text, () => {{}});
 
 
 def save(run: Recording, folder: Path, model: str = "tabletop", defaults: Mapping[int, StageConfig] = DEFAULTS) -> Path:
-    """Write :func:`page` into ``folder`` and return its path."""
+    """:func:`page` as a file in ``folder``, under the name it is downloaded by."""
     path = folder / "imagen-lab-report.html"
     path.write_text(page(run, model, defaults), encoding="utf-8")
     return path
 
 
 def page(run: Recording, model: str = "tabletop", defaults: Mapping[int, StageConfig] = DEFAULTS) -> str:
-    """A recording as one self-contained HTML document; all user text is escaped.
+    """A recording as one self-contained HTML document; everything a person typed is escaped.
 
-    The command lines leave out settings that equal ``defaults``, the model's own.
+    ``defaults`` are the model's own, which its command line need not name.
     """
-    requests = recording.requests(run)
-    request = next(iter(requests.values()))
-    commands = [reproduce.command_line(one, model, defaults, f"{label}.png") for label, one in requests.items()]
+    asked = recording.requests(run)
+    request = next(iter(asked.values()))
+    commands = [reproduce.command_line(one, model, defaults, f"{label}.png") for label, one in asked.items()]
     return PAGE.format(
         policy=POLICY,
         title=f"Imagen Lab: {html.escape(request.prompt)}",
@@ -82,7 +82,7 @@ def page(run: Recording, model: str = "tabletop", defaults: Mapping[int, StageCo
         why=player.WHY,
         commands=html.escape("\n".join(commands)),
         weights=html.escape(run.header["weights"]),
-        first=html.escape(next(iter(requests))),
+        first=html.escape(next(iter(asked))),
         settings=html.escape(json.dumps(run.header["request"], indent=1, ensure_ascii=False)),
         recording=player.recorded(run),
         script=player.SCRIPT,

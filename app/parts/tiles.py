@@ -1,4 +1,4 @@
-"""Pictures side by side that zoom and move together (``static/tiles``), and tables, as escaped HTML."""
+"""Pictures beside each other that zoom and pan together (``static/tiles``), and tables: values → escaped HTML."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from .bundle import script
 _FOLDER = Path(__file__).parents[1] / "static" / "tiles"
 SCRIPT = script(_FOLDER / "main.js", "ImagenTiles")
 STYLE = _FOLDER / "tiles.css"
-# Noise hardly compresses: as a PNG, a picture of this size would take 3 MB.
+# Noise hardly compresses: at this size its PNG would be 3 MB.
 LARGE = 1024
 
 
 def component(value: str = "", *, elem_id: str) -> gr.HTML:
-    """A place for tiles; its value is one or more rows from :func:`row`."""
+    """A place for tiles; its value is what :func:`row` returns, several rows below each other."""
     return gr.HTML(
         value,
         html_template='<div class="tiles-place"></div>',
@@ -35,7 +35,7 @@ def component(value: str = "", *, elem_id: str) -> gr.HTML:
 
 
 def row(tiles: Iterable[str], columns: int, *, plain: bool = False) -> str:
-    """Tiles in rows of ``columns``; ``plain`` tiles cannot be zoomed."""
+    """Tiles in rows of ``columns``; ``plain`` ones are too small to be zoomed."""
     mark = " data-plain" if plain else ""
     return f'<div class="tiles-row" style="--columns:{columns}"{mark}>{"".join(tiles)}</div>'
 
@@ -43,7 +43,7 @@ def row(tiles: Iterable[str], columns: int, *, plain: bool = False) -> str:
 def tile(
     image: Any, title: str, facts: str = "", *, badges: Sequence[str] = (), key: str = "", noisy: bool = False
 ) -> str:
-    """One picture [3, h, w] in [-1, 1] with title and facts; with ``key``, a button whose click reports that key."""
+    """One picture [3, h, w] in [-1, 1] with its title and facts; with ``key`` also a button that says it was chosen."""
     alt = escape(f"{title}. {facts}")
     port = (
         f'<div class="tile-port" tabindex="0" role="group" aria-label="{alt}">'
@@ -53,7 +53,7 @@ def tile(
 
 
 def waiting(title: str, note: str) -> str:
-    """A tile with a note in place of its picture."""
+    """The place of a picture that is not there yet."""
     return _figure(f'<div class="tile-empty">{escape(note)}</div>', title, "", (), "")
 
 
@@ -67,7 +67,7 @@ def _figure(port: str, title: str, facts: str, badges: Sequence[str], key: str) 
 
 
 def uri(image: Any, *, noisy: bool = False) -> str:
-    """A picture [3, h, w] as a data: address, lossless except for large noise."""
+    """A picture [3, h, w] in a data link: lossless, but for large noise, which is there to be looked at."""
     file = io.BytesIO()
     if noisy and image.shape[-1] >= LARGE:
         to_pil(image).save(file, format="JPEG", quality=88, subsampling=0)
@@ -79,7 +79,7 @@ def uri(image: Any, *, noisy: bool = False) -> str:
 
 
 def table(rows: Sequence[Mapping[str, Any]], caption: str, *, wide: Sequence[str] = ()) -> str:
-    """Rows with the same keys as a table that scrolls on its own; columns in ``wide`` wrap their text."""
+    """Rows of equal keys as a table that scrolls by itself; every cell is escaped."""
     if not rows:
         return ""
 
@@ -96,5 +96,5 @@ def table(rows: Sequence[Mapping[str, Any]], caption: str, *, wide: Sequence[str
 
 
 def text(value: Any) -> str:
-    """The text of a cell; numbers keep four digits."""
+    """A cell's value for people: four digits of a number are enough, and rounding's last bits are nothing."""
     return f"{round(value, 9):.4g}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""PNG files that hold every setting of their run in one text chunk."""
+"""PNG files that carry every setting of the run that made them, in one text chunk."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from ..settings import MAX_PROMPT, Request, from_json, to_json
 from ..types import UserError
 
 CHUNK = "imagen_lab"
-# Three stages with 250 times each and an escaped prompt need 21,000 characters.
+# Above what three stages with 250 times each and an escaped prompt need (21,000), far below what could hurt.
 MAX_CHUNK = 64 * MAX_PROMPT
 # The widest grid has 25 cells of 1024 beside each other.
 MAX_SIDE = 26_000
 
 
 def to_bytes(image: Float[Tensor, "*b 3 h w"]) -> np.ndarray:
-    """Values in [-1, 1] as uint8, rounded."""
+    """[-1, 1] → uint8, rounded."""
     return ((image.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu().numpy()
 
 
 def from_bytes(values: np.ndarray) -> Float[Tensor, "*b 3 h w"]:
-    """What :func:`to_bytes` made, as float32 in [-1, 1]."""
+    """uint8 → [-1, 1], float32: what :func:`to_bytes` rounded to."""
     return torch.from_numpy(values).float() / 127.5 - 1
 
 
@@ -39,10 +39,10 @@ def to_pil(image: Float[Tensor, "3 h w"]) -> Image.Image:
 
 
 def save(image: Float[Tensor, "3 h w"], file: Path | str, request: Request, **facts: str) -> None:
-    """Write one picture with its settings; each of ``facts`` (weights digest, index, …) gets a chunk.
+    """Write one picture with its settings; ``facts`` (weights digest, index, …) go into chunks of their own.
 
     Raises:
-        OSError: the file cannot be written; an older file of that name stays.
+        OSError: it cannot be written; then nothing is, and a file that was there stays.
     """
     _write(to_pil(image), file, request, facts)
 
@@ -58,10 +58,10 @@ def _write(picture: Image.Image, file: Path | str, request: Request | None, fact
 
 
 def read_settings(data: bytes) -> tuple[Request, tuple[str, ...]]:
-    """The settings inside a PNG, and warnings; the pixels are not decoded, so any file may be given.
+    """The settings inside a PNG from anywhere, and warnings; the pixels are not decoded.
 
     Raises:
-        UserError: not a PNG, too large, or without valid settings.
+        UserError: not a PNG, too large, without our settings, or with hostile ones.
     """
     try:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
@@ -73,14 +73,14 @@ def read_settings(data: bytes) -> tuple[Request, tuple[str, ...]]:
             raise
         raise UserError("picture: not a readable PNG file") from error
     if not isinstance(text, str):
-        raise UserError("picture: this PNG holds no settings of Imagen Lab")
+        raise UserError("picture: a PNG, but not one made here: it carries no settings")
     if len(text) > MAX_CHUNK:
         raise UserError(f"picture: its settings are longer than {MAX_CHUNK} characters")
     return from_json(text)
 
 
 def read_fact(data: bytes, name: str) -> str | None:
-    """One of the facts that :func:`save` wrote; None if the PNG lacks it.
+    """One of the facts that :func:`save` wrote beside the settings; None where there is none.
 
     Raises:
         UserError: not a PNG.
@@ -101,10 +101,10 @@ def save_grid(
     request: Request | None = None,
     **facts: str,
 ) -> None:
-    """Write pictures of one size in rows of ``columns``, each below its label; small ones are enlarged unsmoothed.
+    """Pictures of one size in rows of ``columns``, each under its label; small ones enlarged without smoothing.
 
-    ``request`` holds the settings that all cells share, and ``facts`` those that differ; both are stored as in
-    :func:`save`.
+    ``request`` is what the cells have in common, ``facts`` what differs: the grid carries them like a picture, and is
+    written like one.
     """
     side = images[0].shape[-1]
     zoom, band = max(1, 256 // side), 18

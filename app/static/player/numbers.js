@@ -11,6 +11,3 @@ export const number = (value, digits = 2) => (value === null ? "∞" : value.toF
 
 /** A slider moves by tenths, but a request may hold more digits. */
 export const tenths = (value) => (+value.toFixed(1) === value ? value.toFixed(1) : String(+value.toFixed(3)));
-
-/** Keeps a number with its unit or sign at the end of a line: "14 %", "s = 9.30", "> 0.99". */
-export const unbroken = (text) => text.replace(/ (?=[%<>=])|(?<=[<>=]) /g, "\u00a0");

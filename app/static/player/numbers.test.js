@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { number, percent, tenths, unbroken } from "./numbers.js";
+import { number, percent, tenths } from "./numbers.js";
 
 test("a share keeps one digit below ten percent, and says when it is tiny but not zero", () => {
   assert.deepEqual([0, 0.0004, 0.001, 0.044, 0.0994, 0.0995, 0.14, 1].map(percent), [
@@ -21,11 +21,4 @@ test("a negative number has a true minus, and null is infinity", () => {
 
 test("tenths show more digits only where there are more", () => {
   assert.deepEqual([99.5, 95, 1.25].map(tenths), ["99.5", "95.0", "1.25"]);
-});
-
-test("a line does not end between a number and its unit or sign", () => {
-  assert.equal(
-    unbroken("none < 0.1 %, by s = 2 (|x| > 0.99): done").replaceAll("\u00a0", "_"),
-    "none_<_0.1_%, by s_=_2 (|x|_>_0.99): done",
-  );
 });

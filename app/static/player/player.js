@@ -6,7 +6,6 @@ import { Card } from "./cards.js";
 import { Curves, closest } from "./curves.js";
 import { h, radios } from "./dom.js";
 import { Microscope } from "./microscope.js";
-import { unbroken } from "./numbers.js";
 import { Parts } from "./parts.js";
 import { parse } from "./payload.js";
 import { swatch } from "./pictures.js";
@@ -273,7 +272,7 @@ export class Player {
     this.drawCards();
     this.curves.draw(data, at);
     this.words.setAttribute("aria-live", this.timer || live ? "off" : "polite");
-    this.words.textContent = unbroken(sentence(data, at, this.step, engine.burnt));
+    this.words.textContent = sentence(data, at, this.step, engine.burnt);
     if (live) return;
     if (this.view === "wipe") this.wipe.draw(data, at);
     if (this.view === "parts") this.parts.draw(data, at, track);
