@@ -19,6 +19,8 @@ from torch import Tensor
 from ..types import Image
 
 Thresholded = tuple[Image, Float[Tensor, " b"]]
+# Of dynamic thresholding: Saharia et al. 2022, Fig. A.10.
+PERCENTILE = 99.5
 
 
 @dataclass(frozen=True)
@@ -45,10 +47,10 @@ def static(x0: Image) -> Thresholded:
     return x0.clamp(-1, 1), x0.new_ones(len(x0))
 
 
-def dynamic(x0: Image, *, percentile: float = 99.5, cap: float = math.inf) -> Thresholded:
+def dynamic(x0: Image, *, percentile: float = PERCENTILE, cap: float = math.inf) -> Thresholded:
     """Clip to [-s, s] and divide by s, with s the ``percentile`` of each image's |x0|, at least 1, at most ``cap``.
 
-    Saharia et al. 2022, sec. 2.3 and Fig. A.10; p = 99.5 there, and no cap. Where the percentile is at most 1 this
+    Saharia et al. 2022, sec. 2.3 and Fig. A.10, without a cap. Where the percentile is at most 1 this
     *is* static. DeepFloyd IF caps s at 1.5; a cap of 1, the default of diffusers, turns dynamic into static.
     """
     s = _scale(x0.abs().flatten(1), percentile / 100).clamp(max=cap)
@@ -56,7 +58,7 @@ def dynamic(x0: Image, *, percentile: float = 99.5, cap: float = math.inf) -> Th
     return x0.clamp(-scale, scale) / scale, s
 
 
-def channelwise(x0: Image, *, percentile: float = 99.5, cap: float = math.inf) -> Thresholded:
+def channelwise(x0: Image, *, percentile: float = PERCENTILE, cap: float = math.inf) -> Thresholded:
     """Dynamic thresholding of each colour channel by itself; s is the largest of the three.
 
     Not the paper's: a channel that overshoots alone no longer dims the others, at the price of shifted hues.
@@ -95,7 +97,7 @@ THRESHOLDS: dict[str, Threshold] = {
 # What others do, by name: the rule and its options.
 PRESETS: dict[str, tuple[str, dict[str, float]]] = {
     # Saharia et al. 2022, Fig. A.10.
-    "paper": ("dynamic", {"percentile": 99.5}),
+    "paper": ("dynamic", {"percentile": PERCENTILE}),
     # lucidrains' imagen-pytorch, dynamic_thresholding_percentile = 0.95.
     "imagen-pytorch": ("dynamic", {"percentile": 95.0}),
     # DeepFloyd IF, scheduler/scheduler_config.json of stage I and II.

@@ -60,8 +60,8 @@ class Frame:
     @property
     def pixels(self) -> np.ndarray:
         """The kept estimate as a screen shows it, uint8 [h, w, 3]."""
-        shown = (np.clip(self.kept.astype(np.float32), -1, 1) + 1) * 127.5
-        return np.round(shown).astype(np.uint8).transpose(1, 2, 0)
+        levels = (np.clip(self.kept.astype(np.float32), -1, 1) + 1) * 127.5
+        return np.round(levels).astype(np.uint8).transpose(1, 2, 0)
 
     def histogram(self, most: float, bins: int = 64) -> list[int]:
         """Counts of the raw estimate's values over [-most, most] in equal bins."""

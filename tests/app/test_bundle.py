@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -16,6 +17,7 @@ def write(folder: Path, **modules: str) -> Path:
     return folder / "main.js"
 
 
+@pytest.mark.skipif(shutil.which("node") is None, reason="no Node here: on Debian, apt-get install nodejs")
 def test_modules_of_equal_names_do_not_meet_and_each_runs_once(tmp_path: Path) -> None:
     entry = write(
         tmp_path,

@@ -26,8 +26,8 @@ export const differenceOf = (data, track, other, at) => {
 export class Card {
   /** select() puts the card in front; point(x, y) is a click at shares of the picture's width and height. */
   constructor(track, { select, point }) {
-    const shown = picture(`x̂₀ under ${track.label}. Arrow keys move the pixel probe.`, "application");
-    Object.assign(this, shown);
+    const label = `x̂₀ under ${track.label}. Arrow keys move the pixel probe.`;
+    Object.assign(this, picture(label, "application"));
     this.note = h("span", { class: "pl-deed" });
     this.chart = v("svg", { class: "pl-histogram", role: "img" });
     this.box.tabIndex = 0;

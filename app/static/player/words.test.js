@@ -39,14 +39,14 @@ test("nothing outside, and nothing burnt", () => {
 });
 
 test("the view of guidance gives cfg's formula, and of other rules the name", () => {
-  const told = (more) => legend("parts", { label: "none", w: 9, w_schedule: "constant", ...more }, 0)[0];
+  const line = (more) => legend("parts", { label: "none", w: 9, w_schedule: "constant", ...more }, 0)[0];
   assert.match(
-    told({ guidance_rule: "cfg" }),
+    line({ guidance_rule: "cfg" }),
     /cfg = without text \+ w \(with text − without text\), w = 9 at every step/,
   );
-  assert.match(told({ guidance_rule: "apg" }), /: apg, w = 9 at every step\./);
+  assert.match(line({ guidance_rule: "apg" }), /: apg, w = 9 at every step\./);
   assert.match(
-    told({ guidance_rule: "apg", w_schedule: "cosine", weights: [2.716] }),
+    line({ guidance_rule: "apg", w_schedule: "cosine", weights: [2.716] }),
     /: apg, schedule cosine, w = 2\.72 at this step\./,
   );
 });

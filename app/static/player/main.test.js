@@ -1,0 +1,7 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { create } from "./main.js";
+
+test("a document gets the player and the rules", () => {
+  assert.deepEqual(Object.keys(create({})), ["mount", "RULES", "keep", "sorted", "histogram"]);
+});
