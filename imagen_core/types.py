@@ -1,4 +1,4 @@
-"""The values that travel between the layers, and the glossary of their names.
+"""The values that pass between the packages, and the glossary of their names.
 
 Glossary (the field's names, used everywhere in this repository)
 ----------------------------------------------------------------
@@ -7,13 +7,13 @@ t          diffusion time in [0, 1]: 0 is the data, 1 is pure noise.
 alpha, sigma
            signal and noise scale of the variance-preserving process,
            ``z = alpha x + sigma eps`` with ``alpha^2 + sigma^2 = 1``.
-log_snr    ``log(alpha^2 / sigma^2)``, the only thing the network is told about t.
+log_snr    ``log(alpha^2 / sigma^2)``, how the network is told the noise level.
 z          the noised image at some level.
 eps        the unit Gaussian noise inside z.
 v          ``alpha eps - sigma x`` (Salimans & Ho 2022), what the shipped networks predict.
 x0_hat     an estimate of x made from z.
-w          guidance weight, the paper's form: ``w = 1`` is off (Saharia et al. 2022, eq. 2).
-s          the scale that dynamic thresholding divides by; at 1 it only clips, as static does.
+w          guidance weight in the paper's form: ``w = 1`` is off (Saharia et al. 2022, eq. 2).
+s          the scale that dynamic thresholding divides by; ``s = 1`` only clips, as static does.
 aug_level  noise-conditioning augmentation of the low-resolution image, in [0, 1].
 low_res    the (augmented) low-resolution image a super-resolution stage is conditioned on.
 """
@@ -33,7 +33,7 @@ Image = Float[Tensor, "b 3 h w"]
 
 
 class UserError(ValueError):
-    """Something the user said cannot be done; the message is one line, naming field and range."""
+    """A user's mistake; the message is one line that names the field and the allowed range."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,8 @@ def _sigmoid(x: float) -> float:
 class TextEmbedding:
     """A frozen language model's output: one vector per token and which tokens are real.
 
-    ``unconditional`` is the text of the unconditional branch, for networks that were trained with another one than the
-    paper's zeros: DeepFloyd IF's is T5("").
+    ``unconditional`` is the text of the unconditional branch for networks trained with another text than the paper's
+    zeros: DeepFloyd IF was trained with T5("").
     """
 
     tokens: Float[Tensor, "b n d"]
@@ -88,7 +88,7 @@ class TextEmbedding:
     def null(self) -> TextEmbedding:
         """The text of the unconditional branch; by default zeroed embeddings (Saharia et al. 2022, sec. 4.1).
 
-        One token of the zeros stays visible, so that attention always has something to look at.
+        One token of zeros stays visible, because attention needs at least one.
         """
         if self.unconditional is not None:
             return self.unconditional
@@ -104,7 +104,7 @@ class TextEmbedding:
 
 @dataclass(frozen=True)
 class Conditioning:
-    """Everything a stage is conditioned on; ``low_res`` is already resized and augmented."""
+    """What a stage is conditioned on; ``low_res`` is already resized and augmented."""
 
     text: TextEmbedding
     low_res: Image | None = None
@@ -113,7 +113,7 @@ class Conditioning:
 
 @dataclass(frozen=True)
 class Denoised:
-    """What one evaluation of the guided, thresholded denoiser knows.
+    """The result of one evaluation of the guided, thresholded denoiser.
 
     A step moves towards ``x0_hat`` and re-noises from ``x0_renoise`` (the same tensor except for
     rules such as CFG++). ``x0_raw`` is the guided estimate before thresholding; ``x0_cond`` and
@@ -159,10 +159,10 @@ class StepRecord:
 class StageResult:
     """A finished stage: its pictures in [-1, 1], and the seconds that sampling took.
 
-    ``low_res`` is what a super-resolution stage was really given: resized and noised; None for the base. ``image`` is
-    for people: a cascade with a safety checker and a watermark has applied both to it. ``unmarked`` is for the next
-    stage: checked, without the watermark; the same tensor for all other cascades. Both are black where ``withheld``,
-    here or in a stage before.
+    ``low_res`` is the resized and noised input of a super-resolution stage, None for the base. ``image`` is for people:
+    checked for safety and watermarked if the cascade does so. ``unmarked`` is for the next stage: checked, without the
+    watermark; the same tensor for cascades without one. Both are black where ``withheld`` is True, by this stage or an
+    earlier one.
     """
 
     stage: str
@@ -179,10 +179,10 @@ Event = StepRecord | StageResult
 
 
 class Network(Protocol):
-    """What the denoiser asks of a network, ours or an adapted one."""
+    """What the denoiser needs of a network, ours or an adapted one."""
 
     def prepare(self, text: TextEmbedding) -> Any:
-        """What depends on the text alone: done once a stage, handed back at each call."""
+        """Computes what depends on the text alone, once a stage; every call gets it as ``context``."""
 
     def __call__(
         self,
@@ -194,17 +194,17 @@ class Network(Protocol):
     ) -> Image:
         """The raw prediction in the stage's parameterization (eps, v or x0), float32.
 
-        Where the stage learned its variance, as many channels again follow it: ``2 gamma - 1``.
+        If the stage learned its variance, as many channels again follow: ``2 gamma - 1``.
         """
 
 
 @dataclass(frozen=True)
 class StageSpec:
-    """What the process must know of a trained stage. ``low_res_size`` is None for the base.
+    """The facts about a trained stage that sampling needs. ``low_res_size`` is None for the base.
 
-    ``augmentation`` is how the low-resolution image is resized and noised (augmentation.AUGMENTATIONS). A latent stage
-    samples ``channels`` maps, ``latent_factor`` times smaller than its pictures. ``most_aug`` is the highest aug_level
-    that its training saw.
+    ``augmentation`` names how the low-resolution image is resized and noised (augmentation.AUGMENTATIONS). A latent
+    stage samples ``channels`` maps, ``latent_factor`` times smaller than its pictures. ``most_aug`` is the highest
+    aug_level in its training.
     """
 
     name: str
@@ -220,6 +220,6 @@ class StageSpec:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """What one z of this stage looks like: [channels, h, w]."""
+        """The shape of one z of this stage: (channels, h, w)."""
         side = self.size // self.latent_factor
         return (self.channels, side, side)

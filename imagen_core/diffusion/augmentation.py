@@ -1,8 +1,8 @@
 """Noise-conditioning augmentation of the low-resolution image (Saharia et al. 2022, sec. 2.4; Ho et al. 2022).
 
-A super-resolution model is trained on, and told the level of, a corrupted input, so that it forgives the
-artefacts of the stage before it. The corruption is variance preserving: ``alpha x + sigma eps``. The paper's best
-samples lie at aug_level 0.1 to 0.3; the same number means different noise in different models.
+A super-resolution model is trained on a corrupted input and is given the level of the corruption. It then tolerates
+the artefacts of the stage before it. The corruption is variance preserving: ``alpha x + sigma eps``. The paper's best
+samples have an aug_level of 0.1 to 0.3; the same number means different noise in different models.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Scales = tuple[Float[Tensor, "*b"], Float[Tensor, "*b"]]
 
 
 def aug_timestep(aug_level: Float[Tensor, "*b"]) -> Int[Tensor, "*b"]:
-    """The whole level, 0 to 999, at which a model of discrete timesteps is trained and told aug_level."""
+    """The timestep, 0 to 999, of an aug_level in models of discrete timesteps."""
     return (aug_level.double() * (TRAIN_STEPS - 1)).round().long()
 
 
@@ -34,15 +34,15 @@ def _cosine(aug_level: Float[Tensor, "*b"]) -> Scales:
 
 
 def _discrete(schedule: str, aug_level: Float[Tensor, "*b"]) -> Scales:
-    """The scales of a discrete schedule at the nearest of its timesteps; even level 0 has a little noise."""
+    """The scales of a discrete schedule at its nearest timestep; level 0 has a little noise too."""
     return alpha_sigma(SCHEDULES[schedule].fn((aug_timestep(aug_level).double() + 1) / TRAIN_STEPS))
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How a stage was trained to get its low-resolution image: ``scales(aug_level) -> (alpha, sigma)`` of the noise.
+    """How a stage's low-resolution image was prepared in training: noised by ``scales(aug_level) -> (alpha, sigma)``.
 
-    ``corners`` is whether bilinear enlargement maps the centres of the corner pixels onto each other.
+    ``corners`` says whether bilinear enlargement keeps the centres of the corner pixels in place.
     """
 
     scales: Callable[[Tensor], Scales]
@@ -58,7 +58,7 @@ AUGMENTATIONS = {
 
 
 def resize(x: Float[Tensor, "b 3 h w"], size: int, kind: str = "cosine") -> Float[Tensor, "b 3 s s"]:
-    """A square picture at another size: by area going down, bilinear going up, in training and sampling alike."""
+    """A square picture at another size: averaged by area when smaller, bilinear when larger."""
     if size == x.shape[-1]:
         return x
     if size < x.shape[-1]:
@@ -79,7 +79,7 @@ def augment(
 
 
 def aug_sigma(aug_level: float, kind: str = "cosine") -> float:
-    """The standard deviation of the noise at a level: what the number on the slider really does."""
+    """The standard deviation of the noise at a level."""
     return float(AUGMENTATIONS[kind].scales(torch.tensor(aug_level, dtype=torch.float64))[1])
 
 
@@ -91,5 +91,5 @@ def aug_snr(aug_level: float, kind: str = "cosine") -> float:
 
 
 def bicubic(x: Float[Tensor, "b c h w"], size: int) -> Float[Tensor, "b c s s"]:
-    """Enlarged to ``size`` without a model, within [-1, 1]: what super-resolution is measured against."""
+    """Enlarged to ``size`` without a model, within [-1, 1]: the baseline of super-resolution."""
     return F.interpolate(x, size=(size, size), mode="bicubic").clamp(-1, 1)

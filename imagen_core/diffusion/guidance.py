@@ -1,8 +1,8 @@
 """Guidance: how the conditional and the unconditional estimate of x are combined.
 
 Imagen guides eps: ``eps~ = w eps(z, c) + (1 - w) eps(z)`` (Saharia et al. 2022, eq. 2). At a given z and level,
-eps, v and x0 are affine in each other. An affine map commutes with any mix whose weights sum to 1, as w and 1 - w do:
-guiding x0 is the same, before thresholding.
+eps, v and x0 are affine in each other. An affine map commutes with any mix whose weights sum to 1, as w and 1 - w do.
+So guiding x0 is the same as guiding eps, before thresholding.
 
 A rule is ``(cond, uncond, *, w, ...) -> (guided, memory)``. Its keyword-only parameters with a number as default are
 options that a user may set. All others are handed over by name: the fields of :class:`Moment`. ``memory`` is what the

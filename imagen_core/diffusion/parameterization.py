@@ -1,4 +1,4 @@
-"""What a network predicts (eps, v or x0), and the way from there to x0 and back.
+"""What a network predicts (eps, v or x0), and how x0 follows from it.
 
 All three are linear in each other at a given z and level: ``z = alpha x + sigma eps``, ``v = alpha eps - sigma x``
 (Ho et al. 2020; Salimans & Ho 2022, App. D). Scales are floats or tensors that broadcast against the image.

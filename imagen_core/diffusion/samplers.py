@@ -1,4 +1,4 @@
-"""Samplers: one loop, many steps. A step sees the network only through ``denoise(z, level) -> Denoised``.
+"""Samplers: one loop, many steps. A step reaches the network only through ``denoise(z, level) -> Denoised``.
 
 A step is ``(denoise, z, now, next, noise, past) -> (z_next, Denoised)``. ``noise()`` is the step's fresh unit noise.
 ``past`` holds the records before this one, the latest last: as many as the sampler's ``history`` says, fewer at the
@@ -22,7 +22,7 @@ from ..types import Denoise, Denoised, Image, Level, StepRecord
 from .parameterization import to_eps
 
 Noise = Callable[[], Image]
-# The largest noise-to-signal ratio that Heun's method is used at: EDM begins there.
+# The largest sigma / alpha at which Heun's method is used: EDM starts there.
 HEUN_FROM = 80.0
 Step = Callable[..., tuple[Image, Denoised]]
 Past = tuple[StepRecord, ...]
@@ -32,9 +32,9 @@ Past = tuple[StepRecord, ...]
 class Sampler:
     """A sampler's step, what people are told about it, and what the engine must know of it.
 
-    ``evaluations(now, next)`` is how often a step asks the network. ``history`` is how many records before a step it
-    looks at. ``renoises`` says that it honours Denoised.x0_renoise, ``deterministic`` that it solves the flow without
-    fresh noise at its default options.
+    ``evaluations(now, next)`` counts a step's calls of the denoiser. ``history`` is how many records before a step it
+    needs. ``renoises`` says that it uses Denoised.x0_renoise, ``deterministic`` that it adds no fresh noise at its
+    default options.
     """
 
     fn: Step
@@ -73,12 +73,12 @@ def ddim(
     """DDIM: ``z_s = alpha_s x0_hat + sqrt(sigma_s^2 - fresh^2) eps_hat + fresh eps`` (Song, Meng, Ermon 2021, eq. 12).
 
     ``fresh = eta (sigma_s / sigma_t) sqrt(1 - alpha_t^2 / alpha_s^2)``: eta = 0 is deterministic, eta = 1 is DDPM with
-    its small variance. eps_hat is recomputed from the thresholded x0_hat, so that both belong to the same z.
+    its small variance. eps_hat is recomputed from the thresholded x0_hat, so that the two agree with z.
     """
     out = denoise(z, now)
     eps = to_eps(out.x0_renoise, z, now.alpha, now.sigma)
     fresh = eta * (next.sigma / now.sigma) * math.sqrt(1 - (now.alpha / next.alpha) ** 2)
-    # The difference is never negative, but rounding may say so where alpha_t is almost 0.
+    # The difference is never negative, but rounding may make it so where alpha_t is almost 0.
     z_next = next.alpha * out.x0_hat + math.sqrt(max(0.0, next.sigma**2 - fresh**2)) * eps
     return (z_next + fresh * noise() if fresh > 0 else z_next), out
 
@@ -96,11 +96,11 @@ def ancestral(
     """The stochastic sampler of DDPM in continuous time (Saharia et al. 2022, App. A, eq. 6; Ho et al. 2020).
 
     ``z_s = mu + sqrt(var_small^(1 - gamma) var_large^gamma) eps``: gamma in [0, 1] interpolates the log of DDPM's
-    two variances. The paper gives no value; 0.3 is our choice. A network that learned gamma, such
-    as DeepFloyd IF, decides it pixel by pixel (Nichol & Dhariwal 2021, eq. 15), and the option does nothing.
+    two variances. The paper gives no value; 0.3 is our choice. A network that learned gamma, such as DeepFloyd IF,
+    gives one for each pixel (Nichol & Dhariwal 2021, eq. 15), and the option has no effect.
     """
     out = denoise(z, now)
-    # 1 - exp(log_snr_t - log_snr_s): how much of the noise at t is not yet there at s.
+    # 1 - exp(log_snr_t - log_snr_s): the share of the noise at t that is not in z at s.
     fresh = -math.expm1(now.log_snr - next.log_snr)
     mean = (1 - fresh) * (next.alpha / now.alpha) * z + fresh * next.alpha * out.x0_hat
     if next.sigma == 0:
@@ -117,7 +117,7 @@ def dpmpp_2m(denoise: Denoise, z: Image, now: Level, next: Level, noise: Noise, 
 
     With half log-SNR ``lambda`` and ``h = lambda_s - lambda_t``:
     ``z_s = (sigma_s / sigma_t) z - alpha_s (exp(-h) - 1) D``, D extrapolated from the last two x0_hat.
-    The step to the clean image is first order, where it is exactly x0_hat.
+    The step to the clean image is first order: its result is exactly x0_hat.
     """
     out = denoise(z, now)
     d = out.x0_hat
@@ -125,7 +125,7 @@ def dpmpp_2m(denoise: Denoise, z: Image, now: Level, next: Level, noise: Noise, 
         r = (now.log_snr - past[-1].now.log_snr) / (next.log_snr - now.log_snr)
         d = d + (d - past[-1].out.x0_hat) / (2 * r)
     shrink = math.expm1((now.log_snr - next.log_snr) / 2)
-    # Re-noising comes from z itself; a rule that re-noises from elsewhere (CFG++) moves z's share of the noise.
+    # This step keeps the noise of z; a rule that re-noises from another estimate (CFG++) shifts that noise.
     z_next = (next.sigma / now.sigma) * (z + now.alpha * (out.x0_hat - out.x0_renoise)) - next.alpha * shrink * d
     return z_next, out
 
@@ -154,8 +154,8 @@ def heun(denoise: Denoise, z: Image, now: Level, next: Level, noise: Noise, past
     """Heun's method, two evaluations a step (Karras et al. 2022, arXiv 2206.00364, algorithm 1).
 
     On ``y = z / alpha`` and ``r = sigma / alpha`` the flow is ``dy/dr = (y - x0_hat) / r``; its slopes at both ends are
-    averaged. The step to the clean image is Euler's, where it is exactly x0_hat, and so are steps from above
-    HEUN_FROM, where the average would weigh an error of x0_hat by r / r_next.
+    averaged. The step to the clean image is Euler's: its result is exactly x0_hat. Steps from above HEUN_FROM are
+    Euler's too: the average would multiply an error of x0_hat by r / r_next.
     """
     out = denoise(z, now)
     if next.sigma == 0:
@@ -170,7 +170,7 @@ def heun(denoise: Denoise, z: Image, now: Level, next: Level, noise: Noise, past
 
 
 def averages(now: Level, next: Level) -> bool:
-    """Whether Heun's method asks the network at both ends of a step."""
+    """Whether Heun's method evaluates at both ends of a step."""
     return next.sigma > 0 and now.sigma / now.alpha <= HEUN_FROM
 
 
@@ -225,10 +225,10 @@ def sample(
 
 
 def unit_noise(seeds: Sequence[int], stream: str, shape: tuple[int, ...]) -> Image:
-    """Unit noise [b, *shape], each image's from a generator of its own, seeded by (seed, stream) alone.
+    """Unit noise [b, *shape], with one generator for each image, seeded by (seed, stream) alone.
 
-    A picture then depends neither on its batch nor on what was drawn before, so a run can be taken up at any step,
-    and devices see the same noise.
+    So a picture depends neither on its batch nor on earlier draws, a run can resume at any step, and all devices get
+    the same noise.
     """
     generators = (torch.Generator().manual_seed(_seed(seed, stream)) for seed in seeds)
     return torch.stack([torch.randn(shape, generator=generator) for generator in generators])

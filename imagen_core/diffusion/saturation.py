@@ -1,4 +1,4 @@
-"""What an x0_hat looks like in numbers: how far it overshoots, how saturated and how contrasty it is."""
+"""Statistics of x0_hat: how far it overshoots, its saturation and its contrast."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ class Saturation:
 def measure(x0: Float[Tensor, "b 3 h w"]) -> Saturation:
     """The statistics of each image of a batch."""
     size = x0.abs()
-    shown = (x0.clamp(-1, 1) + 1) / 2
-    most, least = shown.amax(1), shown.amin(1)
+    pixels = (x0.clamp(-1, 1) + 1) / 2
+    most, least = pixels.amax(1), pixels.amin(1)
     return Saturation(
         outside=(size > 1).float().mean((1, 2, 3)),
         burnt=(size > BURNT).float().mean((1, 2, 3)),
         largest=size.amax((1, 2, 3)),
         colourfulness=((most - least) / most.clamp_min(1e-6)).mean((1, 2)),
-        contrast=_luma(shown).std((1, 2)),
+        contrast=_luma(pixels).std((1, 2)),
     )
 
 
 def consistency(image: Float[Tensor, "b 3 h w"], low_res: Float[Tensor, "b 3 s s"]) -> PerImage:
     """How well a super-resolved picture, shrunk by area, agrees with its clean input: PSNR in dB, range 2."""
-    # Exact agreement is called 106 dB: infinity is no number in JSON.
+    # Exact agreement gives 106 dB, because JSON has no infinity.
     error = (resize(image, low_res.shape[-1]) - low_res).square().mean((1, 2, 3)).clamp_min(1e-10)
     return 10 * torch.log10(4 / error)
 

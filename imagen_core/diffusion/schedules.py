@@ -40,8 +40,8 @@ def linear(t: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
 def shifted_cosine(t: Float[Tensor, "*b"], size: int) -> Float[Tensor, "*b"]:
     """Cosine moved to more noise for a larger picture: ``cosine(t) + 2 log(64 / size)``.
 
-    Averaging neighbours takes noise away but leaves the picture, so that at a given log_snr a larger picture is less
-    destroyed: the shift gives every size the same log_snr when shrunk to 64 (Hoogeboom et al. 2023, arXiv 2301.11093,
+    Averaging neighbours removes noise but leaves the picture, so at a given log_snr a larger picture keeps more of its
+    content. The shift gives every size the same log_snr after shrinking to 64 (Hoogeboom et al. 2023, arXiv 2301.11093,
     sec. 3.1).
     """
     return cosine(t) + 2 * math.log(64 / size)
@@ -81,10 +81,10 @@ def _discrete(table: Float[Tensor, " m"], t: Float[Tensor, "*b"]) -> Float[Tenso
 
 
 def timestep_of(schedule: str, log_snr: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
-    """The timestep that a network of a discrete schedule is told at ``log_snr``; between two it is a fraction."""
+    """The timestep at ``log_snr``, for networks of a discrete schedule; a fraction between two timesteps."""
     table, places = DISCRETE[schedule].flip(0).numpy(), np.arange(TRAIN_STEPS - 1, -2, -1)
     n = torch.from_numpy(np.interp(log_snr.double().cpu().numpy(), table, places))
-    # Whole timesteps come back whole, though log_snr is float32.
+    # log_snr is float32: round back to whole timesteps.
     return torch.where((n - n.round()).abs() < 1e-3, n.round(), n).clamp_min(0).to(log_snr)
 
 
@@ -159,15 +159,15 @@ def _log_snr(schedule: str, steps: int) -> list[float]:
     return _equal(schedule, steps, level_at(schedule, 1.0).log_snr, min(10.0, level_at(schedule, 1e-4).log_snr))
 
 
-# A super-resolution stage lacks detail of root mean square 0.04 to 0.08: above log_snr 0 noise begins to show it.
+# The detail that a super-resolution stage adds has a root mean square of 0.04 to 0.08; it shows above log_snr 0.
 LATE = 0.0, 7.0
 
 
 def _late(schedule: str, steps: int) -> list[float]:
     """Pure noise, then equal steps in log_snr above 0, to 7: for super-resolution, our choice.
 
-    What the low-resolution image already tells is told at any level; levels where noise drowns all that it lacks
-    bring nothing new (docs/LOG.md).
+    The low-resolution image gives the coarse picture at every level. At noisier levels the detail that it lacks is
+    hidden, so steps there add nothing (docs/LOG.md).
     """
     return _equal(schedule, steps, *LATE)
 
@@ -214,7 +214,7 @@ SPACINGS: dict[str, Choice] = {
 def levels(schedule: str, steps: int, spacing: str = "trailing") -> tuple[Level, ...]:
     """The ``steps + 1`` levels a sampler visits: from t = 1 down to exactly clean (sigma = 0).
 
-    Only "leading" begins below t = 1, though z is pure noise all the same.
+    Only "leading" begins below t = 1, although z is pure noise there too.
     On a discrete schedule "leading" visits whole timesteps, and "trailing" where ``steps`` divides 1000.
 
     Raises:
@@ -231,15 +231,15 @@ def levels(schedule: str, steps: int, spacing: str = "trailing") -> tuple[Level,
 
 @lru_cache(maxsize=256)
 def levels_at(schedule: str, times: tuple[float, ...]) -> tuple[Level, ...]:
-    """The levels at ``times`` given outright, and the clean one after them.
+    """The levels at ``times``, and the clean one after them.
 
     Raises:
         UserError: times that do not fall, that are not in (0, 1], or that the schedule cannot tell apart.
     """
     if not times or not all(0 < t <= 1 for t in times) or any(a <= b for a, b in pairwise(times)):
         raise UserError("times: must fall from at most 1, and stay above 0")
-    found = [level_at(schedule, t) for t in times]
-    # Schedules are clipped, and float64 ends somewhere: no sampler can step between two like levels.
-    if any(a.log_snr >= b.log_snr for a, b in pairwise(found)):
+    visited = [level_at(schedule, t) for t in times]
+    # Schedules are clipped, and float64 is finite: no sampler can step between two equal levels.
+    if any(a.log_snr >= b.log_snr for a, b in pairwise(visited)):
         raise UserError(f"times: are so near each other that {schedule} has the same noise at two of them")
-    return (*found, Level(0.0, math.inf))
+    return (*visited, Level(0.0, math.inf))

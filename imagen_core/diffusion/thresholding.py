@@ -1,9 +1,9 @@
 """Thresholding of x0_hat: what keeps large guidance weights from burning the picture.
 
-Training data lie in [-1, 1]; guidance pushes x0_hat outside, and since the network is applied to its own output,
-a small excess grows from step to step (Saharia et al. 2022, sec. 2.3).
+Training data lie in [-1, 1]; guidance pushes x0_hat outside. The network is applied to its own output, so a small
+excess grows from step to step (Saharia et al. 2022, sec. 2.3).
 
-A rule is ``(x0, ...options) -> (x0, s)``, with s [b] the scale it divided each image by, 1 where it divides nothing.
+A rule is ``(x0, ...options) -> (x0, s)``; s [b] is the scale that each image was divided by, 1 if the rule has none.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def dynamic(x0: Image, *, percentile: float = PERCENTILE, cap: float = math.inf)
 def channelwise(x0: Image, *, percentile: float = PERCENTILE, cap: float = math.inf) -> Thresholded:
     """Dynamic thresholding of each colour channel by itself; s is the largest of the three.
 
-    Not the paper's: a channel that overshoots alone no longer dims the others, at the price of shifted hues.
+    Not from the paper: a channel that overshoots alone does not dim the others, but hues shift.
     """
     s = _scale(x0.abs().flatten(2).flatten(0, 1), percentile / 100).clamp(max=cap).reshape(-1, 3)
     scale = s[..., None, None]
@@ -69,9 +69,9 @@ def channelwise(x0: Image, *, percentile: float = PERCENTILE, cap: float = math.
 
 
 def squash(x0: Image, *, knee: float = 0.8) -> Thresholded:
-    """Leave |x0| up to ``knee`` and bend what is beyond softly below 1 with a tanh; for comparison, our choice.
+    """Keep |x0| up to ``knee`` and bend larger values below 1 with a tanh; our own, for comparison.
 
-    Unlike static it keeps the order of values beyond 1, unlike dynamic it leaves the rest of the picture alone.
+    Unlike static it keeps the order of values beyond 1; unlike dynamic it does not change the rest of the picture.
     """
     size, room = x0.abs(), 1 - knee
     bent = knee + room * torch.tanh((size - knee) / room)
@@ -94,7 +94,7 @@ THRESHOLDS: dict[str, Threshold] = {
 }  # fmt: skip
 
 
-# What others do, by name: the rule and its options.
+# The thresholds of other projects, by name: the rule and its options.
 PRESETS: dict[str, tuple[str, dict[str, float]]] = {
     # Saharia et al. 2022, Fig. A.10.
     "paper": ("dynamic", {"percentile": PERCENTILE}),
@@ -109,7 +109,7 @@ PRESETS: dict[str, tuple[str, dict[str, float]]] = {
 def _scale(size: Float[Tensor, "b n"], q: float) -> Float[Tensor, " b"]:
     """The q-quantile of each row, at least 1."""
     n = size.shape[1]
-    # Where no ranked value at or above the quantile exceeds 1, it is 1: counting is ten times faster than ranking.
+    # If too few values exceed 1, the quantile is at most 1; counting them is ten times faster than ranking.
     if int((size > 1).sum(1).max()) <= n - 2 - math.floor(q * (n - 1)):
         return size.new_ones(len(size))
     return quantile(size, q).clamp_min(1.0)
@@ -118,8 +118,7 @@ def _scale(size: Float[Tensor, "b n"], q: float) -> Float[Tensor, " b"]:
 def quantile(values: Float[Tensor, "b n"], q: float) -> Float[Tensor, " b"]:
     """Linearly interpolated quantile of each row, q in [0, 1].
 
-    torch.quantile sorts everything, and refuses more than 2^24 elements; an upper quantile needs only the few
-    largest values.
+    torch.quantile sorts all values and refuses more than 2^24; an upper quantile needs only the few largest.
     """
     n = values.shape[1]
     place = q * (n - 1)

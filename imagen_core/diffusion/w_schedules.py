@@ -1,12 +1,11 @@
 """How the guidance weight runs over a run: ``(w, levels, ...options)`` → one weight for each level of a step.
 
-Guidance matters most while the picture's layout forms, and harms most where it is too early or too late to use it:
-Wang et al. 2024 (arXiv 2404.13040) find that weights which grow during sampling do better than constant ones, and
-Kynkäänniemi et al. 2024 (arXiv 2404.07724) that guiding a band of noise levels does.
+Guidance helps most while the layout of the picture forms, and can harm before and after. Wang et al. 2024 (arXiv
+2404.13040) find that weights which grow during sampling are better than constant ones; Kynkäänniemi et al. 2024 (arXiv
+2404.07724) find the same for guidance in a band of noise levels.
 
-``levels`` are those at which the network is asked, from noise to nearly clean. A weight of 1 is off, and where it
-is 1 the unconditional network is not called. Rules that are not off
-at 1 (cfgpp, classifier) take the constant one only.
+``levels`` are those of the steps, from noise to nearly clean. A weight of 1 is off: the unconditional network is not
+called there. Rules that are not off at 1 (cfgpp, classifier) take the constant schedule only.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ class StageTrace:
 
 @dataclass(frozen=True)
 class Trace:
-    """A recorded run: what was asked for, which weights answered, and the steps of each stage."""
+    """A recorded run: its request, the digest of the weights, and the steps of each stage by name."""
 
     request: Request
     weights: str
@@ -76,7 +76,7 @@ class Trace:
 
 
 class Recorder:
-    """Collects the records of a run that somebody else drains."""
+    """Collects the steps of a run while somebody else drains it."""
 
     def __init__(self, request: Request, cascade: Cascade) -> None:
         self.request, self.cascade = request, cascade
@@ -91,7 +91,7 @@ class Recorder:
             yield event
 
     def trace(self) -> Trace:
-        """What was recorded so far: a stopped run is a shorter trace."""
+        """The trace of the steps so far; a stopped run gives a shorter trace."""
         stages = {
             config.name: _stack(Plan(config, self.cascade.stage(config.size).spec.schedule), self._records[config.name])
             for config in self.request.stages
@@ -109,8 +109,8 @@ def _stack(plan: Plan, steps: list[StepRecord]) -> StageTrace:
     }
     # Where w is 1 there is no unconditional estimate.
     if any(step.out.x0_uncond is not None for step in steps):
-        found = [(step.out.x0_uncond, step.z) for step in steps]
-        columns["x0_uncond"] = [torch.full_like(z, math.nan) if x is None else x for x, z in found]
+        pairs = [(step.out.x0_uncond, step.z) for step in steps]
+        columns["x0_uncond"] = [torch.full_like(z, math.nan) if x is None else x for x, z in pairs]
     arrays = {name: torch.stack(column) for name, column in columns.items()}
     return StageTrace(plan.trained, plan.levels, arrays)
 
@@ -141,15 +141,15 @@ def save(trace: Trace, path: Path) -> None:
 
 
 def _within(values: np.ndarray, kind: type[np.floating[Any]]) -> np.ndarray:
-    """The values in a narrower type, the largest it holds where they are beyond it: an infinity would become nan."""
+    """The values in a narrower type, clipped to its range: infinities would turn into nan later."""
     largest = np.finfo(kind).max
     return values.clip(-largest, largest).astype(kind)
 
 
 def load(path: Path) -> Trace:
-    """Read a trace from anywhere: nothing is unpickled, sizes are checked before anything is unpacked.
+    """Read a trace of any origin. Nothing is unpickled; sizes are checked before anything is unpacked.
 
-    What comes back is a trace that some cascade could have made: levels and pictures are those of its settings.
+    Levels, shapes and values are checked against the settings in the file.
 
     Raises:
         UserError: not a trace of this format, or one whose parts do not fit together.
@@ -186,8 +186,8 @@ def _check_sizes(path: Path) -> None:
 def _plan(config: StageConfig, trained: str | None, written: Any) -> Plan:
     """The plan of a stage that visited the levels which a file has written down.
 
-    Levels are computed, not taken from the file: between two machines the last digit may differ. A file of before does
-    not say which schedule the stage was ``trained`` with: it is the one that has these levels.
+    Levels are computed, not read: the last digit may differ between two machines. An older file does not name the
+    schedule that the stage was ``trained`` with; then it is the one that has these levels.
 
     Raises:
         UserError: no schedule has these levels.

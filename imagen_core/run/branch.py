@@ -1,9 +1,9 @@
-"""Going back to a step of a recorded run: other rules on its estimates, or another end from there.
+"""Going back to a step of a recorded run: apply other rules to its estimates, or sample on from it.
 
-:func:`reapply` asks no network: guidance and threshold only combine the two estimates that the step had.
-:func:`branch` continues from the step's z. With the settings it was recorded with, a run ends in the same picture:
-bit for bit, but for guidance with a memory (APG). What that remembers is made again from the stored estimates, which
-are of half precision, so its picture is the same to that precision only (2e-3 of [-1, 1] in tests).
+:func:`reapply` needs no network: guidance and threshold only combine the two estimates of the step.
+:func:`branch` samples on from the step's z. With unchanged settings a run ends in the same picture, bit for bit. The
+exception is guidance with a memory (APG): its memory is computed again from the stored estimates, which have half
+precision, and the picture is the same to that precision (2e-3 of [-1, 1] in tests).
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from ..settings import Plan, Request, StageConfig
 from ..types import Conditioning, Denoised, Event, Image, StepRecord, UserError
 from .generate import Inputs, check, generate, plan_of, run_stage, steering
 
-# Settings that place a run's levels, which are there already.
+# Settings that decide the levels of a run. Its steps were taken at these levels, so they cannot change.
 OF_THE_LEVELS = ("steps", "spacing", "schedule", "times")
 
 
 def reapply(run: Trace, index: int, config: StageConfig) -> Denoised:
-    """What ``config``'s guidance and threshold make of the estimates of its stage's step ``index``.
+    """Apply the guidance and threshold of ``config`` to the stored estimates of step ``index`` of its stage.
 
-    ``index`` counts from 0, as StepRecord's does; messages count steps from 1, as people do. The estimates are the
-    trace's, of half precision. Guidance with a memory sees the steps before, as it would have.
+    ``index`` counts from 0, as in StepRecord; messages count steps from 1. The estimates have half precision. Guidance
+    with a memory sees the steps before.
 
     Raises:
-        UserError: no such stage or step, other levels, a classifier's estimates instead of the text's or the reverse,
-            or a weight that asks for an unconditional estimate that was not made.
+        UserError: no such stage or step; other levels; estimates from a classifier where the rule needs them from the
+            text, or the reverse; a missing unconditional estimate; a rule that needs the network.
     """
     recorded = _recorded(run, index, config)
     if not _same_source(_before(run, config), config):
@@ -52,13 +52,13 @@ def reapply(run: Trace, index: int, config: StageConfig) -> Denoised:
 
 
 def branch(run: Trace, index: int, request: Request, cascade: Cascade) -> Iterator[Event]:
-    """Continue the base stage of ``run`` from step ``index`` (from 0) as ``request`` says, then its later stages.
+    """Sample the base stage of ``run`` again from step ``index`` (from 0) with the settings of ``request``.
 
-    What lies before the step stays as it was; everything but the seeds and the levels may change. Yields what
-    cascade.generate would from there on. The memory of APG is restored to half precision only, see above.
+    Yields the events of generate from that step on, later stages included. Everything but the seeds and the levels may
+    change. The memory of APG is restored to half precision.
 
     Raises:
-        UserError: other weights made the run, there is no such step, or the request has other levels or seeds.
+        UserError: the run was made with other weights, has no such step, or the request has other levels or seeds.
     """
     check(request, cascade)
     if run.weights != cascade.digest:
@@ -69,8 +69,9 @@ def branch(run: Trace, index: int, request: Request, cascade: Cascade) -> Iterat
         raise UserError(f"trace: its levels are of another schedule than that of {cascade.name}")
     if request.seeds != run.request.seeds:
         raise UserError("seed: a branch keeps the seeds of its run")
-    if "memory" in plan.rules.guide.asks:
-        _check_needs_no_network(plan)
+    for each in (plan, plan_of(run.request.stages[0], cascade)):
+        if "memory" in each.rules.guide.asks:
+            _check_needs_no_network(each)
     return _branch(run, recorded, index, request, cascade)
 
 
@@ -89,7 +90,7 @@ def _branch(run: Trace, recorded: StageTrace, index: int, request: Request, casc
 
 
 def _past(run: Trace, recorded: StageTrace, index: int, cascade: Cascade, history: int) -> Past:
-    """The ``history`` records before step ``index`` in full precision, fewer at the start: evaluated again."""
+    """The ``history`` records before step ``index``, fewer at the start; evaluated again, in full precision."""
     first, stage, plan = max(0, index - history), cascade.stages[0], plan_of(run.request.stages[0], cascade)
     if first == index:
         return ()
@@ -110,7 +111,7 @@ def _past(run: Trace, recorded: StageTrace, index: int, cascade: Cascade, histor
 
 
 def _memory(recorded: StageTrace, index: int, plan: Plan) -> Any:
-    """What guidance would remember at step ``index``, had it been the plan's from the start, to half precision."""
+    """What the plan's guidance would remember at step ``index``, to half precision."""
     guide, memory = plan.rules.guide, None
     if "memory" not in guide.asks:
         return None
@@ -123,19 +124,19 @@ def _memory(recorded: StageTrace, index: int, plan: Plan) -> Any:
 
 
 def _check_needs_no_network(plan: Plan) -> None:
-    """Refuse a guidance rule whose part in a stored step cannot be worked out without the network."""
+    """Refuse a guidance rule that needs more than the stored estimates."""
     if {"text", "estimate"} & set(plan.rules.guide.asks):
         rule = plan.config.guidance_rule
         raise UserError(f"guidance_rule: {rule} asks the network again, and a recorded step has no network")
 
 
 def _same_source(before: StageConfig, config: StageConfig) -> bool:
-    """Whether the conditional estimates of a stage come from where they came from before: text, or a classifier."""
+    """Whether both take their conditional estimates from the text, or both from a classifier."""
     return GUIDANCE[before.guidance_rule].source == GUIDANCE[config.guidance_rule].source
 
 
 def _before(run: Trace, config: StageConfig) -> StageConfig:
-    """How a run had the stage that ``config`` is for.
+    """The settings that a run had for the stage of ``config``.
 
     Raises:
         UserError: it had no such stage.
@@ -155,7 +156,11 @@ def _estimates(recorded: StageTrace, index: int) -> tuple[Image, Image | None]:
 
 
 def _recorded(run: Trace, index: int, config: StageConfig) -> StageTrace:
-    """The stage of a run that ``config`` is for, once it is known to have that step and those levels."""
+    """The recorded stage of ``config``.
+
+    Raises:
+        UserError: it lacks the step, or ``config`` would change its levels.
+    """
     before = _before(run, config)
     if config.name not in run.stages:
         raise UserError(f"trace: has no steps of {config.name}")
@@ -164,6 +169,6 @@ def _recorded(run: Trace, index: int, config: StageConfig) -> StageTrace:
             raise UserError(f"{name}: must stay as recorded; the levels of a run are there already")
     recorded = run.stages[config.name]
     if not 0 <= index < recorded.steps:
-        # People count from 1: page, files and command line do.
+        # Messages count steps from 1, like the page and the command line.
         raise UserError(f"step: must be between 1 and {recorded.steps}, got {index + 1}")
     return recorded

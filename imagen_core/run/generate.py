@@ -1,6 +1,6 @@
-"""The whole way from a request to pictures: the only place that knows all stages and their order.
+"""From a request to pictures: the only place that knows all stages and their order.
 
-Everything is a generator: progress bars, plots, recording and stopping belong to whoever drains it.
+Everything is a generator. Whoever drains it shows progress, records steps, or stops.
 """
 
 from __future__ import annotations
@@ -23,7 +23,11 @@ from ..types import Conditioning, Event, Image, Level, StageResult, StageSpec, T
 
 
 def check(request: Request, cascade: Cascade) -> None:
-    """Refuse, before any work, what this cascade cannot do: a size or a classifier it lacks, a level it never saw."""
+    """Refuse what this cascade cannot do, before any work starts.
+
+    Raises:
+        UserError: a size, schedule, aug_level or rule that the cascade does not have.
+    """
     for config in request.stages:
         if config.size not in cascade.sizes:
             offered = ", ".join(map(str, cascade.sizes))
@@ -54,9 +58,8 @@ def generate(
 ) -> Iterator[Event]:
     """Run a request; yields a StepRecord for every step and a StageResult after each stage.
 
-    With ``image``, a picture of an earlier run at one of the cascade's sizes (its ``StageResult.unmarked``), the stages
-    up to that size are skipped: this is how a base result is upscaled later, to the same pictures as in one go.
-    ``withheld`` is then that result's.
+    ``image`` [count, 3, h, w] skips the stages up to its size, to upscale the result of an earlier run: its
+    ``StageResult.unmarked``, with its ``withheld``. The pictures are the same as in one run.
 
     Raises:
         UserError: the cascade lacks a stage, or the image does not fit the request.
@@ -71,11 +74,11 @@ def generate(
 
 @torch.no_grad()
 def _generate(request: Request, cascade: Cascade, image: Image | None, withheld: Sequence[bool]) -> Iterator[Event]:
-    left = [config for config in request.stages if image is None or config.size > image.shape[-1]]
-    # All texts first: a large encoder makes room for the networks.
+    remaining = [config for config in request.stages if image is None or config.size > image.shape[-1]]
+    # All texts first, so that a large encoder can be unloaded before the networks run.
     prompts = [request.prompt] * request.count
-    texts = [(cascade.stage(config.size).encode or cascade.encode)(prompts) for config in left]
-    for config, text in zip(left, texts):
+    texts = [(cascade.stage(config.size).encode or cascade.encode)(prompts) for config in remaining]
+    for config, text in zip(remaining, texts):
         inputs = Inputs(text, request.seeds, image, withheld, steering(request, config, cascade))
         result = yield from run_stage(cascade.stage(config.size), plan_of(config, cascade), inputs)
         image, withheld = result.unmarked, result.withheld
@@ -83,7 +86,7 @@ def _generate(request: Request, cascade: Cascade, image: Image | None, withheld:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What one stage is given, with an entry for each picture in ``text`` and ``seeds``: prompts may differ.
+    """What one stage is given. ``text`` and ``seeds`` have one entry a picture; prompts may differ.
 
     ``image`` [b, 3, h, w] is the picture of the stage before, None for the base. ``withheld`` says which pictures an
     earlier stage has blackened. ``steer`` is the gradient that classifier guidance follows.
@@ -99,7 +102,7 @@ class Inputs:
 def run_stage(
     stage: Stage, plan: Plan, inputs: Inputs, start: Start | None = None
 ) -> Generator[Event, None, StageResult]:
-    """One stage from noise to picture, or from ``start`` on; the result is yielded last and also returned."""
+    """Run one stage from noise to picture, or resume it at ``start``; the result is yielded last and also returned."""
     began = time.perf_counter()
     spec, shape, seeds = stage.spec, stage.spec.shape, inputs.seeds
     low_res = _low_res(spec, plan.config.aug_level, inputs)
@@ -117,7 +120,7 @@ def run_stage(
     def noise(index: int) -> Image:
         return unit_noise(seeds, f"{spec.name}/step {index}", shape)
 
-    # What whoever drains this does between two steps is not sampling time.
+    # The time between two steps belongs to whoever drains this.
     seconds = 0.0
     for record in sample(plan.sampler, denoise, start, plan.levels, noise, stage=spec.name):
         seconds += time.perf_counter() - began
@@ -136,14 +139,14 @@ def _low_res(spec: StageSpec, aug_level: float | None, inputs: Inputs) -> Image 
     """The picture of the stage before, enlarged and noised; None for a base."""
     if inputs.image is None or aug_level is None:
         return None
-    # Noised once, before the loop (sec. 2.4), from a stream of its own: sampling noise stays the same at any level.
+    # Noised once, before the loop (sec. 2.4). A stream of its own keeps the sampling noise the same at any aug_level.
     side = spec.shape[-1]
     noise = unit_noise(inputs.seeds, f"{spec.name}/augmentation", (3, side, side))
     return augment(resize(inputs.image.clamp(-1, 1), side, spec.augmentation), aug_level, noise, spec.augmentation)
 
 
 def steering(request: Request, config: StageConfig, cascade: Cascade) -> Callable[[Image, Level], Image] | None:
-    """The gradient that classifier guidance follows, for the rules that do."""
+    """The gradient that classifier guidance follows; None for other rules."""
     if GUIDANCE[config.guidance_rule].source != "classifier" or cascade.classifier is None:
         return None
     return partial(cascade.classifier.gradient, labels=cascade.classifier.labels(request.prompt))

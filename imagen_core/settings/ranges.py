@@ -1,4 +1,4 @@
-"""What every setting may be: ranges of numbers, choices by name, and the checks that refuse anything else."""
+"""The allowed values of every setting: ranges of numbers, choices by name, and the checks that refuse all others."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "guidance": (0.0, 30.0),
     "percentile": (50.0, 100.0),
     "aug_level": (0.0, 1.0),
-    # Hyper-parameters of single rules.
+    # Options of rules.
     "gamma": (0.0, 1.0),
     "eta": (0.0, 1.0),
     "phi": (0.0, 1.0),
@@ -46,21 +46,21 @@ RULES: dict[str, Mapping[str, Any]] = {
     "w_schedule": W_SCHEDULES,
     "threshold": THRESHOLDS,
 }
-# The schedule that a stage was trained with; its network takes the levels of any other as well.
+# Stands for the schedule that a stage was trained with.
 TRAINED = "trained"
-# From here up a step may begin from pure noise without harm.
+# A first step at this t or above may begin from pure noise without harm.
 PURE_NOISE = 0.95
 
 
 class About(NamedTuple):
-    """What people are told about a choice that is no function of its own."""
+    """What people are told about a choice that has no function of its own."""
 
     title: str
     paper: str
     help: str
 
 
-# What may be chosen by name, on the page and on the command line; each entry has a title, a paper and one line of help.
+# Settings that are chosen by name; each entry has a title, a paper and one line of help.
 CHOICES: dict[str, Mapping[str, Any]] = {
     "sampler": SAMPLERS,
     "spacing": SPACINGS,
@@ -71,15 +71,15 @@ CHOICES: dict[str, Mapping[str, Any]] = {
     "w_schedule": W_SCHEDULES,
     "threshold": THRESHOLDS,
 }
-# The rules of the paper, which page and CLI set side by side.
+# The paper's threshold rules, which the page and the command line run side by side.
 SIDE_BY_SIDE = ("none", "static", "dynamic")
-# How the number on the guidance slider is read, as the paper's w or as Ho & Salimans' w' = w - 1: what its 0 is in w.
+# Offset added to the typed weight to get the paper's w: none, or 1 for Ho & Salimans' w' = w - 1.
 CONVENTIONS: dict[str, float] = {"paper": 0.0, "ho": w_from_ho(0.0)}
 DEFAULT_SIZES = (64, 256, 1024)
 
 
 def check_size(size: Any) -> None:
-    # 64.0 equals 64 and would be found in the tuple, but no picture has 64.0 pixels.
+    # 64.0 equals 64, but a size is a whole number.
     if type(size) is not int or size not in DEFAULT_SIZES:
         raise UserError(f"size: must be one of {', '.join(map(str, DEFAULT_SIZES))}, got {size!r:.60}")
 
@@ -90,7 +90,7 @@ def check_choice(name: str, value: Any, choices: Collection[str]) -> None:
 
 
 def check_number(name: str, value: Any, *, whole: bool = False, zero: float = 0) -> None:
-    """Refuse what is out of RANGES; a number that is counted from ``zero`` is named as it was given."""
+    """Refuse a number outside RANGES. Errors quote the number before the offset ``zero`` was added."""
     low, high = (end - zero for end in RANGES[name])
     kinds = int if whole else (int, float)
     # bool is an int to Python, not to a user; nan fails every comparison.
@@ -110,10 +110,10 @@ KEPT_OPTIONS = {"percentile": hyper_parameters(THRESHOLDS["dynamic"])["percentil
 
 
 def unknown(key: Any) -> str:
-    """The warning about a setting that there is none of; its name may hold anything, and is shown in plain signs."""
+    """The warning about an unknown setting."""
     return f"{shown(key)}: unknown setting, ignored"
 
 
 def shown(name: Any) -> str:
-    """A name that anybody may have made up, cut short, its line breaks, halves and invisible signs escaped."""
+    """A name of any origin, cut to 40 characters, with line breaks and invisible characters escaped."""
     return repr(str(name)[:40])[1:-1]

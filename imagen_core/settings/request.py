@@ -1,7 +1,7 @@
-"""Everything a run is asked to do, in one frozen, versioned value: page, CLI, PNG and trace all carry this.
+"""All settings of a run in one frozen value, which page, command line, PNG and trace carry.
 
-A Request is valid once it exists: bad values are refused when it is made, with one line that names the field
-and what is allowed. Whether a cascade offers a size is checked by cascade.generate.
+A Request that exists is valid: it refuses bad values with one line that names the field and the allowed range. Whether
+a cascade offers a size is checked by run/generate.py.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Request:
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """One a picture; past the largest they begin at 0 again."""
+        """One seed a picture; after the largest they start at 0 again."""
         return tuple((self.seed + i) % (int(RANGES["seed"][1]) + 1) for i in range(self.count))
 
 
@@ -55,10 +55,10 @@ def request(
     defaults: Mapping[int, StageConfig] | None = None,
     **base: Any,
 ) -> Request:
-    """A request up to ``size`` at default settings: a model's own (Cascade.defaults), or those of the shipped one.
+    """A request up to ``size`` with the settings of ``defaults`` (Cascade.defaults), or those of the shipped model.
 
-    ``base`` replaces settings of the 64 × 64 stage, its ``guidance`` read by ``convention``; ``aug_level`` replaces
-    that of every later stage, and is checked even where the request has none.
+    ``base`` replaces settings and options of the 64 × 64 stage; its ``guidance`` is read by ``convention``.
+    ``aug_level`` replaces that of every later stage, and is checked even if the request has none.
 
     Raises:
         UserError: a value is of the wrong kind or out of range.
@@ -70,7 +70,7 @@ def request(
         base["guidance"] = weight(base["guidance"], convention, rule)
     if base.get("times"):
         base.setdefault("steps", len(base["times"]))
-    # Options of the defaults go with their rule; those that are given must fit.
+    # An option of the defaults is dropped with its rule; an option in ``base`` must fit.
     options = base.pop("options", {})
     first = vary(plain, {**base, **options})
     return Request(prompt, seed, count, (first, *later_stages(size, aug_level, defaults=defaults)))
@@ -83,9 +83,12 @@ def later_stages(
     instead: tuple[StageConfig, ...] = (),
     defaults: Mapping[int, StageConfig] | None = None,
 ) -> tuple[StageConfig, ...]:
-    """The super-resolution stages up to ``size``, those of ``instead`` where it has them, at ``aug_level`` if given.
+    """The super-resolution stages up to ``size``: those in ``instead``, else those of ``defaults``.
 
-    ``aug_level`` is checked even where there is no stage to take it; UserError for it or for ``size``.
+    ``aug_level`` replaces theirs, and is checked even if there is no such stage.
+
+    Raises:
+        UserError: ``size`` or ``aug_level`` is out of range.
     """
     check_size(size)
     known = {**DEFAULTS, **(defaults or {}), **{stage.size: stage for stage in instead}}
@@ -96,7 +99,7 @@ def later_stages(
 
 
 def check_convention(convention: str, rule: str) -> None:
-    """Refuse a convention that is not one, or not for this guidance rule, whatever the weight."""
+    """Refuse an unknown convention, or one that does not apply to this guidance rule."""
     check_choice("convention", convention, CONVENTIONS)
     check_choice("guidance_rule", rule, GUIDANCE)
     if convention != "paper" and GUIDANCE[rule].off_at != 1:
@@ -104,10 +107,10 @@ def check_convention(convention: str, rule: str) -> None:
 
 
 def weight(number: Any, convention: str, rule: str) -> float:
-    """A guidance rule's weight in the paper's form, from one in a convention of CONVENTIONS.
+    """The weight of a guidance rule in the paper's form, from a number in one of CONVENTIONS.
 
     Raises:
-        UserError: out of range, or another convention for a rule whose weight is of neither form.
+        UserError: out of range, or a convention that does not apply to this rule.
     """
     check_convention(convention, rule)
     check_number("guidance", number, zero=CONVENTIONS[convention])

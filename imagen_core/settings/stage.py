@@ -32,9 +32,12 @@ from .ranges import (
 class StageConfig:
     """How one stage samples. ``guidance`` is the paper's w (1 is off); ``aug_level`` is None for the base.
 
-    ``times`` gives the t of each step outright, falling within (0, 1]; empty, they follow from ``steps`` and
-    ``spacing``. ``options`` holds further hyper-parameters of the chosen rules, such as ``{"gamma": 0.5}``;
-    those at their rule's own value are left out.
+    ``times`` gives the t of each step, falling within (0, 1]; if empty, ``steps`` and ``spacing`` decide it.
+    ``options`` holds the options of the chosen rules, such as ``{"gamma": 0.5}``; values equal to the rule's default
+    are removed.
+
+    Raises:
+        UserError: a value is out of range, or two settings exclude each other; the message names the setting.
     """
 
     size: int
@@ -69,17 +72,17 @@ class StageConfig:
                 raise UserError(
                     f"{shown(name)}: not an option of {self._rules()}; it has {', '.join(allowed) or 'no options'}"
                 )
-            # A cap's own value, which is none, is beyond its range.
+            # The default of a cap is no cap: infinity, which is outside its range.
             if not value == allowed[name] == math.inf:
                 check_number(name, value)
-        # A rule's own value is the same as none; so JSON, which knows no infinity, never sees that of a cap.
+        # Without defaults, equal settings are equal values, and JSON never meets the infinity of a cap.
         object.__setattr__(self, "options", {name: v for name, v in self.options.items() if v != allowed[name]})
         chosen = {**allowed, **self.options}
         if chosen.get("low", 0) > chosen.get("high", 0):
             raise UserError(f"low: must not be above high, got {chosen['low']} and {chosen['high']}")
 
     def _check_times(self) -> None:
-        # JSON knows lists only.
+        # JSON has lists, not tuples.
         object.__setattr__(self, "times", tuple(self.times) if isinstance(self.times, list) else self.times)
         if not isinstance(self.times, tuple) or any(type(t) not in (int, float) for t in self.times):
             raise UserError("times: must be a list of numbers that fall from at most 1, and stay above 0")
@@ -96,7 +99,7 @@ class StageConfig:
                 f"guidance_rule: {self.guidance_rule} takes a guidance between 0 and 1 and the sampler {samplers}, "
                 f"got {self.guidance:g} and {self.sampler}"
             )
-        # Schedules call 1 off, which it is not for these rules.
+        # Schedules of w take 1 for "off", which it is not for these rules.
         if guide.off_at != 1 and self.w_schedule != "constant":
             raise UserError(f"w_schedule: {self.guidance_rule} takes a constant one")
         if guide.source == "classifier" and self.size != DEFAULT_SIZES[0]:
@@ -104,23 +107,23 @@ class StageConfig:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is allowed but hardly meant, a line each."""
-        found = []
+        """Settings that are allowed but probably a mistake, one line each."""
+        warnings = []
         if self.allowed_options().get("cap") is not None and self.options.get("cap") == 1:
-            found.append(f"cap: at 1, {self.threshold} can divide by nothing and is the same as static")
-        # No other spacing begins below 1, whatever the schedule.
+            warnings.append(f"cap: at 1, {self.threshold} can divide by nothing and is the same as static")
+        # Only "leading" begins below t = 1.
         leading = 1.0 if self.spacing != "leading" else SPACINGS["leading"].fn(self.schedule, self.steps)[0]
         first = self.times[0] if self.times else leading
         if first < PURE_NOISE:
             name = "times" if self.times else "spacing"
-            found.append(
+            warnings.append(
                 f"{name}: the first step is taken for t = {first:.2g}, but begins from pure noise all the same"
             )
-        return tuple(found)
+        return tuple(warnings)
 
     @property
     def name(self) -> str:
-        """What the stage is called: base64, sr256, sr1024."""
+        """The stage's name: base64, sr256 or sr1024."""
         return f"base{self.size}" if self.size == DEFAULT_SIZES[0] else f"sr{self.size}"
 
     def _rules(self) -> str:
@@ -133,11 +136,11 @@ class StageConfig:
 
     @property
     def percentile(self) -> float:
-        """The percentile of dynamic thresholding, 50 to 100; of no effect under a rule that takes none."""
+        """The percentile of dynamic thresholding, 50 to 100; without effect under rules that take none."""
         return {**KEPT_OPTIONS, **self.options}["percentile"]
 
     def rule(self, name: str) -> partial[Any]:
-        """The function chosen for one of RULES with its options bound."""
+        """The function chosen for one of RULES, its options bound."""
         entry = RULES[name][getattr(self, name)]
         values = {**KEPT_OPTIONS, **self.options}
         return partial(entry.fn, **{key: values[key] for key in hyper_parameters(entry) if key in values})
@@ -160,7 +163,7 @@ DEFAULTS: dict[int, StageConfig] = {
 
 
 def with_preset(stage: StageConfig, preset: str) -> StageConfig:
-    """The stage with the threshold that others use, by its name in thresholding.PRESETS.
+    """The stage with a threshold of thresholding.PRESETS.
 
     Raises:
         UserError: there is no such preset.
@@ -179,7 +182,7 @@ def with_rule(stage: StageConfig, **changes: Any) -> StageConfig:
 
 
 def vary(stage: StageConfig, changes: Mapping[str, Any]) -> StageConfig:
-    """The stage with settings, and options of its rules, changed by name; options that no longer apply are dropped.
+    """The stage with settings and options changed by name; its other options are dropped where no rule takes them.
 
     Raises:
         UserError: a value is out of range, or an option in ``changes`` is not one of the rules that then hold.
