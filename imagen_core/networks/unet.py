@@ -178,7 +178,7 @@ class UNet(nn.Module):
         super().__init__()
         self.config = config
         c, n = config.channels, len(config.channels)
-        seen = 9 if config.low_res else 3
+        inputs = 9 if config.low_res else 3
         self.text_norm = nn.LayerNorm(config.text_width)
         self.text_in = nn.Linear(config.text_width, config.text)
         self.text_layers = nn.ModuleList(TextLayer(config.text) for _ in range(config.text_layers))
@@ -186,7 +186,7 @@ class UNet(nn.Module):
         self.text_pool = TextPool(config.text_width, config.embed)
         self.time = Fourier(0.02, 4.0, config.embed)
         self.aug = Fourier(1.0, 60.0, config.embed) if config.low_res else None
-        self.stem = nn.Conv2d(seen * config.fold**2, c[0], 3, padding=1)
+        self.stem = nn.Conv2d(inputs * config.fold**2, c[0], 3, padding=1)
         self.shrink = nn.ModuleList(nn.Conv2d(c[i], c[i + 1], 3, stride=2, padding=1) for i in range(n - 1))
         self.down = nn.ModuleList(
             Resolution(c[i], c[i], config.blocks[i], config.attention[i], config) for i in range(n)
@@ -196,7 +196,7 @@ class UNet(nn.Module):
             Resolution(2 * c[i], c[i], config.blocks[i], config.attention[i], config) for i in range(n - 1)
         )
         self.unfold = nn.Conv2d(c[0], config.detail * config.fold**2, 3, padding=1)
-        self.detail = nn.Conv2d(config.detail + seen, config.detail, 3, padding=1)
+        self.detail = nn.Conv2d(config.detail + inputs, config.detail, 3, padding=1)
         # How much of the input to believe depends on the noise level, pixel by pixel: without this a
         # super-resolution stage took three times as long to lose its noise (docs/LOG.md).
         self.film = zeroed(nn.Linear(config.embed, 2 * config.detail))

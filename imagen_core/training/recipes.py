@@ -12,7 +12,7 @@ from ..diffusion.schedules import LOG_SNR_MAX
 from ..networks.unet import CONFIGS
 from ..types import StageSpec, UserError
 from ..worlds.known import FIRST, open_world
-from ..worlds.world import scenes_of
+from ..worlds.world import SceneWorld
 from .data import CROP
 
 STAGES = {
@@ -87,9 +87,8 @@ class Recipe:
         most = min(CROP, STAGES[self.stage].size)
         if self.size % multiple or not multiple <= self.size <= most:
             raise UserError(f"size: must be a multiple of {multiple} between {multiple} and {most}, got {self.size}")
-        world = open_world(self.world)
-        if self.crowded:
-            scenes_of(world, "crowded")
+        if not isinstance(open_world(self.world), SceneWorld) and self.crowded:
+            raise UserError(f"crowded: must be 0 for the world {self.world}, which does not know what stands where")
 
     def rate(self, step: int) -> float:
         """Learning rate at a step: linear warm-up, flat, linear decay to zero over the last ``decay`` of the run."""

@@ -120,7 +120,7 @@ def test_a_world_that_does_not_know_what_stands_where_trains_no_classifier(
     for stage in ("classifier", "layout"):
         assert main(["train", "--stage", stage, "--world", "dots", "--run", str(tmp_path)]) == 2
         assert "--world: the world dots does not know what stands where" in capsys.readouterr().err
-    with pytest.raises(UserError, match="^crowded: the world dots does not know"):
+    with pytest.raises(UserError, match="^crowded: must be 0 for the world dots"):
         Recipe("base", steps=4, world="dots", crowded=0.5)
 
 

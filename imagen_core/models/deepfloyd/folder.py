@@ -53,7 +53,7 @@ LOW_RES = {"base": None, "sr": 64, "latent": 256}
 AUGMENTATION = {"base": "cosine", "sr": "deepfloyd", "latent": "upscaler"}
 LEARNED = "learned_range"
 # The network's input that says how noisy its low-resolution image is, and the schedule of that noise.
-TOLD_BY = {"base": None, "sr": "timestep", "latent": None}
+NOISE_INPUT = {"base": None, "sr": "timestep", "latent": None}
 NOISED_BY = {"sr": ("image_noising_scheduler", "squaredcos_cap_v2"), "latent": ("low_res_scheduler", "scaled_linear")}
 # A network without a learned variance uses DDPM's small or large one: the sampler's gamma.
 GAMMA = {"fixed_small": 0.0, "fixed_small_log": 0.0, "fixed_large": 1.0, "fixed_large_log": 1.0}
@@ -209,9 +209,11 @@ def _spec(kind: str, unet: dict[str, Any], scheduler: dict[str, Any], source: st
         raise UserError(f"model: {source}: its network's out_channels do not fit its scheduler's variance_type")
     if factor == 1 and unet.get("sample_size") != size:
         raise UserError(f"model: {source} makes pictures of {unet.get('sample_size')!r:.20}; a {kind} must make {size}")
-    if unet.get("class_embed_type") != TOLD_BY[kind]:
-        told = unet.get("class_embed_type")
-        raise UserError(f"model: {source}: its network's class_embed_type is {told!r:.40}, not {TOLD_BY[kind]!r}")
+    if unet.get("class_embed_type") != NOISE_INPUT[kind]:
+        embedding = unet.get("class_embed_type")
+        raise UserError(
+            f"model: {source}: its network's class_embed_type is {embedding!r:.40}, not {NOISE_INPUT[kind]!r}"
+        )
     width = unet.get("encoder_hid_dim") or unet.get("cross_attention_dim")
     if not isinstance(width, int):
         raise UserError(f"model: {source}: unet/config.json does not say how wide its text is")

@@ -86,11 +86,11 @@ class CaptionEncoder(TextEncoder):
                 with enough_memory():
                     self._encode(missing)
             rows = [self._kept[text] for text in texts]
-            nothing, seen = (x.expand(len(texts), *x.shape[1:]) for x in _stack([self._kept[""]]))
+            null, mask = (x.expand(len(texts), *x.shape[1:]) for x in _stack([self._kept[""]]))
             # The others are on the disk.
             for text in list(self._kept)[:-MOST_IN_MEMORY]:
                 del self._kept[text]
-        return TextEmbedding(*_stack(rows), unconditional=TextEmbedding(nothing, seen))
+        return TextEmbedding(*_stack(rows), unconditional=TextEmbedding(null, mask))
 
     def _encode(self, texts: Sequence[str]) -> None:
         tokenizer, load = self.load()
