@@ -1,4 +1,4 @@
-"""Files that earlier versions wrote still open: a picture, a trace, a link."""
+"""Files that earlier versions wrote still open: a picture, a trace, a recording, a link."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from imagen_core.records import png, trace
+from imagen_core.records import png, recording, trace
 from imagen_core.run.branch import reapply
-from imagen_core.settings import request
+from imagen_core.settings import SIDE_BY_SIDE, request
 from imagen_core.settings.text import from_query
 from imagen_core.types import UserError
 
@@ -56,3 +56,14 @@ def test_a_stored_link_has_every_setting() -> None:
         "ddim", "static", 99.5, {"low": -10.0, "high": 2.0}
     )  # fmt: skip
     assert (larger.spacing, larger.aug_level) == ("late", 0.1)
+
+
+def test_a_stored_recording_has_its_runs_and_pictures() -> None:
+    """One run under each of the paper's three rules, two steps each."""
+    old = recording.load(STORED / "recording.npz")
+    requests = recording.requests(old)
+    assert list(requests) == list(SIDE_BY_SIDE)
+    assert requests["dynamic"] == ASKED
+    for rule in SIDE_BY_SIDE:
+        estimates = recording.unpack(old, f"{rule}/raw")
+        assert estimates.shape == (2, 3, 64, 64) and abs(float(estimates[-1].mean())) < 1
