@@ -189,8 +189,8 @@ def _advanced() -> dict[str, Any]:
         max_length=12, elem_id="cap", render=False,
     )  # fmt: skip
     choices = {
-        name: gr.Dropdown(list(CHOICES[name]), value=getattr(base, name), label=label, info=info, interactive=True,
-                          render=False)
+        name: gr.Dropdown([(entry.title, choice) for choice, entry in CHOICES[name].items()], value=getattr(base, name),
+                          label=label, info=info, interactive=True, render=False)
         for name, (label, info) in ADVANCED.items()
     }  # fmt: skip
     more = gr.Textbox(
