@@ -95,6 +95,14 @@ def test_the_page_does_no_arithmetic(path: Path) -> None:
     assert "torch" not in {name.split(".")[0] for name in imports(path)}
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "app").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
+def test_only_the_page_imports_tabs(path: Path) -> None:
+    """No tab imports another, and the API needs none of them: what they share is in parts or in the engine."""
+    if path != ROOT / "app" / "page.py":
+        names = imports(path)
+        assert not {name for name in names if name.startswith("app.tabs")}
+
+
 def test_a_world_stands_alone() -> None:
     """Scenes, captions and renderer need nothing of the engine, so that another world can take their place."""
     for path in (ROOT / "imagen_core" / "worlds" / "tabletop").glob("*.py"):
