@@ -24,6 +24,8 @@ WINDOW = (1280, 860)
 WIDTH = 960
 # Milliseconds that a step is shown, and the first and last ones.
 STEP, FIRST, LAST = 240, 900, 3500
+# Milliseconds until it gives up on a busy machine.
+PATIENCE = 120_000
 # A README should load quickly.
 MOST_BYTES = 1_500_000
 
@@ -51,6 +53,7 @@ def record(address: str) -> list[Image.Image]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": WINDOW[0], "height": WINDOW[1]})
+        page.set_default_timeout(PATIENCE)
         page.goto(address)
         size = (WIDTH, WIDTH * WINDOW[1] // WINDOW[0])
         frames = [frame.resize(size, Image.Resampling.LANCZOS) for frame in steps(page)]
