@@ -25,7 +25,6 @@ class Frame:
 
     index: int
     level: Level
-    next: Level
     w: float
     z: np.ndarray
     raw: np.ndarray
@@ -50,7 +49,7 @@ class Frame:
         uncond = None if out.x0_uncond is None else _half(out.x0_uncond)
         z = record.z[0].float().cpu().numpy()
         parts = (_half(out.x0_raw), _half(out.x0_hat), _half(out.x0_cond), uncond)
-        return cls(record.index, record.now, record.next, out.w, z, *parts, numbers)
+        return cls(record.index, record.now, out.w, z, *parts, numbers)
 
     @property
     def nbytes(self) -> int:
