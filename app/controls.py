@@ -21,6 +21,7 @@ from imagen_core.settings import (
     Request,
 )
 from imagen_core.settings.text import RUN_FIELDS, flat, of_absent_stages, read, rest, with_more, write
+from imagen_core.types import UserError
 
 from .parts import shipped
 from .serving.model import Model
@@ -40,11 +41,11 @@ WEIGHT = {
     "ho": ("Guidance weight w − 1 (Ho)", "0 is off, 4 usual, 11 strong"),
 }
 ADVANCED = {
-    "sampler": ("Sampler", "one step from x̂₀ to the next level"),
-    "spacing": ("Spacing", "where the steps lie"),
-    "schedule": ("Noise schedule", "trained: as the model learnt it"),
-    "guidance_rule": ("Guidance rule", "how cond and uncond are mixed"),
-    "w_schedule": ("Schedule of w", "how w runs over time"),
+    "sampler": ("Sampler", "how a step reaches the next noise level"),
+    "spacing": ("Spacing", "how the steps are spread over time"),
+    "schedule": ("Noise schedule", "trained: the one of the model's training"),
+    "guidance_rule": ("Guidance rule", "how estimates with and without text combine"),
+    "w_schedule": ("Schedule of w", "how w changes over the steps"),
 }
 
 
@@ -99,8 +100,10 @@ class Controls:
         """
         given = {name: values[control] for name, control in self.by_setting.items()}
         given |= {name: _whole(given[name]) for name in WHOLE}
+        if given["prompt"] in (None, ""):
+            raise UserError("Write a prompt first.")
         cap = values[self.cap]
-        # The field of the cap is left out under rules that take none.
+        # Rules without a cap ignore this field.
         capped = isinstance(cap, str) and cap.strip() and has_cap(given["threshold"])
         options = {"cap": read("cap", cap)} if capped else {}
         base = settings.request(**given, convention=values[self.convention], options=options)
@@ -161,11 +164,11 @@ def create() -> Controls:
     )  # fmt: skip
     guidance = slider("guidance", first.guidance, *WEIGHT["paper"], step=0.25, elem_id="guidance")
     threshold = gr.Radio(
-        list(CHOICES["threshold"]), value=first.threshold, label="Threshold rule to keep",
-        info="runs beside the paper's three; its picture is kept", elem_id="rule", render=False,
+        list(CHOICES["threshold"]), value=first.threshold, label="Which picture to enlarge",
+        info="by its threshold rule; none, static and dynamic always run", elem_id="rule", render=False,
     )  # fmt: skip
     percentile = slider(
-        "percentile", first.percentile, "Percentile", "of |x̂₀|, sets dynamic's s", step=0.1, elem_id="percentile"
+        "percentile", first.percentile, "Percentile", "of |x̂₀|; dynamic divides by it", step=0.1, elem_id="percentile"
     )
     seed = gr.Number(opening.seed, label="Seed", step=1, elem_id="seed", scale=3, min_width=120, render=False)
     return Controls(
@@ -180,12 +183,12 @@ def _advanced() -> dict[str, Any]:
     base = DEFAULTS[DEFAULT_SIZES[0]]
     convention = gr.Radio(
         list(CONVENTIONS), value="paper", label="Guidance convention",
-        info="paper: w = 1 is off; ho: (1 + w), so 0 is off", render=False,
+        info="paper: w = 1 is off; ho: 1 + w, so 0 is off", render=False,
     )  # fmt: skip
-    count = slider("count", 1, "Pictures", "from seed, seed + 1, …", step=1)
+    count = slider("count", 1, "Pictures", "with the seeds seed, seed + 1, …", step=1)
     steps = slider("steps", base.steps, "Steps", "of the 64 × 64 stage", step=1, elem_id="steps")
     cap = gr.Textbox(
-        "", label="Cap on s", info="of the rule to keep, if dynamic or channelwise; empty is none", interactive=True,
+        "", label="Cap on s", info="largest s of dynamic and channelwise; empty: no cap", interactive=True,
         max_length=12, elem_id="cap", render=False,
     )  # fmt: skip
     choices = {
@@ -194,7 +197,7 @@ def _advanced() -> dict[str, Any]:
         for name, (label, info) in ADVANCED.items()
     }  # fmt: skip
     more = gr.Textbox(
-        "", label="More settings", info="any others, as in a link: gamma=0.3 sr256.steps=20", interactive=True,
+        "", label="More settings", info="further settings, as in a link: gamma=0.3 sr256.steps=20", interactive=True,
         max_length=2000, elem_id="more-settings", render=False,
     )  # fmt: skip
     return {"convention": convention, "count": count, "steps": steps, "cap": cap, **choices, "more": more}
@@ -210,7 +213,7 @@ def slider(name: str, value: float, label: str, info: str, *, step: float, elem_
 
 def aug_slider(size: int, elem_id: str) -> gr.Slider:
     """The slider of a super-resolution stage's aug_level, at its default."""
-    label, info = f"aug_level of SR {size}", "noise on its input; the paper's best lie at 0.1 to 0.3"
+    label, info = f"aug_level of SR {size}", "noise on its input; 0.1 to 0.3 was best in the paper"
     return slider("aug_level", DEFAULTS[size].aug_level or 0.0, label, info, step=0.01, elem_id=elem_id)
 
 
@@ -227,5 +230,5 @@ def has_cap(rule: Any) -> bool:
 
 
 def _whole(value: Any) -> Any:
-    """The browser's 7.0 as 7; anything else is left for the request to refuse."""
+    """The browser's 7.0 as 7; the request refuses anything else that is wrong."""
     return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -19,14 +19,14 @@ from imagen_core.types import UserError
 
 # A frame costs the browser 50 to 60 ms, so more than eight a second would only queue up.
 FRAME_SECONDS = 0.125
-# A line of text is read, not watched.
+# A line of text must stay long enough to be read.
 STATUS_SECONDS = 0.4
 # Pictures wait here until the page has copied them; gone when the server ends, and an hour after they were made.
 PICTURES = tempfile.TemporaryDirectory(prefix="imagen-lab-")
 KEEP_SECONDS = 3600
 # Events that answer at once, and those that take the engine.
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-# As QUIET, but through the queue, without which no toast and no state's change reaches the page.
+# As QUIET, but through the queue: without it no toast and no change of a state reaches the page.
 WAKING: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
 ENGINE: dict[str, Any] = {
     "show_progress": "hidden",
@@ -38,7 +38,7 @@ ENGINE: dict[str, Any] = {
 
 
 def engine(place: Any) -> dict[str, Any]:
-    """ENGINE for an event that tells its place in the queue, and its seconds, at ``place``."""
+    """ENGINE for an event that shows its place in the queue and its seconds at ``place``."""
     return {**ENGINE, "show_progress": "minimal", "show_progress_on": place}
 
 
@@ -57,7 +57,7 @@ def refusals() -> Iterator[None]:
 
 
 def warn(text: str, title: str) -> None:
-    """Tell what was ignored or not taken, without stopping; what the user typed stays text."""
+    """Show a warning and go on; what the user typed stays text."""
     gr.Warning(html.escape(text, quote=False), title=title)
 
 

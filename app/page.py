@@ -1,4 +1,4 @@
-"""The page: what stands above the tabs, the tabs, what connects them, and the API."""
+"""The page: its header, its tabs, the events between them, and the API."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Tabs:
 
 
 def build(model: Model, *others: Model) -> gr.Blocks:
-    """The whole page over a model with its API; each other model has the same page at an address of its own."""
+    """The page of a model, with its API; each other model has the same page at its own address."""
     demo = gate.Gate(title="Imagen Lab", analytics_enabled=False, delete_cache=(3600, 3600))
     with demo:
         if others:
@@ -70,7 +70,7 @@ def build(model: Model, *others: Model) -> gr.Blocks:
 
 
 def lay_out(model: Model, demo: gr.Blocks) -> Tabs:
-    """Place what stands above the tabs, and the tabs."""
+    """Place the header and the tabs."""
     status = gr.HTML(_head("starting …"))
     loaded = demo.load(partial(_status, model), None, status, show_progress="hidden", api_visibility="private")
     runs, opened = gr.State((), time_to_live=3600), gr.State(0)
@@ -110,7 +110,7 @@ def wire(tabs: Tabs) -> None:
 
 
 def _lists(tabs: Tabs, runs: session.Runs) -> Any:
-    """The session's runs in every list to choose from, the newest chosen; pin A stays behind at the one before."""
+    """The updates of every list of runs: the newest is chosen, and run A on Compare is the one before it."""
     if not runs:
         return gr.skip()
     labels, pictures = session.labels(runs), session.pictures(runs)
@@ -136,7 +136,7 @@ def suited(model: Model, controls: Controls, query: Iterable[str]) -> Any:
 
 
 def from_link(controls: Controls, query: Iterable[tuple[str, str]]) -> Any:
-    """The updates that set the controls to what a link asks for; a bad link changes nothing and is told about."""
+    """The updates that set the controls to what a link asks for; a bad link changes nothing and gives a warning."""
     try:
         linked = from_query(query, {"prompt": shipped.OPENING.prompt, "seed": shipped.OPENING.seed})
     except settings.UserError as error:
@@ -153,13 +153,13 @@ def from_link(controls: Controls, query: Iterable[tuple[str, str]]) -> Any:
 def _head(state: str) -> str:
     return (
         '<header class="lab-head"><h1>Imagen Lab</h1>'
-        "<p>How a sentence becomes a picture, and why x̂₀ must be thresholded.</p>"
+        "<p>See how text becomes a picture, and what stops strong guidance from burning it.</p>"
         f'<span class="lab-status" role="status">{views.html.escape(state)}</span></header>'
     )
 
 
 def _status(model: Model):
-    """Start loading with the first visitor, and say when it is done."""
+    """Load the model when the first visitor comes; yields the header while it loads and when it is ready."""
     model.start()
     if not model.ready:
         yield _head("loading the model …")

@@ -28,7 +28,7 @@ def values_of(tabs: Tabs, asked: Request = SHORT, **changes: object) -> dict[Any
 
 
 def at_cascade(
-    tabs: Tabs, asked: Request = SHORT, *, runs: Any = (), base: Any = "now", rule: Any = "as kept", at: Any = 256,
+    tabs: Tabs, asked: Request = SHORT, *, runs: Any = (), base: Any = "now", rule: Any = "unchanged", at: Any = 256,
     levels: Any = "0.1", aug: tuple[Any, Any] = (0.1, 0.1),
 ) -> dict[Any, Any]:  # fmt: skip
     """As :func:`values_of`, with what stands on the tab Cascade."""

@@ -24,7 +24,7 @@ def recorded(name: str) -> tuple[str, Path | None]:
     try:
         return _made(name)
     except UserError:
-        return player.waiting("Press Generate: three runs from the same noise, under three rules."), None
+        return player.waiting("Press Generate to run three threshold rules from the same noise."), None
 
 
 @cache

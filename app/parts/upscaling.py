@@ -22,21 +22,21 @@ from ..serving.model import Model
 from ..serving.session import NOW, Runs
 from . import grid, tiles, views
 
-# The choice to keep the rule that a run was made under.
-KEPT = "as kept"
+# Leave the picture under the rule that its run was made with.
+KEPT = "unchanged"
 SCORES = (
-    "Consistency is the PSNR between the result, shrunk again, and the picture it was made from: higher keeps closer, "
-    "to that picture's flaws as well. Sharpness is the root mean square difference of neighbouring pixels; grain "
-    "raises it too, so look before you believe either."
+    "Consistency compares the result, shrunk again, with its input (PSNR in dB): higher is closer, also to the input's "
+    "flaws. Sharpness is the root mean square difference of neighbouring pixels. Grain raises it too, so look at the "
+    "pictures as well."
 )
-# How far the best of a sweep must be ahead of the next to be named: less is not seen in the pictures.
+# A sweep's best level gets a badge if it leads by this much; a smaller lead cannot be seen in the pictures.
 LEAD_DB, LEAD = 1.0, 1.05
 # How a caller shows a line of text while it waits for a picture.
 Tell = Callable[[str], Any]
 
 
 def badges(scores: Sequence[LevelFacts]) -> list[list[str]]:
-    """For each level of a sweep, what it is plainly best at."""
+    """The badges of each level of a sweep: what it is clearly best at."""
 
     def plain(score: LevelFacts, others: Sequence[LevelFacts]) -> list[str]:
         closest = all(score.consistency >= other.consistency + LEAD_DB for other in others)

@@ -1,4 +1,4 @@
-"""The tab Cascade: 64 → 256 → 1024, what each super-resolution stage really receives, and sweeps of aug_level."""
+"""The tab Cascade: 64 → 256 → 1024, what each super-resolution stage receives, and sweeps of aug_level."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from ..parts.upscaling import KEPT, SCORES, Base, badges
 from ..serving.pace import about
 from ..serving.session import NOW
 
-CHOICE_NOW = ("Drawn anew from the settings on See it", NOW)
+CHOICE_NOW = ("New picture from the settings on See it", NOW)
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ class CascadeTab:
             **self.status.finished(f"{views.counted(len(levels), 'level')} from the same noise. {SCORES}"),
             self.tiles: tiles.row(pictures, columns) + tiles.row(inputs, columns),
             self.files: upscaling.kept([(level.result.image, level.request) for level in levels], cascade.digest),
-            self.pick: gr.Radio(choices, label=f"Take a level for SR {configs[0].size}", visible=True, value=None),
+            self.pick: gr.Radio(choices, label=f"Use a level for SR {configs[0].size}", visible=True, value=None),
         }
 
     def take(self, picked: Any) -> Any:
@@ -193,14 +193,14 @@ def lay_out(page: Page) -> CascadeTab:
     """Place the tab's parts."""
     with gr.Tab("Cascade", id="cascade") as tab:
         gr.HTML(
-            '<p class="lab-lead">Each super-resolution stage is given the picture before it, enlarged and <b>noised on '
-            "purpose</b>: trained so, it forgives that picture's flaws. Too little noise keeps them, too much loses "
-            "the scene.</p>"
+            '<p class="lab-lead">Each super-resolution stage gets the picture of the stage before, enlarged and with '
+            "<b>noise added on purpose</b>. It was trained on noisy pictures, so it can correct flaws. Too little "
+            "noise keeps the flaws. Too much loses the scene.</p>"
         )
         with gr.Row(equal_height=True):
             base = gr.Dropdown([CHOICE_NOW], value=NOW, label="Base picture", interactive=True, scale=4, min_width=260,
                                elem_id="cascade-base")  # fmt: skip
-            rule = gr.Dropdown([KEPT, *CHOICES["threshold"]], value=KEPT, label="Under the rule", interactive=True,
+            rule = gr.Dropdown([KEPT, *CHOICES["threshold"]], value=KEPT, label="Threshold rule", interactive=True,
                                scale=1, min_width=150, elem_id="cascade-rule")  # fmt: skip
         aug_notes = _aug_levels(page)
         with gr.Row():
@@ -208,18 +208,18 @@ def lay_out(page: Page) -> CascadeTab:
                    for size in LATER}  # fmt: skip
             stop = gr.Button("Stop", variant="stop", elem_id="cascade-stop", scale=1, min_width=80)
         with gr.Row():
-            at = gr.Radio(list(LATER), value=LATER[0], label="Sweep the stage", interactive=True, scale=1,
+            at = gr.Radio(list(LATER), value=LATER[0], label="Stage to sweep", interactive=True, scale=1,
                           min_width=180, elem_id="sweep-size")  # fmt: skip
             levels = gr.Textbox(SUGGESTED_LEVELS, label="aug_levels", info=f"up to {MOST_LEVELS}, each from 0 to 1",
                                 interactive=True, scale=3, min_width=180, max_length=100,
                                 elem_id="sweep-levels")  # fmt: skip
-            go = gr.Button("Sweep from the same noise", elem_id="sweep-go", scale=2, min_width=180,
+            go = gr.Button("Sweep aug_level", elem_id="sweep-go", scale=2, min_width=180,
                            elem_classes="lab-end")  # fmt: skip
         price = gr.HTML(elem_id="cascade-cost", elem_classes="lab-queue")
         line = status.create("cascade-status")
-        pick = gr.Radio([], label="Take a level", visible=False, interactive=True, elem_id="sweep-pick")
+        pick = gr.Radio([], label="Use a level", visible=False, interactive=True, elem_id="sweep-pick")
         pictures = tiles.component(elem_id="cascade-tiles")
-        files = gr.File(label="Pictures to keep (PNG, every setting inside)", file_count="multiple", interactive=False,
+        files = gr.File(label="Pictures as PNG, with their settings inside", file_count="multiple", interactive=False,
                         visible=False, elem_id="cascade-files")  # fmt: skip
     return CascadeTab(
         page=page, tab=tab, base=base, rule=rule, aug_notes=aug_notes, ups=ups, stop=stop, at=at, levels=levels, go=go,

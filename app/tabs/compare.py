@@ -98,7 +98,7 @@ class Compare:
         return {self.tiles: tiles.row([*pictures, *waiting], plan.columns, plain=True), self.plan: plan}
 
     def cost(self, values: Values) -> str:
-        """How many cells that makes and how long they take, or what is wrong, before anything is drawn."""
+        """The number of cells and the time they take, or what is wrong with the settings."""
         try:
             plan = self.made(values)
         except UserError as error:
@@ -131,14 +131,14 @@ def cell(plan: Grid | None, key: Any) -> Request:
     """
     text = str(key)
     if plan is None or not text.isdecimal() or len(text) > 3 or int(text) >= len(plan.cells):
-        raise UserError("cell: choose one of the grid's")
+        raise UserError("cell: must be one of the grid's cells")
     return plan.cells[int(text)].request
 
 
 def pinned(runs: Runs, a: Any, b: Any) -> str:
     """Two runs of this session: the settings in which they differ, and their numbers."""
     if not a or not b:
-        return views.note("Pick two runs of this session: their differences show up here.")
+        return views.note("Choose two runs of this session to see how they differ.")
     try:
         one, other = session.find(runs, a), session.find(runs, b)
     except UserError as error:
@@ -158,8 +158,8 @@ def lay_out(page: Page) -> Compare:
     with gr.Tab("Compare", id="compare") as tab:
         plan = gr.State(None, time_to_live=3600)
         gr.HTML(
-            '<p class="lab-lead">One base run, varied in two settings, every cell from the same noise. Everything else '
-            "is as set on <b>See it</b>; the number of steps is under Advanced there.</p>"
+            '<p class="lab-lead">Vary two settings of one base run. Every cell starts from the same noise. All other '
+            "settings are those of <b>See it</b>. The number of steps is under Advanced there.</p>"
         )
         rows, columns = _side("Rows", "guidance"), _side("Columns", "threshold")
         with gr.Row():

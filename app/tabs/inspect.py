@@ -33,11 +33,11 @@ from ..serving.session import NOW
 MAX_PNG = 8_000_000
 # What the table's columns are, in the order of their names.
 COLUMNS = (
-    "outside and largest: share of |x̂₀| > 1, and its largest value, before the rule; "
-    f"burnt: share of |x̂₀| > {BURNT}; "
-    "colourfulness: mean HSV saturation; contrast: deviation of luma; all after it."
+    "Before the rule: outside is the share of |x̂₀| > 1, largest is the largest |x̂₀|. "
+    f"After it: burnt is the share of |x̂₀| > {BURNT}, colourfulness is the mean HSV saturation, contrast is the "
+    "standard deviation of luma."
 )
-CONTROLS_NOW = ("The settings on See it, as they are now", NOW)
+CONTROLS_NOW = ("The current settings on See it", NOW)
 CLIENT = """from gradio_client import Client
 
 client = Client("http://127.0.0.1:7860")
@@ -102,7 +102,7 @@ class Inspect:
         return session.picture(values[self.page.runs], key).request
 
     def look(self, values: Values) -> Iterator[Updates]:
-        """Make everything that can be taken away, of the steps that are kept, or else of the same run drawn again."""
+        """Write all files of a run, from its kept steps or by running it again."""
         model = self.page.model
         with refusals():
             request = first_of(self.request(values))
@@ -121,7 +121,7 @@ class Inspect:
             trace = to_trace(requests[kept], cascade, frames[kept])
             paths = take_away.save(frames, requests[kept], trace)
             yield {
-                **self.status.finished(f"{len(paths)} files, all of this run."),
+                **self.status.finished(f"{len(paths)} files of this run."),
                 **table,
                 self.figures: "".join(take_away.figure(path) for path in paths if path.suffix == ".png"),
                 self.files: gr.File([str(path) for path in paths], visible=True),
@@ -170,13 +170,13 @@ class Inspect:
         try:
             if session.steps(values[self.page.runs], key) is not None:
                 return views.note(
-                    "Every step of this run is kept: its numbers are there at once, its files take some seconds."
+                    "The steps of this run are kept. Its numbers come at once, its files take some seconds."
                 )
             requests = requests_of(first_of(self.request(values)))
         except UserError as error:
             return views.note(str(error), wrong=True)
         seconds = self.page.model.pace.seconds(list(requests.values()))
-        what = "These settings are run" if key == NOW else "The run is repeated, with the same values as before"
+        what = "These settings are run" if key == NOW else "The run is repeated with the same values"
         return views.note(f"{what}: {about(seconds)}.")
 
     def read_picture(self, path: Any) -> Updates:
@@ -275,10 +275,10 @@ def _picture_parts() -> dict[str, Any]:
 
 def _recipe_parts() -> dict[str, Any]:
     """The parts that say what reproduces a run, by their field."""
-    gr.HTML('<h2 class="lab-h2">The same run again</h2>')
-    size = gr.Radio(list(DEFAULT_SIZES), value=DEFAULT_SIZES[0], label="Draw it up to", interactive=True,
+    gr.HTML('<h2 class="lab-h2">Repeat the run</h2>')
+    size = gr.Radio(list(DEFAULT_SIZES), value=DEFAULT_SIZES[0], label="Up to size", interactive=True,
                     elem_id="inspect-size")  # fmt: skip
-    labels = {"link": "Link with every setting of all stages", "command": "Command line", "python": "Python"}
+    labels = {"link": "Link with all settings", "command": "Command line", "python": "Python"}
     # A read-only Textbox could not be reached from the keyboard, nor its text selected everywhere. Without a language,
     # because the colours of one are too pale for text.
     texts = {

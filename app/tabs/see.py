@@ -1,4 +1,4 @@
-"""The tab See it: three rules from the same noise, live and then in the player, and upscaling the one that is kept."""
+"""The tab See it: a base run under several threshold rules, live and in the player, and upscaling of one picture."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from ..parts.status import Status
 from ..serving.pace import about
 
 BASE = DEFAULT_SIZES[0]
-UPSCALING = views.note("Upscaling takes the last run's picture under the rule that is picked.")
-UNFINISHED = views.note("Stopped before its end, a run has no picture to upscale. Press Generate for one.")
+UPSCALING = views.note("Upscale enlarges the last run's picture under the chosen rule.")
+UNFINISHED = views.note("A stopped run has no picture to upscale. Press Generate to make one.")
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,7 @@ class See:
             cascade = model.get()
             run = side_by_side.begin(request, cascade, model.name)
             for number, view in enumerate(side_by_side.watch(run, model, cascade)):
-                # Handed over with its first step, and filled as it goes on: this is what Stop finds. Until then the run
-                # before is still there.
+                # Stop finds this run from its first step on; until then it finds the run before.
                 if number == 0:
                     yield {self.run: run, self.gallery: [], **self.upscalable(False, UPSCALING)}
                 yield {self.player: view}
@@ -94,13 +93,13 @@ class See:
                 return
             # Updates that come fast are merged by the browser, so the last one must be complete.
             yield self.whole(run)
-            # Said once the page has it: a Stop before that finds everything.
+            # Only now does the page have it; a Stop before this line shows the whole run.
             run.deliver()
 
     def stopped(self, run: Run | None) -> Any:
         """The updates with what a stopped run has shown so far, or the whole of one that was at its end."""
         if run is None:
-            # Stopped before the first step of the first run: the recorded one is there again.
+            # Stopped before the first step of the first run: show the recorded one again.
             return self.recorded(*shipped.opening())
         if run.delivered or run.stopped:
             return gr.skip()
@@ -150,7 +149,7 @@ class See:
         return {**self.recorded(*shipped.recorded(name)), **controls.updates(request, values[controls.more])}
 
     def cost(self, values: Values) -> str:
-        """What Generate will do, and how long that takes."""
+        """How long Generate takes, and what is allowed but hardly meant."""
         try:
             request = self.page.controls.read(values, BASE)
             requests = requests_of(request)
@@ -158,12 +157,12 @@ class See:
             return views.note(str(error), wrong=True)
         stage = request.stages[0]
         seconds = self.page.model.pace.seconds(list(requests.values()))
-        time_needed = "" if seconds is None else f", {about(seconds)}"
-        plan = f"{len(requests)} rules × {stage.steps} steps, same noise{time_needed}"
-        return views.note(". ".join([plan, *stage.warnings]))
+        # No time is known before the first run.
+        price = f"{len(requests)} rules × {stage.steps} steps" if seconds is None else about(seconds).capitalize()
+        return views.note(". ".join([price, *stage.warnings]))
 
     def take_preset(self, name: str) -> Any:
-        """The updates that set rule, percentile and cap as others do."""
+        """The updates that set rule, percentile and cap to a published preset."""
         if not name:
             return gr.skip()
         try:
@@ -190,8 +189,8 @@ def roll() -> int:
 def lay_out(page: Page) -> See:
     """Place the tab's parts.
 
-    The order here is the phone's, and everybody's when they tab through: ask, watch, turn knobs, go on. Where there is
-    room, style.css puts the player to the left of all the rest.
+    The order is that of a phone and of the tab key: prompt, player, controls, upscaling. On a wide screen style.css
+    puts the player to the left of all the rest.
     """
     controls = page.controls
     with gr.Tab("See it", id="see"), gr.Column(elem_id="see"):
@@ -213,7 +212,7 @@ def lay_out(page: Page) -> See:
                                        min_width=120) for size in LATER}  # fmt: skip
             line = status.create("preview", UPSCALING, padding=False)
             gallery = gr.Gallery(
-                label="Pictures to keep (PNG, every setting inside)", format="png", columns=2, object_fit="contain",
+                label="Pictures as PNG, with their settings inside", format="png", columns=2, object_fit="contain",
                 height="auto", interactive=False, elem_id="gallery", buttons=["download", "fullscreen"],
             )  # fmt: skip
             report = gr.DownloadButton("Save as HTML report", interactive=False, elem_id="report")
@@ -257,7 +256,7 @@ def _advanced(page: Page) -> tuple[gr.Dropdown, Mapping[int, gr.HTML]]:
     controls.convention.render()
     controls.cap.render()
     preset = gr.Dropdown(
-        [("—", ""), *((name, name) for name in settings.PRESETS)], value="", label="Threshold as others set it",
+        [("—", ""), *((name, name) for name in settings.PRESETS)], value="", label="Published threshold settings",
         info="sets rule, percentile and cap", interactive=True, elem_id="preset",
     )  # fmt: skip
     for choice in (controls.sampler, controls.spacing, controls.schedule, controls.guidance_rule, controls.w_schedule):
@@ -276,7 +275,7 @@ def wire(see: See) -> list[Any]:
     page, controls = see.page, see.page.controls
     needed = controls.components
     running = gr.on([see.go.click, controls.prompt.submit], see.generate, needed, see.changed, **engine(see.price))
-    # A cell that is opened while a run is at work waits for it; a second press of Generate is the first one's.
+    # A cell that is opened during a run waits for its end; a second press of Generate is ignored.
     opened = page.opened.change(
         see.generate, needed, see.changed, **{**engine(see.price), "trigger_mode": "multiple"}
     )  # fmt: skip

@@ -146,10 +146,10 @@ PASSWD = {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}
 @pytest.mark.parametrize(
     ("output", "values", "says"),
     [
-        ("price", {"rule": "<b>"}, "Threshold rule to keep: must be one of none, static, dynamic"),
-        ("price", {"rule": ["none"]}, "Threshold rule to keep: must be one of"),
+        ("price", {"rule": "<b>"}, "Which picture to enlarge: must be one of none, static, dynamic"),
+        ("price", {"rule": ["none"]}, "Which picture to enlarge: must be one of"),
         ("price", {"prompt": PASSWD}, "Prompt: must be text"),
-        ("price", {"rule": "\ud800"}, "Threshold rule to keep: "),
+        ("price", {"rule": "\ud800"}, "Which picture to enlarge: "),
         ("price", ["a red ball"], "Guidance weight w: is missing"), ("price", [], "Prompt: is missing"),
         ("pinned", {"pin-a": "9"}, "Run A: must be one of"),
     ],

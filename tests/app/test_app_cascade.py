@@ -68,11 +68,11 @@ def test_a_badge_is_for_a_lead_that_can_be_seen() -> None:
 @pytest.mark.parametrize(
     ("size", "levels", "key", "rule", "says"),
     [
-        (64, "0.1", "now", "as kept", "size"), (256, "", "now", "as kept", "aug_level"),
-        (256, "0, 2", "now", "as kept", "aug_level"), (256, "0,.1,.2,.3,.4,.5,.6", "now", "as kept", "aug_levels"),
-        (256, "0.1, 0.1", "now", "as kept", "aug_level"), (256, None, "now", "as kept", "aug_level"),
-        (256, "0.1", "9.0", "as kept", "run"), (256, "0.1", "1.7", "as kept", "picture"),
-        (256, "0.1", MARKUP, "as kept", "run"), (256, "0.1", "1.0", "soft", "threshold"),
+        (64, "0.1", "now", "unchanged", "size"), (256, "", "now", "unchanged", "aug_level"),
+        (256, "0, 2", "now", "unchanged", "aug_level"), (256, "0,.1,.2,.3,.4,.5,.6", "now", "unchanged", "aug_levels"),
+        (256, "0.1, 0.1", "now", "unchanged", "aug_level"), (256, None, "now", "unchanged", "aug_level"),
+        (256, "0.1", "9.0", "unchanged", "run"), (256, "0.1", "1.7", "unchanged", "picture"),
+        (256, "0.1", MARKUP, "unchanged", "run"), (256, "0.1", "1.0", "soft", "threshold"),
     ],
 )  # fmt: skip
 def test_a_bad_sweep_is_one_line(tabs: Tabs, runs, size, levels, key, rule, says: str) -> None:

@@ -105,5 +105,5 @@ def test_pinned_runs_show_what_differs_and_nothing_else(runs) -> None:
     cells = ["".join(cell.itertext()) for cell in ElementTree.fromstring(table).iter("td")]
     assert cells[: 3 * 3] == ["count", "1", "2", "guidance", "5", "9", "threshold", "dynamic", "static"]
     assert "steps" not in cells and "none: burnt" in cells
-    assert "same run" in compare_tab.pinned(runs, "1", "1") and "Pick two" in compare_tab.pinned(runs, None, "1")
+    assert "same run" in compare_tab.pinned(runs, "1", "1") and "Choose two" in compare_tab.pinned(runs, None, "1")
     assert "run: " in compare_tab.pinned(runs, "1", "77")

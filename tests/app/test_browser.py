@@ -109,7 +109,7 @@ def test_unknown_words_and_mistakes_are_said_kindly(page) -> None:
     assert "dog" in page.locator("#words").inner_text()
     prompt.fill("")
     page.locator("#generate").click()
-    page.get_by_text("prompt: must have between 1 and 500 characters").first.wait_for()
+    page.get_by_text("Write a prompt first.").first.wait_for()
     assert page.get_by_text("Traceback").count() == 0
 
 

@@ -202,7 +202,7 @@ def test_a_grid_stops_and_keeps_what_it_drew(open_at) -> None:
 def test_numbers_and_files_of_a_run(page) -> None:
     go_to(page, "Inspect")
     page.locator("#inspect-go").click()
-    page.get_by_text("8 files, all of this run").wait_for()
+    page.get_by_text("8 files of this run").wait_for()
     # Four rules: the paper's three and the one that was chosen.
     assert page.locator("#inspect-table tbody tr").count() == 3 * 4
     assert page.locator("#inspect-figures img").count() == 2
@@ -227,7 +227,7 @@ def test_two_visitors_keep_their_runs_to_themselves(page, open_at) -> None:
     go_to(other, "Cascade")
     other.locator("#cascade-base input").click()
     (only,) = other.get_by_role("option").all_inner_texts()
-    assert "Drawn anew from the settings on See it" in only
+    assert "New picture from the settings on See it" in only
     go_to(page, "Cascade")
     page.locator("#cascade-base input").click()
     assert len(page.get_by_role("option").all_inner_texts()) == 2
@@ -240,7 +240,7 @@ def test_text_has_contrast_and_fits(open_at, theme: str, contrast_script: str) -
     for tab, button, done in (
         ("Cascade", "#sweep-go", "levels from the same noise"),
         ("Compare", None, ""),
-        ("Inspect", "#inspect-go", "files, all of this run"),
+        ("Inspect", "#inspect-go", "files of this run"),
     ):
         go_to(page, tab)
         if button:
