@@ -34,12 +34,12 @@ def asked() -> Request:
 @pytest.fixture(scope="module")
 def truth(tiny: Cascade, asked: Request) -> dict[str, list[Denoised]]:
     """What the engine computed, by rule and step."""
-    found: dict[str, list[Denoised]] = {rule: [] for rule in SIDE_BY_SIDE}
+    outputs: dict[str, list[Denoised]] = {rule: [] for rule in SIDE_BY_SIDE}
     for row in compare(list(recording.under(asked, SIDE_BY_SIDE).values()), tiny):
         for rule, event in zip(SIDE_BY_SIDE, row):
             if not isinstance(event, StageResult):
-                found[rule].append(event.out)
-    return found
+                outputs[rule].append(event.out)
+    return outputs
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_the_rules_in_the_browser_are_the_engines(
     raw = truth["none"][1].x0_raw.half().float()
     limit = partial(THRESHOLDS["dynamic"].fn, percentile=percentile, **({} if cap is None else {"cap": cap}))
     kept, s = limit(raw) if rule == "dynamic" else THRESHOLDS[rule].fn(raw)
-    found = page.evaluate(
+    result = page.evaluate(
         """([raw, rule, percentile, cap]) => {
           const P = ImagenPlayer, values = Float32Array.from(raw);
           const s = P.RULES[rule](P.sorted(values), percentile, cap);
@@ -79,8 +79,8 @@ def test_the_rules_in_the_browser_are_the_engines(
         }""",
         [raw.flatten().tolist(), rule, percentile, cap],
     )
-    assert found[0] == pytest.approx(float(s[0]), rel=1e-6)
-    torch.testing.assert_close(torch.tensor(found[1]), kept.flatten(), rtol=1e-6, atol=1e-6)
+    assert result[0] == pytest.approx(float(s[0]), rel=1e-6)
+    torch.testing.assert_close(torch.tensor(result[1]), kept.flatten(), rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("rule", SIDE_BY_SIDE)
@@ -121,10 +121,10 @@ def test_the_microscope_follows_its_knobs(page: Any, truth: dict[str, list[Denoi
         page.get_by_label("Percentile").fill(str(percentile))
         page.get_by_label("Cap on s").fill(str(cap or 10))
         kept, s = dynamic(raw, percentile=percentile, **({} if cap is None else {"cap": cap}))
-        found = {name: float(value) for name, value in words.evaluate("x => ({...x.dataset})").items()}
-        assert found["s"] == pytest.approx(float(s[0]), rel=REL)
-        assert found["cut"] == pytest.approx(float((raw.abs() > s).float().mean()), rel=REL, abs=2 / raw.numel())
-        assert found["burnt"] == pytest.approx(float((kept.abs() > 0.99).float().mean()), rel=REL, abs=3 / raw.numel())
+        facts = {name: float(value) for name, value in words.evaluate("x => ({...x.dataset})").items()}
+        assert facts["s"] == pytest.approx(float(s[0]), rel=REL)
+        assert facts["cut"] == pytest.approx(float((raw.abs() > s).float().mean()), rel=REL, abs=2 / raw.numel())
+        assert facts["burnt"] == pytest.approx(float((kept.abs() > 0.99).float().mean()), rel=REL, abs=3 / raw.numel())
     assert page.locator(".pl-curves").inner_html() == curves
     assert "This step only" in page.locator(".pl-micro").inner_text()
     page.get_by_role("radio", name="static").check()
@@ -134,12 +134,12 @@ def test_the_microscope_follows_its_knobs(page: Any, truth: dict[str, list[Denoi
 def test_histograms_count_what_the_engine_counts(page: Any, truth: dict[str, list[Denoised]]) -> None:
     raw = truth["static"][0].x0_raw[0].half().float()
     m = float(raw.abs().max())
-    found = page.evaluate(
+    counts = page.evaluate(
         "([raw, m]) => Array.from(ImagenPlayer.histogram(Float32Array.from(raw), m))", [raw.flatten().tolist(), m]
     )
     expected = torch.histc(raw.flatten(), 64, -m, m)
     # A value on the edge of two bins may fall to either side.
-    assert sum(found) == raw.numel() and float((torch.tensor(found) - expected).abs().sum()) <= 8
+    assert sum(counts) == raw.numel() and float((torch.tensor(counts) - expected).abs().sum()) <= 8
 
 
 def test_the_sentence_and_the_curves_say_the_engines_numbers(page: Any, truth: dict[str, list[Denoised]]) -> None:
@@ -158,11 +158,11 @@ def test_parts_of_guidance_are_shown(page: Any, truth: dict[str, list[Denoised]]
     go(page, 2)
     page.get_by_role("radio", name="Guidance").check()
     assert page.locator(".pl-parts figcaption").nth(3).inner_text() == "guided, w = 9"
-    found = page.locator(".pl-parts canvas:first-child").first.evaluate(
+    pixels = page.locator(".pl-parts canvas:first-child").first.evaluate(
         "x => Array.from(x.getContext('2d').getImageData(0, 0, 64, 64).data)"
     )
     cond = truth["dynamic"][1].x0_cond[0].clamp(-1, 1)
-    shown = torch.tensor(found).reshape(64, 64, 4)[..., :3].permute(2, 0, 1) / 127.5 - 1
+    shown = torch.tensor(pixels).reshape(64, 64, 4)[..., :3].permute(2, 0, 1) / 127.5 - 1
     scale = max(float(out.x0_cond.abs().max()) for out in truth["dynamic"])
     assert float((shown - cond).abs().max()) <= scale / 254 + 1 / 127
 
@@ -243,15 +243,15 @@ SHOW = """async (changes) => {
 )
 def test_the_verdict_says_none_only_where_there_is_none(page: Any, burnt: tuple[float, ...], words: str) -> None:
     changes = [[f"tracks.{k}.numbers.burnt.{STEPS - 1}", value] for k, value in enumerate(burnt)]
-    found = page.evaluate(SHOW, changes).replace("\u00a0", " ")
-    assert found.startswith(f"Step {STEPS} of {STEPS}. {words}")
+    sentence = page.evaluate(SHOW, changes).replace("\u00a0", " ")
+    assert sentence.startswith(f"Step {STEPS} of {STEPS}. {words}")
 
 
 @pytest.mark.parametrize("damage", ["AAAA", "not base64", None, "eJwDAAAAAAE="])
 def test_a_damaged_recording_is_told_about(page: Any, damage: str | None) -> None:
     """No zlib, no base64, nothing, and an array of no values."""
-    found = page.evaluate(SHOW, [["blobs.none/raw", damage]])
-    assert found == "This run cannot be played: its recording is damaged."
+    note = page.evaluate(SHOW, [["blobs.none/raw", damage]])
+    assert note == "This run cannot be played: its recording is damaged."
 
 
 @pytest.mark.parametrize(
@@ -272,10 +272,10 @@ def test_a_recording_that_does_not_fit_the_schema_is_told_about(page: Any, path:
 
 @pytest.mark.parametrize("text", ["", "[]", '{"kind": "live"}', '{"kind": "__proto__"}'])
 def test_a_text_that_is_no_payload_is_told_about(page: Any, text: str) -> None:
-    found = page.evaluate(
+    note = page.evaluate(
         "text => { const p = document.querySelector('.pl').player; p.show(text); return p.data.note; }", text
     )
-    assert found == "This run cannot be played: its recording is damaged."
+    assert note == "This run cannot be played: its recording is damaged."
 
 
 def test_a_browser_that_cannot_unpack_is_told_about(page: Any) -> None:
@@ -287,7 +287,7 @@ def test_one_timer_whenever_play_is_pressed(visit: Callable[..., Any], file: Pat
     """Play is pressed on the run before, while the next one, which plays by itself, is unpacked."""
     page = visit(file.as_uri())
     page.locator(".pl-card").first.wait_for()
-    found = page.evaluate(
+    timers = page.evaluate(
         """async () => {
           const { player } = document.querySelector(".pl"), text = document.getElementById("recording").textContent;
           player.pause();
@@ -302,7 +302,7 @@ def test_one_timer_whenever_play_is_pressed(visit: Callable[..., Any], file: Pat
           return [playing, timers.size];
         }"""
     )
-    assert found == [1, 0]
+    assert timers == [1, 0]
 
 
 @pytest.mark.parametrize("width", [390, 1366])
@@ -373,10 +373,10 @@ def test_a_fourth_rule_and_a_single_one_fit_a_phone(visit: Callable[..., Any], t
         page.locator(".pl-card").first.wait_for()
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         assert page.locator(".pl-bar input").count() == (5 if len(rules) > 1 else 3)
-        found = page.locator(".pl-card canvas:first-child").last.evaluate(
+        pixels = page.locator(".pl-card canvas:first-child").last.evaluate(
             "x => Array.from(x.getContext('2d').getImageData(0, 0, 64, 64).data)"
         )
-        shown = torch.tensor(found).reshape(64, 64, 4)[..., :3].permute(2, 0, 1) / 127.5 - 1
+        shown = torch.tensor(pixels).reshape(64, 64, 4)[..., :3].permute(2, 0, 1) / 127.5 - 1
         kept = torch.from_numpy(recording.unpack(made, "squash/kept")[-1])
         torch.testing.assert_close(shown, kept, rtol=0, atol=1 / 127)
 

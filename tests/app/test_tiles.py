@@ -72,7 +72,7 @@ def test_a_press_is_not_lost_where_another_cell_is_drawn_before_it_is_released(p
 
 def test_a_second_finger_does_not_make_a_picture_jump(page: Any) -> None:
     page.get_by_role("button", name="4:1").click()
-    found = page.evaluate(
+    places = page.evaluate(
         """async () => {
           document.querySelector(".tiles-grid").style.width = "260px"; // at 4:1 a picture is 256 wide
           await new Promise((done) => setTimeout(() => requestAnimationFrame(done), 100));
@@ -92,4 +92,4 @@ def test_a_second_finger_does_not_make_a_picture_jump(page: Any) -> None:
           return places.map((x) => Math.round(x - places[0]));
         }"""
     )
-    assert found == [0, 0, -10, -10, -10, -10, -20]
+    assert places == [0, 0, -10, -10, -10, -10, -20]

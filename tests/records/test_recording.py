@@ -78,11 +78,11 @@ def test_numbers_are_the_engines(watched) -> None:
     for track in made.header["tracks"]:
         for i, step in enumerate(steps[track["label"]]):
             raw, kept = measure(step.out.x0_raw[:1]), measure(step.out.x0_hat[:1])
-            found = {name: values[i] for name, values in track["numbers"].items()}
-            assert found["s"] == pytest.approx(float(step.out.s[0]), rel=1e-5)
-            assert found["outside"] == pytest.approx(float(raw.outside), rel=1e-5)
-            assert found["contrast"] == pytest.approx(float(kept.contrast), rel=1e-5)
-            assert found["colourfulness"] == pytest.approx(float(kept.colourfulness), rel=1e-5)
+            numbers = {name: values[i] for name, values in track["numbers"].items()}
+            assert numbers["s"] == pytest.approx(float(step.out.s[0]), rel=1e-5)
+            assert numbers["outside"] == pytest.approx(float(raw.outside), rel=1e-5)
+            assert numbers["contrast"] == pytest.approx(float(kept.contrast), rel=1e-5)
+            assert numbers["colourfulness"] == pytest.approx(float(kept.colourfulness), rel=1e-5)
 
 
 def test_live_frames_show_the_newest_step(watched) -> None:
