@@ -23,7 +23,7 @@ from imagen_core.settings import (
 from imagen_core.settings.text import RUN_FIELDS, flat, of_absent_stages, read, rest, with_more, write
 from imagen_core.types import UserError
 
-from .parts import shipped
+from .parts import examples
 from .serving.model import Model
 
 LATER = DEFAULT_SIZES[1:]
@@ -156,7 +156,7 @@ class Page:
 
 def create() -> Controls:
     """All controls at the settings that the page opens with; each tab places its own with ``render()``."""
-    opening = shipped.OPENING
+    opening = examples.OPENING
     first = opening.stages[0]
     prompt = gr.Textbox(
         opening.prompt, label="Prompt", lines=1, max_lines=4, elem_id="prompt", max_length=settings.MAX_PROMPT,

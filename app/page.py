@@ -14,11 +14,11 @@ from imagen_core import settings
 from imagen_core.settings import Request
 from imagen_core.settings.text import from_query
 
-from . import controls, handlers
+from . import api, controls, handlers
 from .controls import Controls, Page
 from .handlers import QUIET, WAKING
-from .parts import player, shipped, tiles, views
-from .serving import api, gate, session
+from .parts import examples, player, tiles, views
+from .serving import gate, session
 from .serving.model import Model
 from .tabs import cascade as cascade_tab
 from .tabs import compare as compare_tab
@@ -132,13 +132,13 @@ def suited(model: Model, controls: Controls, query: Iterable[str]) -> Any:
     if defaults == settings.DEFAULTS:
         return gr.skip()
     stages = tuple(defaults.get(size, settings.DEFAULTS[size]) for size in settings.DEFAULT_SIZES)
-    return controls.updates(Request(shipped.OPENING.prompt, shipped.OPENING.seed, stages=stages))
+    return controls.updates(Request(examples.OPENING.prompt, examples.OPENING.seed, stages=stages))
 
 
 def from_link(controls: Controls, query: Iterable[tuple[str, str]]) -> Any:
     """The updates that set the controls to what a link asks for; a bad link changes nothing and gives a warning."""
     try:
-        linked = from_query(query, {"prompt": shipped.OPENING.prompt, "seed": shipped.OPENING.seed})
+        linked = from_query(query, {"prompt": examples.OPENING.prompt, "seed": examples.OPENING.seed})
     except settings.UserError as error:
         handlers.warn(str(error), "The link was not followed")
         return gr.skip()

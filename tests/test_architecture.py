@@ -22,11 +22,23 @@ LAYERS = (
     {"commands"},
     {"__main__"},
 )
+# The same of the page's rooms and of the files beside them.
+PAGE_LAYERS = (
+    {"theme", "handlers"},
+    {"serving"},
+    {"parts"},
+    {"controls"},
+    {"tabs", "api"},
+    {"page"},
+    {"launch"},
+    {"entry"},
+)
 # What the page may use: values, the whole way, and statistics; never the arithmetic between them.
 FOR_THE_PAGE = {"settings", "run", "models", "records", "types", "worlds", "diffusion.saturation"}
 # What opens the page, or runs a verb instead, is a command line too.
 FOR_THE_COMMAND_LINE = {"app/entry.py": {"__main__"}, "app/launch.py": {"commands.options"}}
 FILES = sorted((ROOT / "imagen_core").rglob("*.py"))
+PAGE_FILES = sorted((ROOT / "app").rglob("*.py"))
 
 
 def imports(path: Path) -> set[str]:
@@ -49,14 +61,14 @@ def dotted(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
-def module(name: str) -> str | None:
-    """The engine's module or sub-package that a dotted name belongs to."""
+def module(name: str, package: str = "imagen_core") -> str | None:
+    """The package's module or sub-package that a dotted name belongs to."""
     parts = name.split(".")
-    return parts[1] if parts[0] == "imagen_core" and len(parts) > 1 else None
+    return parts[1] if parts[0] == package and len(parts) > 1 else None
 
 
-def layer(name: str) -> int:
-    return next(i for i, names in enumerate(LAYERS) if name in names)
+def layer(name: str, layers: tuple[set[str], ...] = LAYERS) -> int:
+    return next(i for i, names in enumerate(layers) if name in names)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -71,9 +83,25 @@ def test_imports_go_one_way(path: Path) -> None:
         assert other is None or layer(other) <= here, f"{parts[0]} imports {other}"
 
 
+@pytest.mark.parametrize("path", PAGE_FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_page_imports_one_way(path: Path) -> None:
+    parts = path.relative_to(ROOT / "app").with_suffix("").parts
+    if parts == ("__init__",):
+        assert not imports(path) - {"__future__"}
+        return
+    rooms = {room for name in imports(path) if (room := module(name, "app"))}
+    above = {room for room in rooms if layer(room, PAGE_LAYERS) > layer(parts[0], PAGE_LAYERS)}
+    assert not above, f"{parts[0]} imports {above}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "app" / "tabs").glob("*.py")), ids=lambda path: path.name)
+def test_no_tab_imports_another(path: Path) -> None:
+    assert not {name for name in imports(path) if name.startswith("app.tabs.")} - {dotted(path)}
+
+
 def test_imports_go_in_no_circle() -> None:
     """Imports inside functions count: they would only hide a circle."""
-    files = {dotted(path): path for path in [*FILES, *(ROOT / "app").rglob("*.py")]}
+    files = {dotted(path): path for path in [*FILES, *PAGE_FILES]}
     graph = {name: (imports(path) & files.keys()) - {name} for name, path in files.items()}
     # Raises CycleError, which names the circle.
     TopologicalSorter(graph).prepare()
@@ -87,7 +115,7 @@ def test_the_engine_knows_no_page(path: Path) -> None:
     assert not any(name.startswith("matplotlib.pyplot") for name in imports(path))
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "app").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", PAGE_FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_page_does_no_arithmetic(path: Path) -> None:
     used = {name.removeprefix("imagen_core.") for name in imports(path) if name.startswith("imagen_core.")}
     rooms = FOR_THE_PAGE | FOR_THE_COMMAND_LINE.get(path.relative_to(ROOT).as_posix(), set())
@@ -95,7 +123,7 @@ def test_the_page_does_no_arithmetic(path: Path) -> None:
     assert "torch" not in {name.split(".")[0] for name in imports(path)}
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "app").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", PAGE_FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_only_the_page_imports_tabs(path: Path) -> None:
     """No tab imports another, and the API needs none of them: what they share is in parts or in the engine."""
     if path != ROOT / "app" / "page.py":
@@ -111,5 +139,5 @@ def test_a_world_stands_alone() -> None:
 
 def test_only_worlds_and_their_evaluation_know_a_world_by_name() -> None:
     outside = [path for path in FILES if path.relative_to(ROOT).parts[1] not in ("worlds", "evaluation")]
-    for path in [*outside, *(ROOT / "app").rglob("*.py")]:
+    for path in [*outside, *PAGE_FILES]:
         assert not any(name.startswith("imagen_core.worlds.tabletop") for name in imports(path)), path

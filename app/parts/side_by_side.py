@@ -61,7 +61,14 @@ class Run:
 def begin(request: Request, cascade: Cascade, model: str) -> Run:
     """A base run that has not taken a step yet."""
     requests = requests_of(request)
-    return Run(request, cascade.digest, model, cascade.defaults, requests, {rule: [] for rule in requests})
+    return Run(
+        request=request,
+        weights=cascade.digest,
+        model=model,
+        defaults=cascade.defaults,
+        requests=requests,
+        frames={rule: [] for rule in requests},
+    )
 
 
 def requests_of(request: Request) -> dict[str, Request]:
@@ -75,7 +82,7 @@ def watch(run: Run, model: Model, cascade: Cascade) -> Iterator[str]:
     Ends early where the run was stopped.
     """
     frames = run.frames or {}
-    began, shown, steps = time.monotonic(), 0.0, run.request.stages[0].steps
+    began, last_update, steps = time.monotonic(), 0.0, run.request.stages[0].steps
     for row in model.in_turn(compare(list(run.requests.values()), cascade), *run.requests.values()):
         for rule, event in zip(run.requests, row):
             if isinstance(event, StageResult):
@@ -85,7 +92,7 @@ def watch(run: Run, model: Model, cascade: Cascade) -> Iterator[str]:
         if run.stopped:
             return
         now = time.monotonic()
-        if isinstance(row[0], StepRecord) and now - shown > FRAME_SECONDS:
-            shown, done = now, row[0].index + 1
+        if isinstance(row[0], StepRecord) and now - last_update > FRAME_SECONDS:
+            last_update, done = now, row[0].index + 1
             left = f"{about((now - began) / done * (steps - done))} left"
             yield player.live(run.requests, frames, note=left, run_id=run.run_id, picked=run.picked)

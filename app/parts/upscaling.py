@@ -72,7 +72,7 @@ def base(now: Request, cascade: Cascade, runs: Runs, key: Any, rule: Any) -> Bas
     if key != NOW:
         picture = session.picture(runs, key, None if rule == KEPT else rule)
         request = replace(picture.request, stages=(*picture.request.stages, *later))
-        return Base(request, picture.image, picture.onward)
+        return Base(request=request, image=picture.image, onward=picture.onward)
     first = replace(now, count=1, stages=now.stages[:1])
     if rule != KEPT:
         first = vary_base(first, {"threshold": rule})
@@ -83,12 +83,12 @@ def with_picture(model: Model, start: Base, tell: Tell) -> Generator[Any, None, 
     """A base with its picture, drawn if need be; yields what ``tell`` makes of each step."""
     if start.image is not None:
         return start
-    shown, request, drawn = 0.0, start.up_to(DEFAULT_SIZES[0]), start
+    last_update, request, drawn = 0.0, start.up_to(DEFAULT_SIZES[0]), start
     for event in model.in_turn(generate(request, model.get()), request):
         if isinstance(event, StageResult):
             drawn = replace(start, image=event.image, onward=event.unmarked)
-        elif time.monotonic() - shown > STATUS_SECONDS:
-            shown = time.monotonic()
+        elif time.monotonic() - last_update > STATUS_SECONDS:
+            last_update = time.monotonic()
             yield tell(f"The 64 × 64 picture: step {event.index + 1} of {request.stages[0].steps}")
     return drawn
 

@@ -12,16 +12,19 @@ from imagen_core.types import UserError
 
 # A run's pictures are small (0.2 MB for four under three rules); a longer list would be hard to choose from.
 MOST_RUNS = 12
-# The key of the settings that stand on See it now, beside those of the session's pictures.
+# In lists of the session's pictures, the key of See it's current settings.
 NOW = "now"
-# Of more than this (70 steps under three rules) no steps are kept; Inspect then draws them again.
+# Larger runs (over 70 steps under three rules) keep no steps; Inspect samples them again.
 MOST_BYTES = 32_000_000
 # The steps of a run's first picture under each rule.
 Frames = Mapping[str, Sequence[Frame]]
 
 
-class Finished(Protocol):
-    """What a finished base run hands over: its request, and each rule's pictures [b, 3, 64, 64], twice as below."""
+class HasPictures(Protocol):
+    """A finished base run: its request, its steps, and each rule's pictures [b, 3, 64, 64].
+
+    ``images`` are for people, ``onward`` for the next stage.
+    """
 
     @property
     def request(self) -> Request: ...
@@ -34,7 +37,7 @@ class Finished(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class PastRun:
     """A finished base run under its number in the session.
 
     ``frames``, its first picture's steps, are kept while it is the newest: 25 steps under three rules are 11 MB.
@@ -66,7 +69,7 @@ class Picture:
     onward: Any
 
 
-Runs = tuple[Run, ...]
+Runs = tuple[PastRun, ...]
 
 
 def kept(frames: dict[str, list[Frame]]) -> dict[str, list[Frame]] | None:
@@ -74,13 +77,20 @@ def kept(frames: dict[str, list[Frame]]) -> dict[str, list[Frame]] | None:
     return frames if sum(frame.nbytes for track in frames.values() for frame in track) <= MOST_BYTES else None
 
 
-def remember(finished: Finished | None, runs: Runs) -> Runs:
+def remember(finished: HasPictures | None, runs: Runs) -> Runs:
     """The session with one more run, the oldest forgotten."""
     if finished is None:
         return runs
     number = runs[-1].number + 1 if runs else 1
     older = (replace(run, frames=None) for run in runs)
-    return (*older, Run(number, finished.request, finished.images, finished.onward, finished.frames))[-MOST_RUNS:]
+    newest = PastRun(
+        number=number,
+        request=finished.request,
+        images=finished.images,
+        onward=finished.onward,
+        frames=finished.frames,
+    )
+    return (*older, newest)[-MOST_RUNS:]
 
 
 def pictures(runs: Runs) -> list[tuple[str, str]]:
@@ -97,7 +107,7 @@ def labels(runs: Runs) -> list[tuple[str, str]]:
     return [(run.label, str(run.number)) for run in reversed(runs)]
 
 
-def find(runs: Runs, key: Any) -> Run:
+def find(runs: Runs, key: Any) -> PastRun:
     """The run of a key that :func:`labels` or :func:`pictures` gave, if it is of this session.
 
     Raises:
@@ -132,4 +142,4 @@ def picture(runs: Runs, key: Any, rule: Any = None) -> Picture:
     alone = replace(run.request, seed=run.request.seeds[i], count=1, stages=run.request.stages[:1])
     if rule != alone.stages[0].threshold:
         alone = with_stage(alone, 64, threshold=rule)
-    return Picture(alone, run.images[rule][i : i + 1], run.onward[rule][i : i + 1])
+    return Picture(request=alone, image=run.images[rule][i : i + 1], onward=run.onward[rule][i : i + 1])

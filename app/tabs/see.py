@@ -20,7 +20,7 @@ from imagen_core.types import StageResult, StepRecord, UserError
 
 from ..controls import LATER, Page, Updates, Values, weight_named
 from ..handlers import FRAME_SECONDS, QUIET, engine, files, refusals, refuse
-from ..parts import builder, player, shipped, side_by_side, status, views
+from ..parts import builder, examples, player, side_by_side, status, views
 from ..parts.side_by_side import Run, requests_of
 from ..parts.status import Status
 from ..serving.pace import about
@@ -100,7 +100,7 @@ class See:
         """The updates with what a stopped run has shown so far, or the whole of one that was at its end."""
         if run is None:
             # Stopped before the first step of the first run: show the recorded one again.
-            return self.recorded(*shipped.opening())
+            return self.recorded(*examples.opening())
         if run.delivered or run.stopped:
             return gr.skip()
         run.stopped = True
@@ -142,11 +142,11 @@ class See:
     def choose(self, values: Values) -> Updates:
         """An example: its recorded run, and the controls set to what made it."""
         index = values[self.examples]
-        if type(index) is not int or not 0 <= index < len(shipped.RECORDED):
-            raise refuse(UserError(f"example: must be a whole number between 0 and {len(shipped.RECORDED) - 1}"))
-        name, controls = shipped.RECORDED[index], self.page.controls
+        if type(index) is not int or not 0 <= index < len(examples.RECORDED):
+            raise refuse(UserError(f"example: must be a whole number between 0 and {len(examples.RECORDED) - 1}"))
+        name, controls = examples.RECORDED[index], self.page.controls
         request = SHIPPED[name][1]
-        return {**self.recorded(*shipped.recorded(name)), **controls.updates(request, values[controls.more])}
+        return {**self.recorded(*examples.recorded(name)), **controls.updates(request, values[controls.more])}
 
     def cost(self, values: Values) -> str:
         """How long Generate takes, and what is allowed but hardly meant."""
@@ -178,7 +178,7 @@ class See:
 
     def opening(self) -> Updates:
         """The updates with the recorded run that the page opens with."""
-        return self.recorded(*shipped.opening())
+        return self.recorded(*examples.opening())
 
 
 def roll() -> int:
@@ -205,7 +205,7 @@ def lay_out(page: Page) -> See:
             stop = gr.Button("Stop", variant="stop", elem_id="stop", scale=1, min_width=80)
         screen = player.component(elem_id="player")
         with gr.Column(elem_id="knobs", min_width=0):
-            dice, examples = _knobs(page)
+            dice, dataset = _knobs(page)
         with gr.Column(elem_id="next", min_width=0):
             with gr.Row():
                 ups = {size: gr.Button(f"Upscale to {size}", interactive=False, elem_id=f"upscale-{size}",
@@ -224,7 +224,7 @@ def lay_out(page: Page) -> See:
                 preset, aug_notes = _advanced(page)
     return See(
         page=page, run=run, words=words, price=price, go=go, stop=stop, player=screen,
-        dice=dice, examples=examples, ups=ups, status=line, gallery=gallery, report=report, preset=preset,
+        dice=dice, examples=dataset, ups=ups, status=line, gallery=gallery, report=report, preset=preset,
         aug_notes=aug_notes,
     )  # fmt: skip
 
@@ -239,12 +239,12 @@ def _knobs(page: Page) -> tuple[gr.Button, gr.Dataset]:
         controls.seed.render()
         dice = gr.Button("New seed", elem_id="dice", scale=2, min_width=110)
     runs = SHIPPED.values()
-    examples = gr.Dataset(
+    dataset = gr.Dataset(
         components=[controls.prompt], samples=[[request.prompt] for _, request in runs],
         sample_labels=[f"{title}, w = {request.stages[0].guidance:g}" for title, request in runs],
         label="Recorded examples", type="index", elem_id="examples",
     )  # fmt: skip
-    return dice, examples
+    return dice, dataset
 
 
 def _advanced(page: Page) -> tuple[gr.Dropdown, Mapping[int, gr.HTML]]:

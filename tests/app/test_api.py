@@ -14,7 +14,7 @@ from app_page import PATIENCE, Watched
 from gradio_client import Client
 from PIL import Image
 
-from app.serving import api
+from app import api
 from imagen_core.records import png
 from imagen_core.settings import CHOICES
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from app import controls as page_controls
 from app.page import Tabs, build, lay_out
-from app.parts import shipped, tiles, views
+from app.parts import examples, tiles, views
 from app.serving.model import Model
 from app.tabs import see as see_tab
 from imagen_core.records import png
@@ -96,7 +96,7 @@ def test_a_refused_run_leaves_the_one_before(model: Model, tabs: Tabs) -> None:
 
 def test_a_shipped_run_is_made_ready_once() -> None:
     """Every visitor is given it: a report of two megabytes each would fill the disk."""
-    (view, report), (again, other) = shipped.opening(), shipped.opening()
+    (view, report), (again, other) = examples.opening(), examples.opening()
     assert view is again and report == other
     assert json.loads(view)["kind"] == "recording"
 
@@ -167,7 +167,7 @@ def test_unknown_words_are_pointed_out_and_escaped(model: Model) -> None:
 
 def test_no_prompt_has_no_words_and_no_example_is_none_of_them(model: Model, tabs: Tabs) -> None:
     assert views.words_note(model, None) == ""
-    for index in (None, -1, len(shipped.RECORDED), 0.5, "0", True, [0]):
+    for index in (None, -1, len(examples.RECORDED), 0.5, "0", True, [0]):
         with pytest.raises(gr.Error, match="^'?example: must be a whole number between 0 and"):
             tabs.see.choose({tabs.see.examples: index, tabs.see.page.controls.more: ""})
 

@@ -8,10 +8,11 @@ import pytest
 import torch
 from app_page import at_cascade, at_inspect, last, values_of
 
+from app import api
 from app import page as layout
 from app.page import Tabs
 from app.parts import views
-from app.serving import api, session
+from app.serving import session
 from app.serving.model import Model
 from imagen_core.records import png
 from imagen_core.settings import with_stage

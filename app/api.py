@@ -30,9 +30,9 @@ from imagen_core.settings import CHOICES, DEFAULT_SIZES, DEFAULTS, RANGES, Reque
 from imagen_core.settings.text import flat, with_more
 from imagen_core.types import StageResult, UserError
 
-from ..handlers import files, folder, refuse
-from ..parts import grid
-from .model import Model
+from .handlers import files, folder, refuse
+from .parts import grid
+from .serving.model import Model
 
 Answer = tuple[gr.FileData | None, dict[str, Any]]
 
