@@ -94,7 +94,7 @@ def compare(
 ) -> Iterator[Answer]:
     """Vary two settings of the 64 x 64 stage from the same noise; ends with a PNG grid and what each cell measures.
 
-    At most 16 cells.
+    At most 25 cells.
 
     Args:
         prompt: what to draw, 1 to 500 characters.

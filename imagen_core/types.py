@@ -41,7 +41,8 @@ class Choice:
     """A function that a user may choose by name, and what people are told about it.
 
     Keyword-only parameters of ``fn`` whose default is a number are options that a user may set. ``paper`` is the
-    source, empty where the rule is our own; ``help`` is one plain sentence.
+    source, empty where the rule is our own; ``help`` is one plain sentence. Guide, Sampler and Threshold start with the
+    same four fields and add what the engine must know of their rules.
     """
 
     fn: Callable[..., Any]
@@ -118,9 +119,9 @@ class Denoised:
     A step moves towards ``x0_hat`` and re-noises from ``x0_renoise`` (the same tensor except for
     rules such as CFG++). ``x0_raw`` is the guided estimate before thresholding; ``x0_cond`` and
     ``x0_uncond`` are what guidance mixed (``x0_uncond`` is None where it was not evaluated).
-    ``s`` is the threshold's scale per image, 1 where the rule has none. ``w`` is the guidance weight. ``gamma`` is what
-    a network that learned its variance says of it at each pixel: 0 is DDPM's small variance, 1 the large one (Nichol &
-    Dhariwal 2021, eq. 15).
+    ``s`` is the threshold's scale per image, 1 where the rule has none. ``w`` is the guidance weight. ``gamma`` is
+    the learned variance at each pixel, None if it was not learned: 0 is DDPM's small variance, 1 the large one (Nichol
+    & Dhariwal 2021, eq. 15).
     """
 
     x0_hat: Image

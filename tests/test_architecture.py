@@ -39,6 +39,7 @@ FOR_THE_PAGE = {"settings", "run", "models", "records", "types", "worlds", "diff
 FOR_THE_COMMAND_LINE = {"app/entry.py": {"__main__"}, "app/launch.py": {"commands.options"}}
 FILES = sorted((ROOT / "imagen_core").rglob("*.py"))
 PAGE_FILES = sorted((ROOT / "app").rglob("*.py"))
+TABLETOP = "imagen_core.worlds.tabletop"
 
 
 def imports(path: Path) -> set[str]:
@@ -133,11 +134,15 @@ def test_only_the_page_imports_tabs(path: Path) -> None:
 
 def test_a_world_stands_alone() -> None:
     """Scenes, captions and renderer need nothing of the engine, so that another world can take their place."""
-    for path in (ROOT / "imagen_core" / "worlds" / "tabletop").glob("*.py"):
+    of_the_world = sorted((ROOT / "imagen_core" / "worlds" / "tabletop").glob("*.py"))
+    assert of_the_world
+    for path in of_the_world:
         assert {module(name) for name in imports(path)} <= {None, "worlds"}
 
 
 def test_only_worlds_and_their_evaluation_know_a_world_by_name() -> None:
-    outside = [path for path in FILES if path.relative_to(ROOT).parts[1] not in ("worlds", "evaluation")]
-    for path in [*outside, *PAGE_FILES]:
-        assert not any(name.startswith("imagen_core.worlds.tabletop") for name in imports(path)), path
+    knowing = {path for path in FILES if any(name.startswith(TABLETOP) for name in imports(path))}
+    assert {path.relative_to(ROOT).parts[1] for path in knowing} == {"worlds", "evaluation"}
+    assert PAGE_FILES
+    for path in PAGE_FILES:
+        assert not any(name.startswith(TABLETOP) for name in imports(path)), path

@@ -178,13 +178,13 @@ class CascadeTab:
         try:
             now = self.page.controls.read(values)
             wanted = levels_in(values[self.levels])
+            size, pace, whole = values[self.at], self.page.model.pace, replace(now, count=1)
+            cuts = {s: replace(whole, stages=tuple(c for c in whole.stages if c.size <= s)) for s in DEFAULT_SIZES}
+            up = [f"to {s}: {about(pace.seconds([cuts[s]], above=DEFAULT_SIZES[0]))}" for s in LATER]
+            before = max(s for s in DEFAULT_SIZES if s < size) if size in LATER else DEFAULT_SIZES[0]
+            each = pace.seconds([cuts[size]] * len(wanted), above=before) if size in LATER else None
         except UserError as error:
             return views.note(str(error), wrong=True)
-        size, pace, whole = values[self.at], self.page.model.pace, replace(now, count=1)
-        cuts = {s: replace(whole, stages=tuple(c for c in whole.stages if c.size <= s)) for s in DEFAULT_SIZES}
-        up = [f"to {s}: {about(pace.seconds([cuts[s]], above=DEFAULT_SIZES[0]))}" for s in LATER]
-        before = max(s for s in DEFAULT_SIZES if s < size) if size in LATER else DEFAULT_SIZES[0]
-        each = pace.seconds([cuts[size]] * len(wanted), above=before) if size in LATER else None
         levels = views.counted(len(wanted), "level")
         return views.note(f"Upscaling {', '.join(up)}. Sweep of {levels} at {size}: {about(each)}.")
 

@@ -101,12 +101,12 @@ class Compare:
         """The number of cells and the time they take, or what is wrong with the settings."""
         try:
             plan = self.made(values)
+            seconds = self.page.model.pace.seconds(plan.requests)
         except UserError as error:
             return views.note(str(error), wrong=True)
         rows, steps = len(plan.cells) // plan.columns, plan.cells[0].request.stages[0].steps
         return views.note(
-            f"{rows} × {plan.columns} = {views.counted(len(plan.cells), 'cell')} of {steps} steps: "
-            f"{about(self.page.model.pace.seconds(plan.requests))}"
+            f"{rows} × {plan.columns} = {views.counted(len(plan.cells), 'cell')} of {steps} steps: {about(seconds)}"
         )
 
     def open(self, values: Values, event: gr.EventData) -> Updates:

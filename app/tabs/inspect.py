@@ -173,9 +173,9 @@ class Inspect:
                     "The steps of this run are kept. Its numbers come at once, its files take some seconds."
                 )
             requests = requests_of(first_of(self.request(values)))
+            seconds = self.page.model.pace.seconds(list(requests.values()))
         except UserError as error:
             return views.note(str(error), wrong=True)
-        seconds = self.page.model.pace.seconds(list(requests.values()))
         what = "These settings are run" if key == NOW else "The run is repeated with the same values"
         return views.note(f"{what}: {about(seconds)}.")
 

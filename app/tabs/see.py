@@ -153,10 +153,10 @@ class See:
         try:
             request = self.page.controls.read(values, BASE)
             requests = requests_of(request)
+            seconds = self.page.model.pace.seconds(list(requests.values()))
         except UserError as error:
             return views.note(str(error), wrong=True)
         stage = request.stages[0]
-        seconds = self.page.model.pace.seconds(list(requests.values()))
         # No time is known before the first run.
         price = f"{len(requests)} rules × {stage.steps} steps" if seconds is None else about(seconds).capitalize()
         return views.note(". ".join([price, *stage.warnings]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..files.writing import check_output, check_writable
 from ..settings import CHOICES, DEFAULTS, RANGES, StageConfig, with_rule
@@ -14,14 +14,47 @@ from .options import add_model_argument, loading
 
 EACH, MOST_EACH = 2, 100
 OUT, DATA, CACHE = Path("docs/results"), Path("runs/data"), Path("runs/evaluation")
-# The measurements that an option belongs to, for options that not all take.
-USED_BY: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("each", "seed", "guidance", "steps", "threshold", "sampler", "sheet"), ("tabletopbench",)),
-    **dict.fromkeys(("clip", "prompts", "reference"), ("tabletopbench", "figures")),
-    "cache": ("tabletopbench", "sr", "figures", "samplers"),
-    "out": ("figures", "samplers"),
-    **dict.fromkeys(("train", "data"), ("detector",)),
-}
+
+
+class Option(NamedTuple):
+    """An option of some measurements. ``kind`` converts its text, or maps the names that it may be."""
+
+    name: str
+    kind: Any
+    help: str
+    used_by: tuple[str, ...]
+    metavar: str | None = None
+
+
+def _of_the_base(name: str) -> Option:
+    """An option that replaces a setting of the base stage."""
+    own = "(default: the model's own)"
+    if name in CHOICES:
+        return Option(name, CHOICES[name], f"of the base stage {own}", BENCH)
+    low, high = RANGES[name]
+    return Option(name, type(getattr(DEFAULTS[64], name)), f"of the base stage, {low:g} to {high:g} {own}", BENCH)
+
+
+BENCH, JUDGED = ("tabletopbench",), ("tabletopbench", "figures")
+OF_THE_BASE = ("guidance", "steps", "threshold", "sampler")
+OPTIONS = (
+    Option("each", int, f"pictures a prompt, 1 to {MOST_EACH} (default {EACH})", BENCH),
+    Option("seed", int, "of the first picture (default 0)", BENCH),
+    *map(_of_the_base, OF_THE_BASE),
+    Option("sheet", Path, "also write 64 pictures with their verdicts to this PNG", BENCH),
+    Option(
+        "clip", str, "for a model of photographs, CLIP score by this CLIP folder or hub name, and FID", JUDGED, "SOURCE"
+    ),
+    Option("prompts", Path, "with --clip, a prompt a line", JUDGED, "FILE"),
+    Option("reference", Path, "with --clip, real pictures for FID", JUDGED, "FOLDER"),
+    Option(
+        "cache", Path, f"folder that caches true renders and finished pictures (default {CACHE})",
+        ("tabletopbench", "sr", "figures", "samplers"),
+    ),
+    Option("out", Path, f"folder of CSV and PNG (default {OUT})", ("figures", "samplers")),
+    Option("train", Path, "train or resume it in this folder, then write it to the assets", ("detector",), "RUN"),
+    Option("data", Path, f"folder of training pictures (default {DATA})", ("detector",)),
+)  # fmt: skip
 # With --quick the bench draws every second prompt once.
 QUICK_STRIDE = 2
 
@@ -38,55 +71,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_model_argument(parser)
     parser.add_argument("--quick", action="store_true", help="fewer pictures: minutes instead of hours, but less exact")
-    parser.add_argument(
-        "--cache",
-        type=Path,
-        help=f"folder that caches true renders and finished pictures (default {CACHE})",
-    )
-    parser.add_argument("--each", type=int, help=f"tabletopbench: pictures a prompt, 1 to {MOST_EACH} (default {EACH})")
-    parser.add_argument("--seed", type=int, help="tabletopbench: of the first picture (default 0)")
-    for name in ("guidance", "steps"):
-        low, high = RANGES[name]
-        about = f"tabletopbench: of the base stage, {low:g} to {high:g} (default: the model's own)"
-        parser.add_argument(f"--{name}", type=type(getattr(DEFAULTS[64], name)), help=about)
-    for name in ("threshold", "sampler"):
-        about = "tabletopbench: of the base stage (default: the model's own)"
-        parser.add_argument(f"--{name}", choices=CHOICES[name], help=about)
-    parser.add_argument(
-        "--sheet", type=Path, help="tabletopbench: also write 64 pictures with their verdicts to this PNG"
-    )
-    parser.add_argument("--out", type=Path, help=f"figures, samplers: folder of CSV and PNG (default {OUT})")
-    parser.add_argument(
-        "--clip",
-        metavar="SOURCE",
-        help="tabletopbench, figures: for a model of photographs, CLIP score by this CLIP folder or hub name, and FID",
-    )
-    parser.add_argument("--prompts", type=Path, metavar="FILE", help="with --clip: a prompt a line")
-    parser.add_argument("--reference", type=Path, metavar="FOLDER", help="with --clip: real pictures for FID")
-    parser.add_argument(
-        "--train",
-        type=Path,
-        metavar="RUN",
-        help="detector: train or resume it in this folder, then write it to the assets",
-    )
-    parser.add_argument("--data", type=Path, help=f"detector: folder of training pictures (default {DATA})")
+    for option in OPTIONS:
+        about = f"{', '.join(option.used_by)}: {option.help}"
+        if callable(option.kind):
+            parser.add_argument(f"--{option.name}", type=option.kind, metavar=option.metavar, help=about)
+        else:
+            parser.add_argument(f"--{option.name}", choices=option.kind, help=about)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Measure; returns the numbers and what they were measured with. UserError for options that do not fit."""
     from ..evaluation.judges import MOST_PROMPTS
 
-    for name, verbs in USED_BY.items():
-        if getattr(args, name) is not None and args.what not in verbs:
-            raise UserError(f"--{name}: belongs to {' or '.join(verbs)}, not to {args.what}")
+    foreign = [option for option in OPTIONS if args.what not in option.used_by]
+    for option in foreign:
+        if getattr(args, option.name) is not None:
+            raise UserError(f"--{option.name}: belongs to {' or '.join(option.used_by)}, not to {args.what}")
     if args.quick and args.each is not None:
         raise UserError("--each: --quick draws one picture a prompt; leave out one of them")
     args.each = EACH if args.each is None else args.each
     args.seed = 0 if args.seed is None else args.seed
     args.out, args.data, args.cache = args.out or OUT, args.data or DATA, args.cache or CACHE
-    for name in ("out", "cache"):
-        if args.what in USED_BY[name]:
-            check_writable(getattr(args, name), f"--{name}")
+    for option in OPTIONS:
+        if option.name in ("out", "cache") and option not in foreign:
+            check_writable(getattr(args, option.name), f"--{option.name}")
     if not 1 <= args.each <= MOST_EACH:
         raise UserError(f"--each: must be between 1 and {MOST_EACH}, got {args.each}")
     low, high = RANGES["seed"]
@@ -107,7 +115,7 @@ def _bench(args: argparse.Namespace) -> dict[str, Any]:
     from ..evaluation.tabletopbench import prompts
     from ..models.opening import defaults_of, load_cascade
 
-    given = {name: getattr(args, name) for name in ("guidance", "steps", "threshold", "sampler")}
+    given = {name: getattr(args, name) for name in OF_THE_BASE}
     changes = {name: value for name, value in given.items() if value is not None}
     config = with_rule(defaults_of(args.model)[64], **changes)
     chosen, each = (prompts()[::QUICK_STRIDE], 1) if args.quick else (prompts(), args.each)

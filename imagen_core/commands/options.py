@@ -13,13 +13,14 @@ from .. import settings
 from ..diffusion.thresholding import PRESETS
 from ..models.cascade import DTYPES, Loading
 from ..models.opening import defaults_of
+from ..run.branch import OF_THE_LEVELS
 from ..run.experiments import MOST_CELLS, Grid, make_grid, values_in
 from ..settings import CHOICES, CONVENTIONS, DEFAULT_SIZES, DEFAULTS, RANGES, RULES, Request
 from ..settings.text import with_words
 from ..types import UserError
 
 # Settings that a stored run has fixed, so that they cannot be given with --from.
-OF_THE_RUN = ("prompt", "seed", "count", "steps", "spacing", "schedule")
+OF_THE_RUN = ("prompt", "seed", "count", *OF_THE_LEVELS)
 # Settings without effect on one stored step of a base: no network and no sampler runs after it.
 OF_THE_NETWORKS = ("model", "size", "aug_level", "sampler")
 # Settings that a grid of rules and weights takes by options of its own, instead of --set.
@@ -52,7 +53,7 @@ def add_model_argument(parser: argparse.ArgumentParser) -> None:
 
 def loading(args: argparse.Namespace) -> Loading:
     """The options of :func:`add_model_argument` as a value."""
-    return Loading(args.dtype, args.device, args.eight_bit, not args.no_safety)
+    return Loading(dtype=args.dtype, device=args.device, eight_bit=args.eight_bit, safety=not args.no_safety)
 
 
 def add_json_argument(parser: argparse.ArgumentParser) -> None:

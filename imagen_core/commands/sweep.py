@@ -29,14 +29,14 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
     levels = levels_in(args.aug_levels)
     request = request_from(args, elsewhere={f"sr{args.size}.aug_level": "--aug-levels"})
-    plan = make_sweep(request, levels)
+    aug_sweep = make_sweep(request, levels)
     warn(request)
     check_output(args.out, ".png")
     cascade = load_cascade(args.model, loading(args))
-    events = sweep(plan, cascade)
+    events = sweep(aug_sweep, cascade)
     warn_of_words(request, cascade)
     swept = [event for event in with_progress(events, [request]) if isinstance(event, SweptLevel)]
-    save_sweep(plan, swept, args.out, cascade)
+    save_sweep(aug_sweep, swept, args.out, cascade)
     return {
         "file": str(args.out),
         "stage": request.stages[-1].name,

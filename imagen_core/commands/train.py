@@ -110,10 +110,10 @@ def _weights(model: str, size: int, option: str) -> tuple[dict[str, Tensor], str
         cascade = load_cascade(model)
     except UserError as error:
         raise UserError(f"{option}: {error}") from error
-    stages = [stage for stage in cascade.stages if stage.spec.size == size]
-    if not stages or unet_of(stages[0]).config != CONFIGS.get(stages[0].spec.name):
+    matching = [stage for stage in cascade.stages if stage.spec.size == size]
+    if not matching or unet_of(matching[0]).config != CONFIGS.get(matching[0].spec.name):
         raise UserError(f"{option}: {model} has no stage of {size} with the network trained here")
-    return unet_of(stages[0]).state_dict(), cascade.digest
+    return unet_of(matching[0]).state_dict(), cascade.digest
 
 
 def recipe_of(args: argparse.Namespace) -> tuple[Recipe, dict[str, Tensor] | None]:
@@ -200,8 +200,8 @@ def _run_stage(args: argparse.Namespace) -> dict:
     return {"stage": args.stage, "run": str(args.run), **dataclasses.asdict(recipe)}
 
 
-def _few(args: argparse.Namespace, world: World, steps: int, refused: set[str]) -> tuple[int, int]:
-    """Steps and pictures of a training that takes nothing else of a recipe but its world; the rest is refused."""
+def _steps_and_pictures(args: argparse.Namespace, world: World, steps: int, refused: set[str]) -> tuple[int, int]:
+    """Steps and pictures of a training that uses no other recipe option but the world; any other is refused."""
     from ..training.data import Shards, unrendered
     from ..training.recipes import LIMITS, RECIPES, Recipe
 
@@ -236,7 +236,7 @@ def _run_layout(args: argparse.Namespace) -> dict:
     from ..training.text_layers import STEPS, sides_told, train
 
     world = _scene_world(args)
-    steps, pictures = _few(args, world, STEPS, {"ship", "average_with"})
+    steps, pictures = _steps_and_pictures(args, world, STEPS, {"ship", "average_with"})
     unet = UNet(CONFIGS["base64"])
     if args.start is not None:
         unet.load_state_dict(_weights(args.start, 64, "--start")[0])
@@ -254,7 +254,7 @@ def _run_classifier(args: argparse.Namespace) -> dict:
     from ..training.ship import check_shippable, ship_classifier
 
     world = _scene_world(args)
-    steps, pictures = _few(args, world, STEPS, {"start", "average_with"})
+    steps, pictures = _steps_and_pictures(args, world, STEPS, {"start", "average_with"})
     if not args.ship:
         raise UserError("--ship: must name the cascade that the classifier belongs to")
     check_shippable(args.ship, CLASSIFIER, world)

@@ -31,7 +31,10 @@ class Rules:
         raw, memory = (cond, moment.memory) if uncond is None else self.guide(cond, uncond, moment)
         x0_hat, s = self.threshold.fn(raw)
         x0_renoise = uncond if self.guide.renoises_from == "uncond" and uncond is not None else x0_hat
-        return Denoised(x0_hat, x0_renoise, raw, cond, uncond, s, moment.w), memory
+        out = Denoised(
+            x0_hat=x0_hat, x0_renoise=x0_renoise, x0_raw=raw, x0_cond=cond, x0_uncond=uncond, s=s, w=moment.w
+        )
+        return out, memory
 
 
 def build_denoiser(
@@ -89,7 +92,8 @@ def build_denoiser(
             return _predict(conditioning, spec, network, network.prepare(text), z, level)[0]
 
         cond, uncond, gamma = estimates(z, level, rules.guide.needs_uncond(w))
-        out, memory = rules.apply(cond, uncond, Moment(w, before, level, z, text, estimate))
+        moment = Moment(w, memory=before, level=level, z=z, text=text, estimate=estimate)
+        out, memory = rules.apply(cond, uncond, moment)
         return replace(out, gamma=gamma)
 
     return denoise

@@ -66,7 +66,7 @@ class Guide:
         return tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY and not is_option(p))
 
     def needs_uncond(self, w: float) -> bool:
-        """Whether the unconditional estimate is needed at a weight; where off is 1, it would be multiplied by 0."""
+        """Whether the unconditional estimate is needed at a weight (``off_at``)."""
         return self.off_at != 1 or not is_off(w)
 
     def __call__(self, cond: Image, uncond: Image, moment: Moment) -> tuple[Image, Any]:
@@ -166,5 +166,5 @@ def w_from_ho(w_prime: float) -> float:
 
 
 def is_off(w: float) -> bool:
-    """Whether a weight leaves the conditional estimate alone, so that the unconditional one is not needed."""
+    """Whether a weight is off where off is 1 (Guide.off_at)."""
     return math.isclose(w, 1.0, abs_tol=1e-9)

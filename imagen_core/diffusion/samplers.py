@@ -32,9 +32,9 @@ Past = tuple[StepRecord, ...]
 class Sampler:
     """A sampler's step, what people are told about it, and what the engine must know of it.
 
-    ``evaluations(now, next)`` counts a step's calls of the denoiser. ``history`` is how many records before a step it
-    needs. ``renoises`` says that it uses Denoised.x0_renoise, ``deterministic`` that it adds no fresh noise at its
-    default options.
+    ``evaluations(now, next)`` counts a step's calls of the denoiser; those after the first are at the next level
+    (``ahead=1``). ``history`` is how many records before a step it needs. ``renoises`` says that it uses
+    Denoised.x0_renoise, ``deterministic`` that it adds no fresh noise at its default options.
     """
 
     fn: Step
@@ -95,9 +95,9 @@ def ancestral(
 ) -> tuple[Image, Denoised]:
     """The stochastic sampler of DDPM in continuous time (Saharia et al. 2022, App. A, eq. 6; Ho et al. 2020).
 
-    ``z_s = mu + sqrt(var_small^(1 - gamma) var_large^gamma) eps``: gamma in [0, 1] interpolates the log of DDPM's
-    two variances. The paper gives no value; 0.3 is our choice. A network that learned gamma, such as DeepFloyd IF,
-    gives one for each pixel (Nichol & Dhariwal 2021, eq. 15), and the option has no effect.
+    ``z_s = mu + sqrt(var_small^(1 - gamma) var_large^gamma) eps``: gamma in [0, 1] interpolates the log of DDPM's two
+    variances. The paper gives no value; 0.3 is our choice. A network that learned gamma, such as DeepFloyd IF, gives
+    one for each pixel (Nichol & Dhariwal 2021, eq. 15), and the option has no effect.
     """
     out = denoise(z, now)
     # 1 - exp(log_snr_t - log_snr_s): the share of the noise at t that is not in z at s.
@@ -227,7 +227,7 @@ def sample(
 def unit_noise(seeds: Sequence[int], stream: str, shape: tuple[int, ...]) -> Image:
     """Unit noise [b, *shape], with one generator for each image, seeded by (seed, stream) alone.
 
-    So a picture depends neither on its batch nor on earlier draws, a run can resume at any step, and all devices get
+    A picture depends neither on its batch nor on earlier draws, so a run can resume at any step, and all devices draw
     the same noise.
     """
     generators = (torch.Generator().manual_seed(_seed(seed, stream)) for seed in seeds)

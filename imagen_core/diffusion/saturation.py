@@ -21,7 +21,7 @@ class Saturation:
 
     ``outside`` share of values with |x| > 1; ``burnt`` share with |x| > BURNT;
     ``largest`` max |x|; ``colourfulness`` mean HSV saturation in [0, 1] and ``contrast`` the standard deviation
-    of Rec. 709 luma, both of the picture as shown (clipped to [-1, 1]).
+    of Rec. 709 luma, both of the picture clipped to [-1, 1], as a screen shows it.
     """
 
     outside: PerImage

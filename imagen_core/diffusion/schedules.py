@@ -234,12 +234,21 @@ def levels_at(schedule: str, times: tuple[float, ...]) -> tuple[Level, ...]:
     """The levels at ``times``, and the clean one after them.
 
     Raises:
-        UserError: times that do not fall, that are not in (0, 1], or that the schedule cannot tell apart.
+        UserError: as for :func:`check_times`, or times that the schedule cannot tell apart.
+    """
+    check_times(times)
+    path = [level_at(schedule, t) for t in times]
+    # Schedules are clipped, and float64 is finite: no sampler can step between two equal levels.
+    if any(a.log_snr >= b.log_snr for a, b in pairwise(path)):
+        raise UserError(f"times: are so near each other that {schedule} has the same noise at two of them")
+    return (*path, Level(0.0, math.inf))
+
+
+def check_times(times: tuple[float, ...]) -> None:
+    """Refuse times that no schedule can visit.
+
+    Raises:
+        UserError: there are none, they do not fall, or one is not in (0, 1].
     """
     if not times or not all(0 < t <= 1 for t in times) or any(a <= b for a, b in pairwise(times)):
         raise UserError("times: must fall from at most 1, and stay above 0")
-    visited = [level_at(schedule, t) for t in times]
-    # Schedules are clipped, and float64 is finite: no sampler can step between two equal levels.
-    if any(a.log_snr >= b.log_snr for a, b in pairwise(visited)):
-        raise UserError(f"times: are so near each other that {schedule} has the same noise at two of them")
-    return (*visited, Level(0.0, math.inf))

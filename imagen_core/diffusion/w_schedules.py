@@ -4,8 +4,8 @@ Guidance helps most while the layout of the picture forms, and can harm before a
 2404.13040) find that weights which grow during sampling are better than constant ones; Kynkäänniemi et al. 2024 (arXiv
 2404.07724) find the same for guidance in a band of noise levels.
 
-``levels`` are those of the steps, from noise to nearly clean. A weight of 1 is off: the unconditional network is not
-called there. Rules that are not off at 1 (cfgpp, classifier) take the constant schedule only.
+``levels`` are those of the steps, from noise to nearly clean. A weight of 1 is off (guidance.Guide.off_at). Rules that
+are not off at 1 (cfgpp, classifier) take the constant schedule only.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def interval(w: float, levels: Sequence[Level], *, low: float = -4.0, high: floa
 def oscillating(w: float, levels: Sequence[Level], *, hold: float = 0.2, rest: float = 1.0) -> Weights:
     """w for the first ``hold`` of the steps, then ``rest`` and w by turns (Imagen Video, Ho et al. 2022, 2210.02303).
 
-    Imagen Video alternates a high and a low weight to keep the alignment of the high one without its saturation;
-    the defaults here are our choice.
+    Imagen Video alternates a high and a low weight to keep the alignment of the high one without its saturation. The
+    defaults here are our choice.
     """
     held = math.ceil(hold * len(levels))
     return tuple(w if i < held or (i - held) % 2 else rest for i in range(len(levels)))

@@ -75,7 +75,15 @@ def read_cascade(folder: Path) -> Cascade:
     if classifier not in (None, CLASSIFIER):
         raise UserError(f"model: {path} names its classifier {classifier!r:.60}, not {CLASSIFIER}")
     judge = _load_classifier(folder, digests) if classifier else None
-    return Cascade(called, stages, encoder, digest, judge, folder, _world_of(facts, path))
+    return Cascade(
+        name=called,
+        stages=stages,
+        encode=encoder,
+        digest=digest,
+        classifier=judge,
+        folder=folder,
+        world=_world_of(facts, path),
+    )
 
 
 def described_world(folder: Path) -> World | None:

@@ -46,10 +46,17 @@ class Frame:
             "colourfulness": float(kept.colourfulness),
             "contrast": float(kept.contrast),
         }
-        uncond = None if out.x0_uncond is None else _half(out.x0_uncond)
-        z = record.z[0].float().cpu().numpy()
-        parts = (_half(out.x0_raw), _half(out.x0_hat), _half(out.x0_cond), uncond)
-        return cls(record.index, record.now, out.w, z, *parts, numbers)
+        return cls(
+            index=record.index,
+            level=record.now,
+            w=out.w,
+            z=record.z[0].float().cpu().numpy(),
+            raw=_half(out.x0_raw),
+            kept=_half(out.x0_hat),
+            cond=_half(out.x0_cond),
+            uncond=None if out.x0_uncond is None else _half(out.x0_uncond),
+            numbers=numbers,
+        )
 
     @property
     def nbytes(self) -> int:
@@ -59,8 +66,8 @@ class Frame:
     @property
     def pixels(self) -> np.ndarray:
         """The kept estimate as a screen shows it, uint8 [h, w, 3]."""
-        levels = (np.clip(self.kept.astype(np.float32), -1, 1) + 1) * 127.5
-        return np.round(levels).astype(np.uint8).transpose(1, 2, 0)
+        grey_values = (np.clip(self.kept.astype(np.float32), -1, 1) + 1) * 127.5
+        return np.round(grey_values).astype(np.uint8).transpose(1, 2, 0)
 
     def histogram(self, most: float, bins: int = 64) -> list[int]:
         """Counts of the raw estimate's values over [-most, most] in equal bins."""

@@ -33,7 +33,7 @@ class Step(TypedDict):
     log_snr: Number
 
 
-class Asked(TypedDict):
+class RequestFacts(TypedDict):
     """The parts of a request that the player shows."""
 
     prompt: str
@@ -72,7 +72,7 @@ class Header(TypedDict):
     size: int
     planned: int
     steps: list[Step]
-    request: Asked
+    request: RequestFacts
     tracks: list[RecordedTrack]
 
 
@@ -104,7 +104,7 @@ class Live(TypedDict):
     size: int
     planned: int
     note: str
-    request: Asked
+    request: RequestFacts
     largest: float
     tracks: list[LiveTrack]
 

@@ -184,10 +184,10 @@ def _check_sizes(path: Path) -> None:
 
 
 def _plan(config: StageConfig, trained: str | None, written: Any) -> Plan:
-    """The plan of a stage that visited the levels which a file has written down.
+    """The plan whose levels match the file's.
 
-    Levels are computed, not read: the last digit may differ between two machines. An older file does not name the
-    schedule that the stage was ``trained`` with; then it is the one that has these levels.
+    Levels are computed, not read: the last digit may differ between two machines. Older files do not name the schedule:
+    it is the one with these levels.
 
     Raises:
         UserError: no schedule has these levels.

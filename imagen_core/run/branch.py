@@ -47,14 +47,15 @@ def reapply(run: Trace, index: int, config: StageConfig) -> Denoised:
         uncond = None
     elif uncond is None:
         raise UserError(f"step: {index + 1} was recorded at w = 1, without the estimate that guidance needs")
-    moment = Moment(w, _memory(recorded, index, plan), recorded.levels[index], recorded.arrays["z"][index])
+    memory, z = _memory(recorded, index, plan), recorded.arrays["z"][index]
+    moment = Moment(w, memory=memory, level=recorded.levels[index], z=z)
     return rules.apply(cond, uncond, moment)[0]
 
 
 def branch(run: Trace, index: int, request: Request, cascade: Cascade) -> Iterator[Event]:
     """Sample the base stage of ``run`` again from step ``index`` (from 0) with the settings of ``request``.
 
-    Yields the events of generate from that step on, later stages included. Everything but the seeds and the levels may
+    Yields what `generate` yields from that step on, later stages included. Everything but the seeds and the levels may
     change. The memory of APG is restored to half precision.
 
     Raises:
@@ -119,7 +120,8 @@ def _memory(recorded: StageTrace, index: int, plan: Plan) -> Any:
         cond, uncond = _estimates(recorded, before)
         w = plan.weights[before]
         if uncond is not None and guide.needs_uncond(w):
-            _, memory = guide(cond, uncond, Moment(w, memory, recorded.levels[before], recorded.arrays["z"][before]))
+            level, z = recorded.levels[before], recorded.arrays["z"][before]
+            _, memory = guide(cond, uncond, Moment(w, memory=memory, level=level, z=z))
     return memory
 
 

@@ -120,7 +120,7 @@ def run_stage(
     def noise(index: int) -> Image:
         return unit_noise(seeds, f"{spec.name}/step {index}", shape)
 
-    # The time between two steps belongs to whoever drains this.
+    # Time that the consumer takes between two steps is not counted.
     seconds = 0.0
     for record in sample(plan.sampler, denoise, start, plan.levels, noise, stage=spec.name):
         seconds += time.perf_counter() - began
@@ -130,7 +130,15 @@ def run_stage(
     seconds += time.perf_counter() - began
     done = stage.finish(picture) if stage.finish else Finished(picture, picture, (False,) * len(picture))
     black = tuple(a or b for a, b in zip_longest(done.withheld, inputs.withheld, fillvalue=False))
-    result = StageResult(spec.name, plan.config.size, done.image, low_res, seconds, done.unmarked, black)
+    result = StageResult(
+        stage=spec.name,
+        size=plan.config.size,
+        image=done.image,
+        low_res=low_res,
+        seconds=seconds,
+        unmarked=done.unmarked,
+        withheld=black,
+    )
     yield result
     return result
 

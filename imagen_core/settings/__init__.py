@@ -15,8 +15,8 @@ from .ranges import (
     RULES,
     SIDE_BY_SIDE,
     TRAINED,
+    escaped,
     hyper_parameters,
-    shown,
     unknown,
 )
 from .request import Request, check_convention, later_stages, request, weight, with_stage
@@ -43,11 +43,11 @@ __all__ = [
     "StageConfig",
     "UserError",
     "check_convention",
+    "escaped",
     "from_json",
     "hyper_parameters",
     "later_stages",
     "request",
-    "shown",
     "to_json",
     "unknown",
     "vary",

@@ -54,15 +54,12 @@ class Plan:
 
     @cached_property
     def evaluations(self) -> tuple[int, ...]:
-        """How often each step asks the denoiser."""
+        """Denoiser evaluations at each step."""
         return tuple(self.sampler.evaluations(now, next) for now, next in pairwise(self.levels))
 
     @cached_property
     def rows(self) -> tuple[int, ...]:
-        """How many rows one picture takes through the network at each step.
-
-        A guided evaluation takes two. The second evaluation of a step (Heun's) has the weight of the next level.
-        """
+        """Network rows for one picture at each step; a guided evaluation takes two."""
         guide = self.rules.guide
         both = [guide.source == "text" and guide.needs_uncond(w) for w in self.weights]
         each = [1 + guided + (guide.further if guided else 0) for guided in both]
@@ -70,5 +67,5 @@ class Plan:
 
     @property
     def cost(self) -> int:
-        """How many rows one picture takes through the network in all; a row always takes about the same time."""
+        """Network rows for one picture in all; a row always takes about the same time."""
         return sum(self.rows)

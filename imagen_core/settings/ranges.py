@@ -39,21 +39,14 @@ RANGES: dict[str, tuple[float, float]] = {
     "hold": (0.0, 1.0),
     "rest": (0.0, 30.0),
 }
-# Rules by name, each with the options of its function (hyper_parameters).
-RULES: dict[str, Mapping[str, Any]] = {
-    "sampler": SAMPLERS,
-    "guidance_rule": GUIDANCE,
-    "w_schedule": W_SCHEDULES,
-    "threshold": THRESHOLDS,
-}
 # Stands for the schedule that a stage was trained with.
 TRAINED = "trained"
-# A first step at this t or above may begin from pure noise without harm.
+# A first step at or above this t may start from pure noise.
 PURE_NOISE = 0.95
 
 
 class About(NamedTuple):
-    """What people are told about a choice that has no function of its own."""
+    """Title, source and help of a choice without a function."""
 
     title: str
     paper: str
@@ -71,9 +64,11 @@ CHOICES: dict[str, Mapping[str, Any]] = {
     "w_schedule": W_SCHEDULES,
     "threshold": THRESHOLDS,
 }
+# Those whose functions have options (hyper_parameters).
+RULES = {name: entries for name, entries in CHOICES.items() if name not in ("spacing", "schedule")}
 # The paper's threshold rules, which the page and the command line run side by side.
 SIDE_BY_SIDE = ("none", "static", "dynamic")
-# Offset added to the typed weight to get the paper's w: none, or 1 for Ho & Salimans' w' = w - 1.
+# Offset added to the typed weight to get the paper's w.
 CONVENTIONS: dict[str, float] = {"paper": 0.0, "ho": w_from_ho(0.0)}
 DEFAULT_SIZES = (64, 256, 1024)
 
@@ -110,10 +105,10 @@ KEPT_OPTIONS = {"percentile": hyper_parameters(THRESHOLDS["dynamic"])["percentil
 
 
 def unknown(key: Any) -> str:
-    """The warning about an unknown setting."""
-    return f"{shown(key)}: unknown setting, ignored"
+    """The warning about an unknown setting; its name is untrusted, so it is escaped."""
+    return f"{escaped(key)}: unknown setting, ignored"
 
 
-def shown(name: Any) -> str:
-    """A name of any origin, cut to 40 characters, with line breaks and invisible characters escaped."""
+def escaped(name: Any) -> str:
+    """An untrusted name: at most 40 characters, with line breaks, lone surrogates and invisible characters escaped."""
     return repr(str(name)[:40])[1:-1]

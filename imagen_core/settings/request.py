@@ -1,7 +1,7 @@
 """All settings of a run in one frozen value, which page, command line, PNG and trace carry.
 
-A Request that exists is valid: it refuses bad values with one line that names the field and the allowed range. Whether
-a cascade offers a size is checked by run/generate.py.
+A Request that exists is valid: it refuses bad values with one line that names the field and the allowed range.
+`run.generate.check` refuses a size that the cascade lacks.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class Request:
 
     def __post_init__(self) -> None:
         if not isinstance(self.prompt, str) or not self.prompt.strip():
-            raise UserError(f"prompt: must have between 1 and {MAX_PROMPT} characters, got none")
+            raise UserError(f"prompt: write a prompt first (1 to {MAX_PROMPT} characters)")
         if len(self.prompt) > MAX_PROMPT:
             raise UserError(f"prompt: must have between 1 and {MAX_PROMPT} characters, got {len(self.prompt)}")
         if any(0xD800 <= ord(c) <= 0xDFFF for c in self.prompt):
-            raise UserError("prompt: must be text, but has a character that is only half there")
+            raise UserError("prompt: holds half of a surrogate pair; retype that character")
         check_number("seed", self.seed, whole=True)
         check_number("count", self.count, whole=True)
         sizes = tuple(stage.size for stage in self.stages)
@@ -70,7 +70,7 @@ def request(
         base["guidance"] = weight(base["guidance"], convention, rule)
     if base.get("times"):
         base.setdefault("steps", len(base["times"]))
-    # An option of the defaults is dropped with its rule; an option in ``base`` must fit.
+    # Default options are dropped with their rule. Given options must belong to a chosen rule.
     options = base.pop("options", {})
     first = vary(plain, {**base, **options})
     return Request(prompt, seed, count, (first, *later_stages(size, aug_level, defaults=defaults)))

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..diffusion.guidance import GUIDANCE
 from ..diffusion.samplers import SAMPLERS
-from ..diffusion.schedules import SPACINGS, levels_at
+from ..diffusion.schedules import SPACINGS, check_times
 from ..diffusion.thresholding import PRESETS, THRESHOLDS
 from ..types import UserError
 from .ranges import (
@@ -23,8 +23,8 @@ from .ranges import (
     check_choice,
     check_number,
     check_size,
+    escaped,
     hyper_parameters,
-    shown,
 )
 
 
@@ -33,8 +33,8 @@ class StageConfig:
     """How one stage samples. ``guidance`` is the paper's w (1 is off); ``aug_level`` is None for the base.
 
     ``times`` gives the t of each step, falling within (0, 1]; if empty, ``steps`` and ``spacing`` decide it.
-    ``options`` holds the options of the chosen rules, such as ``{"gamma": 0.5}``; values equal to the rule's default
-    are removed.
+    ``options`` holds the options of the chosen rules, such as ``{"gamma": 0.5}``; options at their default are
+    left out.
 
     Raises:
         UserError: a value is out of range, or two settings exclude each other; the message names the setting.
@@ -70,12 +70,12 @@ class StageConfig:
         for name, value in self.options.items():
             if name not in allowed:
                 raise UserError(
-                    f"{shown(name)}: not an option of {self._rules()}; it has {', '.join(allowed) or 'no options'}"
+                    f"{escaped(name)}: not an option of {self._rules()}; it has {', '.join(allowed) or 'no options'}"
                 )
-            # The default of a cap is no cap: infinity, which is outside its range.
+            # A cap's default, infinity, is outside its range.
             if not value == allowed[name] == math.inf:
                 check_number(name, value)
-        # Without defaults, equal settings are equal values, and JSON never meets the infinity of a cap.
+        # Options at their default are dropped, so JSON never holds infinity.
         object.__setattr__(self, "options", {name: v for name, v in self.options.items() if v != allowed[name]})
         chosen = {**allowed, **self.options}
         if chosen.get("low", 0) > chosen.get("high", 0):
@@ -87,7 +87,8 @@ class StageConfig:
         if not isinstance(self.times, tuple) or any(type(t) not in (int, float) for t in self.times):
             raise UserError("times: must be a list of numbers that fall from at most 1, and stay above 0")
         if self.times:
-            levels_at(self.schedule if self.schedule != TRAINED else "cosine", self.times)
+            # Whether a schedule can tell them apart is for Plan: here the trained one is not known.
+            check_times(self.times)
         if self.times and len(self.times) != self.steps:
             raise UserError(f"times: has {len(self.times)} entries for {self.steps} steps")
 
@@ -108,18 +109,18 @@ class StageConfig:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Settings that are allowed but probably a mistake, one line each."""
-        warnings = []
+        lines = []
         if self.allowed_options().get("cap") is not None and self.options.get("cap") == 1:
-            warnings.append(f"cap: at 1, {self.threshold} can divide by nothing and is the same as static")
+            lines.append(f"cap: at 1, {self.threshold} can divide by nothing and is the same as static")
         # Only "leading" begins below t = 1.
         leading = 1.0 if self.spacing != "leading" else SPACINGS["leading"].fn(self.schedule, self.steps)[0]
         first = self.times[0] if self.times else leading
         if first < PURE_NOISE:
             name = "times" if self.times else "spacing"
-            warnings.append(
+            lines.append(
                 f"{name}: the first step is taken for t = {first:.2g}, but begins from pure noise all the same"
             )
-        return tuple(warnings)
+        return tuple(lines)
 
     @property
     def name(self) -> str:

@@ -14,12 +14,12 @@ from typing import Any
 from urllib.parse import urlencode
 
 from ..types import UserError
-from .ranges import CHOICES, DEFAULT_SIZES, FORMAT, KEPT_OPTIONS, RULES, hyper_parameters, shown, unknown
+from .ranges import CHOICES, DEFAULT_SIZES, FORMAT, KEPT_OPTIONS, RULES, escaped, hyper_parameters, unknown
 from .request import Request, later_stages, request
 from .stage import DEFAULTS, STAGE_FIELDS, StageConfig, vary
 
-# All settings of three stages take about 700 characters, a prompt at most 6000 once it is quoted. Hundreds of times
-# given outright may be more: no server takes such a link, but a PNG carries them.
+# All settings of three stages take about 700 characters, a prompt at most 6000 once it is quoted. Hundreds of explicit
+# times exceed this. No server takes such a link; a PNG holds them.
 MAX_QUERY = 8000
 RUN_FIELDS = ("prompt", "seed", "count")
 BASE = DEFAULTS[DEFAULT_SIZES[0]].name
@@ -154,7 +154,7 @@ def changed(request: Request, defaults: Mapping[int, StageConfig] = DEFAULTS) ->
     """The flat settings in which a run differs from a model's defaults, without prompt, seed, count and size."""
     plain = [{**DEFAULTS, **defaults}[stage.size] for stage in request.stages]
     before = flat(Request(request.prompt, stages=tuple(plain)))
-    # An option that a default has and the run has not, such as a cap, is at its rule's own value.
+    # An option set in the defaults and absent from the run is at its rule's default.
     back = {
         _flat_name(stage, name): value
         for stage, start in zip(request.stages, plain)
@@ -185,9 +185,9 @@ def with_words(
         if not equals or not name or field in {*RUN_FIELDS, "size", "format"}:
             raise UserError(f"{source}: must be name=value, such as sr256.steps=20, got {word!r:.60}")
         if stage not in changes:
-            raise UserError(f"{source}: {shown(stage)} is not a stage of this run; it has {', '.join(changes)}")
+            raise UserError(f"{source}: {escaped(stage)} is not a stage of this run; it has {', '.join(changes)}")
         if name not in known:
-            raise UserError(f"{source}: {shown(key)!r} is no setting of any stage")
+            raise UserError(f"{source}: {escaped(key)!r} is no setting of any stage")
         if field in other:
             raise UserError(f"{source}: {name} is set by {other[field]}")
         changes[stage][name] = read(name, value)
@@ -243,7 +243,7 @@ def from_query(pairs: Iterable[tuple[str, str]], defaults: Mapping[str, Any]) ->
         raise UserError(f"link: its query must have at most {MAX_QUERY} characters")
     names = [key.replace("-", "_") for key, _ in given]
     if twice := next((name for name in names if names.count(name) > 1), None):
-        raise UserError(f"link: {shown(twice)} is given twice")
+        raise UserError(f"link: {escaped(twice)} is given twice")
     return unflat({name: read(name, value) for name, (_, value) in zip(names, given)}, defaults)
 
 

@@ -79,7 +79,7 @@ def test_every_setting_can_be_a_side_of_the_grid() -> None:
 
 def test_no_list_of_values_is_too_long_to_refuse_at_once() -> None:
     """Each value would be compared with all before it: a few hundred kilobytes held the server for minutes."""
-    with pytest.raises(UserError, match=r"^cells: at most 16, got 200000 values of guidance$"):
+    with pytest.raises(UserError, match=r"^cells: at most 25, got 200000 values of guidance$"):
         experiments.read_grid(SHORT, "guidance", "[1]," * 199_999 + "1", "steps", "3")
 
 

@@ -85,7 +85,10 @@ def test_each_run_waits_its_turn_and_says_what_it_is(tiny: Cascade) -> None:
         (("guidance", [1], "guidance", [2]), "columns: must be another setting"),
         (("guidance", [1, 1.0], "threshold", ["none"]), "guidance: has a value twice"),
         (("guidance", [1], "threshold", ["none", "none"]), "threshold: has a value twice"),
-        (("guidance", [1, 2, 3, 4, 5, 6], "threshold", ["none", "static", "dynamic"]), "cells: at most 16, got 6 × 3"),
+        (
+            ("guidance", [1, 2, 3, 4, 5, 6, 7, 8, 9], "threshold", ["none", "static", "dynamic"]),
+            "cells: at most 25, got 9 × 3",
+        ),
         (("guidance", [99], "threshold", ["none"]), "guidance: must be a number between"),
         (("guidance", [1], "threshold", ["soft"]), "threshold: must be one of"),
     ],

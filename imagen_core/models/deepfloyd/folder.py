@@ -146,7 +146,9 @@ def defaults(source: str) -> StageConfig:
     try:
         spacing = SPACING[scheduler.get("timestep_spacing", "leading")]
         if kind == "latent":
-            return StageConfig(1024, STEPS, 9.0, "ddim", spacing, threshold="none", aug_level=0.02)
+            return StageConfig(
+                1024, STEPS, guidance=9.0, sampler="ddim", spacing=spacing, threshold="none", aug_level=0.02
+            )
         if scheduler.get("clip_sample", True) and scheduler.get("clip_sample_range", 1.0) != 1:
             raise ValueError("clip_sample_range is not 1")
         threshold: dict[str, Any] = {"threshold": "static" if scheduler.get("clip_sample", True) else "none"}
@@ -163,8 +165,10 @@ def defaults(source: str) -> StageConfig:
         if variance != LEARNED:
             threshold["options"] = {**threshold.get("options", {}), "gamma": GAMMA[variance]}
         if kind == "sr":
-            return StageConfig(256, STEPS, 4.0, "ancestral", spacing, aug_level=0.25, **threshold)
-        return StageConfig(64, STEPS, 7.0, "ancestral", spacing, **threshold)
+            return StageConfig(
+                256, STEPS, guidance=4.0, sampler="ancestral", spacing=spacing, aug_level=0.25, **threshold
+            )
+        return StageConfig(64, STEPS, guidance=7.0, sampler="ancestral", spacing=spacing, **threshold)
     except (UserError, TypeError, ValueError, LookupError, OverflowError) as error:
         raise UserError(f"model: {source}: its scheduler_config.json cannot be followed ({error!s:.100})") from error
 

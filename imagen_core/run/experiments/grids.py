@@ -17,7 +17,7 @@ from ..generate import check, generate
 from .lockstep import Turn, at_once
 
 # More cells are a long wait for pictures too small to see.
-MOST_CELLS = 16
+MOST_CELLS = 25
 # Settings of the base stage that a grid may vary, the frequent ones first.
 VARIED = tuple(
     dict.fromkeys(

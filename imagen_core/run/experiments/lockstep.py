@@ -10,13 +10,13 @@ from ...settings import Request
 from ...types import Event, Image, UserError
 from ..generate import generate
 
-# How a run is drained: given its events and the requests that they are of, passes the events on. A page that serves
-# many visitors lets one of them compute at a time.
+# ``turn(events, *requests)`` yields the events of those requests. The page's own (Model.in_turn) lets one run compute
+# at a time.
 Turn = Callable[..., Iterator[Any]]
 
 
 def at_once(events: Iterator[Any], *requests: Request) -> Iterator[Any]:
-    """The plain Turn: nobody waits."""
+    """The Turn of a single user: events pass straight through."""
     return events
 
 

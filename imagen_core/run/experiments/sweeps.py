@@ -94,7 +94,7 @@ def levels_in(text: Any) -> list[float]:
 
 
 def sweep(
-    plan: Sweep, cascade: Cascade, turn: Turn = at_once, *, image: Image | None = None
+    sweep: Sweep, cascade: Cascade, turn: Turn = at_once, *, image: Image | None = None
 ) -> Iterator[Event | tuple[Event, ...] | SweptLevel]:
     """Draw what the swept stage is given, then that stage at all levels in lockstep, from the same noise.
 
@@ -105,27 +105,27 @@ def sweep(
     Raises:
         UserError: the cascade cannot do one of the levels, or the image is of another size; nothing is drawn then.
     """
-    for request in plan.requests:
+    for request in sweep.requests:
         check(request, cascade)
-    if image is None or image.shape[-1] != plan.before.stages[-1].size:
-        before = generate(plan.before, cascade, image=image)
+    if image is None or image.shape[-1] != sweep.before.stages[-1].size:
+        before = generate(sweep.before, cascade, image=image)
     else:
         before = None
-    return _sweep(plan, cascade, turn, before, image)
+    return _sweep(sweep, cascade, turn, before, image)
 
 
 def _sweep(
-    plan: Sweep, cascade: Cascade, turn: Turn, before: Iterator[Event] | None, image: Any
+    sweep: Sweep, cascade: Cascade, turn: Turn, before: Iterator[Event] | None, image: Any
 ) -> Iterator[Event | tuple[Event, ...] | SweptLevel]:
     black = False
     if before is not None:
-        for event in turn(before, plan.before):
+        for event in turn(before, sweep.before):
             yield event
         image, black = event.unmarked, event.withheld[0]
-    for row in turn(compare(plan.requests, cascade, image=image), *plan.requests):
+    for row in turn(compare(sweep.requests, cascade, image=image), *sweep.requests):
         yield row
-    stage = cascade.stage(plan.start.stages[-1].size)
-    for request, result in zip(plan.requests, row):
+    stage = cascade.stage(sweep.start.stages[-1].size)
+    for request, result in zip(sweep.requests, row):
         facts = level_facts(stage, request.stages[-1], result.image, image)
         yield SweptLevel(request, result, facts, black or result.withheld[0])
 
@@ -144,9 +144,9 @@ def level_label(stage: Stage, aug_level: float) -> str:
     return f"aug_level {aug_level:g} · σ = {stage.aug_sigma(aug_level):.3f} · SNR = {ratio}"
 
 
-def save_sweep(plan: Sweep, levels: Sequence[SweptLevel], file: Path, cascade: Cascade) -> None:
+def save_sweep(sweep: Sweep, levels: Sequence[SweptLevel], file: Path, cascade: Cascade) -> None:
     """Write the pictures of a sweep side by side as one PNG, which carries the run that they vary."""
-    stage = cascade.stage(plan.start.stages[-1].size)
+    stage = cascade.stage(sweep.start.stages[-1].size)
     labels = [level_label(stage, level.facts.aug_level) for level in levels]
     images = [level.result.image[0] for level in levels]
-    png.save_grid(images, labels, len(labels), file, plan.start, weights=cascade.digest, cells="; ".join(labels))
+    png.save_grid(images, labels, len(labels), file, sweep.start, weights=cascade.digest, cells="; ".join(labels))
