@@ -82,7 +82,7 @@ def test_describe(client: Client) -> None:
         ("sample", ("a ball", 3, 64, 5, "none", 99, 0.1, "steps=999"), "steps: "),
         ("sample", ("a ball", 3, 64, 5, "none", 99, 0.1, 7), "more settings: "),
         ("compare", ("a ball", 3, "seed"), "rows: "), ("compare", ("a ball", 3, "guidance", "1, 1"), "guidance: "),
-        ("compare", ("a ball", 3, "guidance", "1,2,3,4,5,6"), "cells: "),
+        ("compare", ("a ball", 3, "guidance", "1,2,3,4,5,6,7,8,9"), "cells: "),
         ("compare", ("a ball", 3, "guidance", "1", "threshold", "soft"), "threshold: "),
         ("compare", ("a ball", 3, "guidance", "1", "guidance", "2"), "columns: "),
         ("compare", ("a ball", 3, "guidance", 5), "guidance: "),
