@@ -31,7 +31,7 @@ from imagen_core.settings.text import flat, with_more
 from imagen_core.types import StageResult, UserError
 
 from .handlers import files, folder, refuse
-from .parts import grid
+from .parts import grid as grid_parts
 from .serving.model import Model
 
 Answer = tuple[gr.FileData | None, dict[str, Any]]
@@ -56,8 +56,8 @@ def sample(
         prompt: what to draw, 1 to 500 characters.
         seed: a whole number from 0; the same seed and settings draw the same picture.
         size: 64, 256 or 1024 pixels along each side.
-        guidance: weight w of the text, 0 to 30, in the paper's form: 1 is off.
-        threshold: the rule for values of x0_hat outside [-1, 1]: none, static, dynamic, channelwise or squash.
+        guidance: weight w of the text in the paper's form; 1 is off.
+        threshold: the rule for values of x0_hat outside [-1, 1]; describe lists the rules.
         percentile: dynamic thresholding divides by this percentile of |x0_hat|, 50 to 100.
         aug_level: noise on the input of the super-resolution stages, 0 to 1.
         more: any other settings as in a link: "sampler=ddim steps=50 sr256.steps=20".
@@ -87,9 +87,9 @@ def compare(
     prompt: str,
     seed: int = 0,
     rows: str = "guidance",
-    row_values: str = grid.SUGGESTED["guidance"],
+    row_values: str = grid_parts.SUGGESTED["guidance"],
     columns: str = "threshold",
-    column_values: str = grid.SUGGESTED["threshold"],
+    column_values: str = grid_parts.SUGGESTED["threshold"],
     more: str = "",
 ) -> Iterator[Answer]:
     """Vary two settings of the 64 x 64 stage from the same noise; ends with a PNG grid and what each cell measures.
@@ -107,15 +107,15 @@ def compare(
     """
     try:
         start = _request(model, prompt, more, seed=seed)
-        plan = read_grid(start, rows, row_values, columns, column_values)
+        grid = read_grid(start, rows, row_values, columns, column_values)
         cascade = model.get()
         cells: list[DrawnCell] = []
-        for event in draw(plan, cascade, model.in_turn):
+        for event in draw(grid, cascade, model.in_turn):
             if isinstance(event, DrawnCell):
                 cells.append(event)
             else:
-                yield None, {"cell": len(cells) + 1, "of": len(plan.cells)}
-        path = grid.files(plan, cells, cascade.digest)[0]
+                yield None, {"cell": len(cells) + 1, "of": len(grid.cells)}
+        path = grid_parts.files(grid, cells, cascade.digest)[0]
         facts = [
             {"label": drawn.cell.label, "settings": flat(drawn.cell.request), **drawn.facts.rounded()}
             for drawn in cells
@@ -146,19 +146,19 @@ def sweep_augmentation(
         if size not in DEFAULT_SIZES[1:]:
             raise UserError(f"size: must be 256 or 1024, got {size!r:.60}")
         levels = levels_in(aug_levels)
-        plan = make_sweep(_request(model, prompt, more, seed=seed, size=size), levels)
+        sweep_of_levels = make_sweep(_request(model, prompt, more, seed=seed, size=size), levels)
         cascade = model.get()
         swept: list[SweptLevel] = []
-        for event in sweep(plan, cascade, model.in_turn):
+        for event in sweep(sweep_of_levels, cascade, model.in_turn):
             if isinstance(event, SweptLevel):
                 swept.append(event)
             else:
                 yield None, {"stage": (event[0] if isinstance(event, tuple) else event).stage}
         path = folder() / "sweep.png"
-        save_sweep(plan, swept, path, cascade)
+        save_sweep(sweep_of_levels, swept, path, cascade)
         facts = {
             "levels": [level.facts.rounded() for level in swept],
-            "settings": flat(plan.start),
+            "settings": flat(sweep_of_levels.start),
             "weights": cascade.digest,
         }
         yield gr.FileData(path=str(path)), facts

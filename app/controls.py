@@ -40,12 +40,13 @@ WEIGHT = {
     "paper": ("Guidance weight w", "1 is off, 5 usual, 12 strong"),
     "ho": ("Guidance weight w − 1 (Ho)", "0 is off, 4 usual, 11 strong"),
 }
+# The dropdowns of few visitors, by their setting. Each explains its chosen entry.
 ADVANCED = {
-    "sampler": ("Sampler", "how a step reaches the next noise level"),
-    "spacing": ("Spacing", "how the steps are spread over time"),
-    "schedule": ("Noise schedule", "trained: the one of the model's training"),
-    "guidance_rule": ("Guidance rule", "how estimates with and without text combine"),
-    "w_schedule": ("Schedule of w", "how w changes over the steps"),
+    "sampler": "Sampler",
+    "spacing": "Spacing",
+    "schedule": "Noise schedule",
+    "guidance_rule": "Guidance rule",
+    "w_schedule": "Schedule of w",
 }
 
 
@@ -115,8 +116,8 @@ class Controls:
     def updates(self, request: Request, more: Any = "") -> Updates:
         """The updates that set the controls to a request, so that :meth:`read` returns it.
 
-        Settings of stages absent from the request are left unchanged, also those in ``more``, the text that stands in
-        the field "More settings".
+        Settings of stages absent from the request are left unchanged, including those in ``more``, the current
+        text of "More settings".
         """
         settings_of = flat(request)
         levels = {stage.size: stage.aug_level for stage in request.stages[1:]}
@@ -165,7 +166,7 @@ def create() -> Controls:
     guidance = slider("guidance", first.guidance, *WEIGHT["paper"], step=0.25, elem_id="guidance")
     threshold = gr.Radio(
         list(CHOICES["threshold"]), value=first.threshold, label="Which picture to enlarge",
-        info="by its threshold rule; none, static and dynamic always run", elem_id="rule", render=False,
+        info="its rule runs beside the paper's three", elem_id="rule", render=False,
     )  # fmt: skip
     percentile = slider(
         "percentile", first.percentile, "Percentile", "of |x̂₀|; dynamic divides by it", step=0.1, elem_id="percentile"
@@ -193,8 +194,8 @@ def _advanced() -> dict[str, Any]:
     )  # fmt: skip
     choices = {
         name: gr.Dropdown([(entry.title, choice) for choice, entry in CHOICES[name].items()], value=getattr(base, name),
-                          label=label, info=info, interactive=True, render=False)
-        for name, (label, info) in ADVANCED.items()
+                          label=label, info=CHOICES[name][getattr(base, name)].help, interactive=True, render=False)
+        for name, label in ADVANCED.items()
     }  # fmt: skip
     more = gr.Textbox(
         "", label="More settings", info="further settings, as in a link: gamma=0.3 sr256.steps=20", interactive=True,
@@ -221,6 +222,11 @@ def weight_named(convention: Any) -> Any:
     """The update of the weight's slider that names it as the convention reads it."""
     label, info = WEIGHT.get(str(convention), WEIGHT["paper"])
     return gr.Slider(label=label, info=info)
+
+
+def explained(name: str, choice: str) -> Any:
+    """The update of a setting's dropdown that explains the chosen entry."""
+    return gr.Dropdown(info=CHOICES[name][choice].help)
 
 
 def has_cap(rule: Any) -> bool:

@@ -26,7 +26,7 @@ PICTURES = tempfile.TemporaryDirectory(prefix="imagen-lab-")
 KEEP_SECONDS = 3600
 # Events that answer at once, and those that take the engine.
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-# As QUIET, but through the queue: without it no toast and no change of a state reaches the page.
+# QUIET through the queue: only queued events send toasts and changes of a gr.State.
 WAKING: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
 ENGINE: dict[str, Any] = {
     "show_progress": "hidden",
@@ -43,7 +43,7 @@ def engine(place: Any) -> dict[str, Any]:
 
 
 def refuse(error: UserError) -> gr.Error:
-    """A user's mistake as a message on the page: one line, no traceback; what the user typed stays text."""
+    """A user's mistake as a message on the page: one line, no traceback; the user's text is escaped."""
     return gr.Error(html.escape(str(error), quote=False), print_exception=False, title="Please change this")
 
 
@@ -57,7 +57,7 @@ def refusals() -> Iterator[None]:
 
 
 def warn(text: str, title: str) -> None:
-    """Show a warning and go on; what the user typed stays text."""
+    """Show a warning; the user's text is escaped."""
     gr.Warning(html.escape(text, quote=False), title=title)
 
 

@@ -110,7 +110,7 @@ def wire(tabs: Tabs) -> None:
 
 
 def _lists(tabs: Tabs, runs: session.Runs) -> Any:
-    """The updates of every list of runs: the newest is chosen, and run A on Compare is the one before it."""
+    """The updates of every list of runs: the newest is chosen; pin A gets the run before it."""
     if not runs:
         return gr.skip()
     labels, pictures = session.labels(runs), session.pictures(runs)
@@ -136,7 +136,7 @@ def suited(model: Model, controls: Controls, query: Iterable[str]) -> Any:
 
 
 def from_link(controls: Controls, query: Iterable[tuple[str, str]]) -> Any:
-    """The updates that set the controls to what a link asks for; a bad link changes nothing and gives a warning."""
+    """The updates that set the controls to what a link asks for; a bad link changes nothing and shows a warning."""
     try:
         linked = from_query(query, {"prompt": examples.OPENING.prompt, "seed": examples.OPENING.seed})
     except settings.UserError as error:

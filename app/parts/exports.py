@@ -35,18 +35,18 @@ def rows(frames: Frames) -> list[dict[str, Any]]:
 def to_csv(frames: Frames) -> str:
     """The statistics as comma-separated text with a header line."""
     file = io.StringIO()
-    found = rows(frames)
-    writer = csv.DictWriter(file, list(found[0]), lineterminator="\n")
+    table = rows(frames)
+    writer = csv.DictWriter(file, list(table[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(found)
+    writer.writerows(table)
     return file.getvalue()
 
 
 def trajectory(frames: Frames) -> list[Image.Image]:
     """One sheet a step, of long runs MOST_FRAMES: each rule's x̂0 as kept, beside each other, under its name."""
     steps = list(zip(*frames.values()))
-    shown = np.unique(np.linspace(0, len(steps) - 1, min(len(steps), MOST_FRAMES)).round().astype(int))
-    return [_sheet(dict(zip(frames, steps[i]))) for i in shown]
+    picked_steps = np.unique(np.linspace(0, len(steps) - 1, min(len(steps), MOST_FRAMES)).round().astype(int))
+    return [_sheet(dict(zip(frames, steps[i]))) for i in picked_steps]
 
 
 def animate(frames: Frames, folder: Path, stem: str = "trajectory") -> list[Path]:

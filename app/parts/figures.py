@@ -28,11 +28,11 @@ MOST_PICTURES = 9
 def film_strip(frames: Frames, request: Request) -> Figure:
     """x̂0 as kept at up to nine steps spread over the run, one row for each rule."""
     steps = len(next(iter(frames.values())))
-    shown = np.unique(np.linspace(0, steps - 1, min(steps, MOST_PICTURES)).round().astype(int))
-    figure = Figure(figsize=(1.25 * len(shown) + 0.9, 1.3 * len(frames) + 0.75), layout="constrained", dpi=DPI)
-    axes = figure.subplots(len(frames), len(shown), squeeze=False)
+    picked_steps = np.unique(np.linspace(0, steps - 1, min(steps, MOST_PICTURES)).round().astype(int))
+    figure = Figure(figsize=(1.25 * len(picked_steps) + 0.9, 1.3 * len(frames) + 0.75), layout="constrained", dpi=DPI)
+    axes = figure.subplots(len(frames), len(picked_steps), squeeze=False)
     for line, (rule, track) in zip(axes, frames.items()):
-        for ax, step in zip(line, shown):
+        for ax, step in zip(line, picked_steps):
             ax.imshow(track[step].pixels, interpolation="nearest")
             ax.set(xticks=[], yticks=[])
             if line is axes[0]:

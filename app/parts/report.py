@@ -72,9 +72,9 @@ def page(run: Recording, model: str = "tabletop", defaults: Mapping[int, StageCo
 
     ``defaults`` are the model's own, which its command line need not name.
     """
-    asked = recording.requests(run)
-    request = next(iter(asked.values()))
-    commands = [reproduce.command_line(one, model, defaults, f"{label}.png") for label, one in asked.items()]
+    requests = recording.requests(run)
+    request = next(iter(requests.values()))
+    commands = [reproduce.command_line(one, model, defaults, f"{label}.png") for label, one in requests.items()]
     return PAGE.format(
         policy=POLICY,
         title=f"Imagen Lab: {html.escape(request.prompt)}",
@@ -82,7 +82,7 @@ def page(run: Recording, model: str = "tabletop", defaults: Mapping[int, StageCo
         why=player.WHY,
         commands=html.escape("\n".join(commands)),
         weights=html.escape(run.header["weights"]),
-        first=html.escape(next(iter(asked))),
+        first=html.escape(next(iter(requests))),
         settings=html.escape(json.dumps(run.header["request"], indent=1, ensure_ascii=False)),
         recording=player.recorded(run),
         script=player.SCRIPT,

@@ -110,9 +110,9 @@ def result(image: Any, facts: LevelFacts, marks: Sequence[str] = ()) -> str:
     return tiles.tile(image[0], title, line, badges=marks)
 
 
-def strip(made: Sequence[str]) -> str:
+def strip(pictures: Sequence[str]) -> str:
     """The tiles of an upscaling beside each other."""
-    return tiles.row(made, 5 if len(made) > 3 else 3)
+    return tiles.row(pictures, 5 if len(pictures) > 3 else 3)
 
 
 def kept(pictures: Sequence[tuple[Any, Request]], weights: str) -> Any:

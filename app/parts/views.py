@@ -78,7 +78,7 @@ def counted(n: int, noun: str) -> str:
 
 
 def few(lines: Sequence[str]) -> list[str]:
-    """The first lines of many, and how many more there are: a foreign link or file may give a thousand."""
+    """The first MOST_LINES lines and a count of the rest; an untrusted link or file may cause thousands."""
     return [*lines[:MOST_LINES], *([f"and {len(lines) - MOST_LINES} more like these"] * (len(lines) > MOST_LINES))]
 
 

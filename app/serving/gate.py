@@ -1,4 +1,4 @@
-"""What stands between anybody's JSON and the handlers: values that no control has are refused as handlers refuse."""
+"""Checks raw input before the handlers; a value that its control cannot have is refused in one line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..handlers import refuse
 class Gate(gr.Blocks):
     """Blocks that answer in one line where gradio would print a traceback.
 
-    Numbers are the engine's to judge, which names setting and range: a slider's field holds 9 while 99.5 is typed.
+    Numbers out of range pass: the engine's message names setting and range. While 99.5 is typed, a slider sends 9.
     """
 
     async def preprocess_data(

@@ -90,11 +90,11 @@ class Model:
             self._measure(self._cascade)
 
     def _measure(self, cascade: Cascade) -> None:
-        """Two steps of each stage: the first run is then warm, and its time can be told beforehand."""
+        """Run two steps of each stage to warm up and to estimate the first run's time."""
         small = request("a red ball", size=cascade.sizes[-1])
-        asked = replace(small, stages=tuple(replace(stage, steps=2) for stage in small.stages))
+        warm_up = replace(small, stages=tuple(replace(stage, steps=2) for stage in small.stages))
         began = time.monotonic()
-        for _ in self.in_turn(generate(asked, cascade), asked):
+        for _ in self.in_turn(generate(warm_up, cascade), warm_up):
             if self._leaving.is_set() or time.monotonic() - began > MEASURE_SECONDS:
                 return
 

@@ -48,7 +48,7 @@ class _Timed:
 
 
 def about(seconds: float | None) -> str:
-    """An estimate in words that claim no more than it knows."""
+    """Seconds as rounded words, such as "about 40 s"."""
     if seconds is None:
         return "time not known yet"
     if seconds < 1:

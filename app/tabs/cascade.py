@@ -92,7 +92,7 @@ class CascadeTab:
             start = yield from upscaling.with_picture(model, start, self.tell)
             strip = [upscaling.base_tile(start.image)]
             yield {**self.tell("The 64 × 64 picture is there"), self.tiles: upscaling.strip(strip)}
-            small, shown = start.onward, 0.0
+            small, last_update = start.onward, 0.0
             configs = {stage.name: stage for stage in request.stages}
             for event in model.in_turn(generate(request, cascade, image=start.onward), request):
                 config = configs[event.stage]
@@ -103,8 +103,8 @@ class CascadeTab:
                     small, picture = event.unmarked, event.image
                     done = f"{event.size} × {event.size} in {event.seconds:.1f} s"
                     yield {**self.tell(done), self.tiles: upscaling.strip(strip)}
-                elif time.monotonic() - shown > STATUS_SECONDS:
-                    shown = time.monotonic()
+                elif time.monotonic() - last_update > STATUS_SECONDS:
+                    last_update = time.monotonic()
                     step = f"SR {config.size}: step {event.index + 1} of {config.steps}"
                     yield {**self.status.progress(step), **self.cleared()}
             # Updates that come fast are merged by the browser, so the last one must be complete.
@@ -132,14 +132,14 @@ class CascadeTab:
             request = start.up_to(size)
             configs = {stage.name: stage for stage in request.stages}
             levels: list[SweptLevel] = []
-            shown = 0.0
+            last_update = 0.0
             for event in sweep(make_sweep(request, wanted), cascade, model.in_turn, image=start.onward):
                 if isinstance(event, SweptLevel):
                     levels.append(event)
                     continue
                 row = event if isinstance(event, tuple) else (event,)
-                if isinstance(row[0], StepRecord) and time.monotonic() - shown > STATUS_SECONDS:
-                    shown, config = time.monotonic(), configs[row[0].stage]
+                if isinstance(row[0], StepRecord) and time.monotonic() - last_update > STATUS_SECONDS:
+                    last_update, config = time.monotonic(), configs[row[0].stage]
                     below = f"The {config.size} × {config.size} picture: step"
                     what = f"{views.counted(len(row), 'level')} in step:" if row is event else below
                     yield self.tell(f"{what} {row[0].index + 1} of {config.steps}")
@@ -200,7 +200,8 @@ def lay_out(page: Page) -> CascadeTab:
         with gr.Row(equal_height=True):
             base = gr.Dropdown([CHOICE_NOW], value=NOW, label="Base picture", interactive=True, scale=4, min_width=260,
                                elem_id="cascade-base")  # fmt: skip
-            rule = gr.Dropdown([KEPT, *CHOICES["threshold"]], value=KEPT, label="Threshold rule", interactive=True,
+            rules = [(KEPT, KEPT), *((entry.title, name) for name, entry in CHOICES["threshold"].items())]
+            rule = gr.Dropdown(rules, value=KEPT, label="Threshold rule", interactive=True,
                                scale=1, min_width=150, elem_id="cascade-rule")  # fmt: skip
         aug_notes = _aug_levels(page)
         with gr.Row():

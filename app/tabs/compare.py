@@ -15,7 +15,8 @@ from imagen_core.types import StepRecord, UserError
 
 from ..controls import Page, Updates, Values
 from ..handlers import QUIET, STATUS_SECONDS, WAKING, engine, refusals
-from ..parts import grid, status, tiles, views
+from ..parts import grid as grid_parts
+from ..parts import status, tiles, views
 from ..parts.status import Status
 from ..serving import session
 from ..serving.pace import about
@@ -34,7 +35,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Compare:
-    """The tab's parts, and its handlers. ``plan`` holds the grid (experiments.Grid) of the tiles."""
+    """The tab's parts, and its handlers. ``grid`` holds the grid (experiments.Grid) of the tiles."""
 
     page: Page
     tab: gr.Tab
@@ -48,7 +49,7 @@ class Compare:
     files: gr.File
     pins: tuple[gr.Dropdown, gr.Dropdown]
     table: gr.HTML
-    plan: gr.State
+    grid: gr.State
 
     @property
     def inputs(self) -> set[Any]:
@@ -56,7 +57,7 @@ class Compare:
         sides = {self.rows.setting, self.rows.values, self.columns.setting, self.columns.values}
         return sides | self.page.controls.components
 
-    def made(self, values: Values) -> Grid:
+    def grid_of(self, values: Values) -> Grid:
         """The grid that the two sides ask for; UserError where there is none."""
         rows, columns = self.rows, self.columns
         start = self.page.controls.read(values, BASE)
@@ -68,45 +69,45 @@ class Compare:
         """Draw every cell, one after the other."""
         model = self.page.model
         with refusals():
-            plan = self.made(values)
+            grid = self.grid_of(values)
             if not model.ready:
                 yield self.status.progress("Loading the model …")
             cascade = model.get()
-            shown = 0.0
+            last_update = 0.0
             cells: list[DrawnCell] = []
-            for event in draw(plan, cascade, model.in_turn):
+            for event in draw(grid, cascade, model.in_turn):
                 if isinstance(event, DrawnCell):
                     cells.append(event)
-                elif isinstance(event, StepRecord) and time.monotonic() - shown > STATUS_SECONDS:
-                    shown, number = time.monotonic(), len(cells)
-                    left = about(model.pace.seconds(plan.requests[number:]))
-                    line = f"Cell {number + 1} of {len(plan.cells)}: {plan.cells[number].label} · {left} left"
+                elif isinstance(event, StepRecord) and time.monotonic() - last_update > STATUS_SECONDS:
+                    last_update, number = time.monotonic(), len(cells)
+                    left = about(model.pace.seconds(grid.requests[number:]))
+                    line = f"Cell {number + 1} of {len(grid.cells)}: {grid.cells[number].label} · {left} left"
                     # Files of the grid before would not be these pictures.
                     hidden = {self.files: gr.File(visible=False)}
-                    yield {**self.status.progress(line), **self.drawn(plan, cells), **hidden}
-            done = f"{views.counted(len(cells), 'cell')} from the same noise, seed {plan.start.seed}."
-            files = gr.File(grid.files(plan, cells, cascade.digest), visible=True)
-            yield {**self.status.finished(done), **self.drawn(plan, cells), self.files: files}
+                    yield {**self.status.progress(line), **self.drawn(grid, cells), **hidden}
+            done = f"{views.counted(len(cells), 'cell')} from the same noise, seed {grid.start.seed}."
+            files = gr.File(grid_parts.files(grid, cells, cascade.digest), visible=True)
+            yield {**self.status.finished(done), **self.drawn(grid, cells), self.files: files}
 
-    def drawn(self, plan: Grid, cells: Sequence[DrawnCell]) -> Updates:
+    def drawn(self, grid: Grid, cells: Sequence[DrawnCell]) -> Updates:
         """The updates with the tiles drawn so far, and places for the rest."""
         pictures = [
-            tiles.tile(drawn.image, drawn.cell.label, grid.sentence(drawn.facts), key=str(number))
+            tiles.tile(drawn.image, drawn.cell.label, grid_parts.sentence(drawn.facts), key=str(number))
             for number, drawn in enumerate(cells)
         ]
-        waiting = [tiles.waiting(cell.label, "not drawn yet") for cell in plan.cells[len(cells) :]]
-        return {self.tiles: tiles.row([*pictures, *waiting], plan.columns, plain=True), self.plan: plan}
+        waiting = [tiles.waiting(cell.label, "not drawn yet") for cell in grid.cells[len(cells) :]]
+        return {self.tiles: tiles.row([*pictures, *waiting], grid.columns, plain=True), self.grid: grid}
 
     def cost(self, values: Values) -> str:
         """The number of cells and the time they take, or what is wrong with the settings."""
         try:
-            plan = self.made(values)
-            seconds = self.page.model.pace.seconds(plan.requests)
+            grid = self.grid_of(values)
+            seconds = self.page.model.pace.seconds(grid.requests)
         except UserError as error:
             return views.note(str(error), wrong=True)
-        rows, steps = len(plan.cells) // plan.columns, plan.cells[0].request.stages[0].steps
+        rows, steps = len(grid.cells) // grid.columns, grid.cells[0].request.stages[0].steps
         return views.note(
-            f"{rows} × {plan.columns} = {views.counted(len(plan.cells), 'cell')} of {steps} steps: {about(seconds)}"
+            f"{rows} × {grid.columns} = {views.counted(len(grid.cells), 'cell')} of {steps} steps: {about(seconds)}"
         )
 
     def open(self, values: Values, event: gr.EventData) -> Updates:
@@ -114,25 +115,25 @@ class Compare:
         key = event._data.get("key") if isinstance(event._data, dict) else None
         more, opened = values[self.page.controls.more], self.page.opened
         with refusals():
-            request = cell(values[self.plan], key)
+            request = cell(values[self.grid], key)
         return {**self.page.show(request, more), opened: values[opened] + 1}
 
 
 def chosen(name: Any) -> Any:
     """First values for a setting that was just chosen, and what they may be."""
-    return gr.Textbox(grid.suggestion(name), info=allowed_values(name)) if name in VARIED else gr.skip()
+    return gr.Textbox(grid_parts.suggestion(name), info=allowed_values(name)) if name in VARIED else gr.skip()
 
 
-def cell(plan: Grid | None, key: Any) -> Request:
+def cell(grid: Grid | None, key: Any) -> Request:
     """The request of a cell by the key its button carries.
 
     Raises:
         UserError: there is no such cell.
     """
     text = str(key)
-    if plan is None or not text.isdecimal() or len(text) > 3 or int(text) >= len(plan.cells):
+    if grid is None or not text.isdecimal() or len(text) > 3 or int(text) >= len(grid.cells):
         raise UserError("cell: must be one of the grid's cells")
-    return plan.cells[int(text)].request
+    return grid.cells[int(text)].request
 
 
 def pinned(runs: Runs, a: Any, b: Any) -> str:
@@ -143,7 +144,7 @@ def pinned(runs: Runs, a: Any, b: Any) -> str:
         one, other = session.find(runs, a), session.find(runs, b)
     except UserError as error:
         return views.note(str(error), wrong=True)
-    rows = grid.differences(one.request, other.request)
+    rows = grid_parts.differences(one.request, other.request)
     for rule in one.images:
         if rule in other.images:
             left, right = (picture_facts(run.images[rule]).rounded() for run in (one, other))
@@ -156,7 +157,7 @@ def pinned(runs: Runs, a: Any, b: Any) -> str:
 def lay_out(page: Page) -> Compare:
     """Place the tab's parts."""
     with gr.Tab("Compare", id="compare") as tab:
-        plan = gr.State(None, time_to_live=3600)
+        grid = gr.State(None, time_to_live=3600)
         gr.HTML(
             '<p class="lab-lead">Vary two settings of one base run. Every cell starts from the same noise. All other '
             "settings are those of <b>See it</b>. The number of steps is under Advanced there.</p>"
@@ -177,7 +178,7 @@ def lay_out(page: Page) -> Compare:
         table = gr.HTML(pinned((), None, None), elem_id="pinned", apply_default_css=False)
     return Compare(
         page=page, tab=tab, rows=rows, columns=columns, go=go, stop=stop, price=price, status=line, tiles=pictures,
-        files=files, pins=(a, b), table=table, plan=plan,
+        files=files, pins=(a, b), table=table, grid=grid,
     )  # fmt: skip
 
 
@@ -186,8 +187,8 @@ def _side(what: str, name: str) -> Side:
     with gr.Row(equal_height=True):
         setting = gr.Dropdown(list(VARIED), value=name, label=what, interactive=True, scale=1, min_width=160,
                               elem_id=f"grid-{what.lower()}")  # fmt: skip
-        values = gr.Textbox(grid.suggestion(name), label=f"Values of the {what.lower()}", info=allowed_values(name),
-                            interactive=True, scale=3, min_width=200, max_length=300,
+        values = gr.Textbox(grid_parts.suggestion(name), label=f"Values of the {what.lower()}",
+                            info=allowed_values(name), interactive=True, scale=3, min_width=200, max_length=300,
                             elem_id=f"grid-{what.lower()}-values")  # fmt: skip
     return Side(setting, values)
 
@@ -195,7 +196,7 @@ def _side(what: str, name: str) -> Side:
 def wire(compare: Compare) -> None:
     """Connect the tab's parts."""
     page, controls = compare.page, compare.page.controls
-    changed = [*compare.status.parts, compare.tiles, compare.files, compare.plan]
+    changed = [*compare.status.parts, compare.tiles, compare.files, compare.grid]
     drawing = compare.go.click(compare.draw, compare.inputs, changed, **engine(compare.price))
     compare.status.stop_with(compare.stop, [drawing])
     for side in (compare.rows, compare.columns):
@@ -205,6 +206,6 @@ def wire(compare: Compare) -> None:
     priced = [compare.rows.values.change, compare.columns.values.change, compare.tab.select]
     gr.on(priced, compare.cost, compare.inputs, compare.price, **QUIET)
     compare.tiles.click(
-        compare.open, {compare.plan, controls.more, page.opened}, [*controls.settable, page.tabs, page.opened], **WAKING
+        compare.open, {compare.grid, controls.more, page.opened}, [*controls.settable, page.tabs, page.opened], **WAKING
     )
     gr.on([pin.change for pin in compare.pins], pinned, [page.runs, *compare.pins], compare.table, **QUIET)

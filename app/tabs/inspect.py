@@ -133,13 +133,13 @@ class Inspect:
         """Run the requests in lockstep; yields updates, and returns the steps of each."""
         frames: dict[str, list[Frame]] = {rule: [] for rule in requests}
         cleared = {self.table: "", self.figures: "", self.files: gr.File(visible=False)}
-        rows, shown = compare(list(requests.values()), cascade), 0.0
+        rows, last_update = compare(list(requests.values()), cascade), 0.0
         for row in self.page.model.in_turn(rows, *requests.values()):
             for rule, event in zip(requests, row):
                 if isinstance(event, StepRecord):
                     frames[rule].append(Frame.of(event))
-            if time.monotonic() - shown > STATUS_SECONDS:
-                shown, first = time.monotonic(), next(iter(requests))
+            if time.monotonic() - last_update > STATUS_SECONDS:
+                last_update, first = time.monotonic(), next(iter(requests))
                 steps = requests[first].stages[0].steps
                 yield {**self.status.progress(f"Step {len(frames[first])} of {steps} …"), **cleared}
         return frames

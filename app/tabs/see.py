@@ -18,7 +18,7 @@ from imagen_core.run.generate import generate
 from imagen_core.settings import DEFAULT_SIZES, DEFAULTS, RANGES
 from imagen_core.types import StageResult, StepRecord, UserError
 
-from ..controls import LATER, Page, Updates, Values, weight_named
+from ..controls import ADVANCED, LATER, Page, Updates, Values, explained, weight_named
 from ..handlers import FRAME_SECONDS, QUIET, engine, files, refusals, refuse
 from ..parts import builder, examples, player, side_by_side, status, views
 from ..parts.side_by_side import Run, requests_of
@@ -85,7 +85,8 @@ class See:
             cascade = model.get()
             run = side_by_side.begin(request, cascade, model.name)
             for number, view in enumerate(side_by_side.watch(run, model, cascade)):
-                # Stop finds this run from its first step on; until then it finds the run before.
+                # The run is stored at its first step and filled in place, so Stop finds its steps.
+                # Before that, Stop finds the previous run.
                 if number == 0:
                     yield {self.run: run, self.gallery: [], **self.upscalable(False, UPSCALING)}
                 yield {self.player: view}
@@ -121,14 +122,14 @@ class See:
             cascade = self.page.model.get()
             request = replace(run.requests[rule], stages=(run.requests[rule].stages[0], *wanted.stages[1:]))
             steps = {stage.name: stage.steps for stage in request.stages}
-            shown = 0.0
+            last_update = 0.0
             for event in self.page.model.in_turn(generate(request, cascade, image=run.onward[rule]), request):
                 if isinstance(event, StageResult):
                     last, line = event.size == size, f"{event.size} × {event.size} in {event.seconds:.1f} s"
                     pictures = {self.gallery: files(event.image, request, cascade.digest)} if last else {}
                     yield {**self.status.showing(views.message(line), working=not last), **pictures}
-                elif time.monotonic() - shown > 4 * FRAME_SECONDS:
-                    shown = time.monotonic()
+                elif time.monotonic() - last_update > 4 * FRAME_SECONDS:
+                    last_update = time.monotonic()
                     yield self.preview(event, steps[event.stage])
 
     def preview(self, record: StepRecord, steps: int) -> Updates:
@@ -302,6 +303,9 @@ def _wire_controls(see: See, runs: Sequence[Any]) -> None:
         see.take_preset, see.preset, [controls.threshold, controls.percentile, controls.cap], **QUIET
     )  # fmt: skip
     see.dice.click(roll, None, controls.seed, **QUIET)
+    for name in ADVANCED:
+        dropdown = controls.by_setting[name]
+        dropdown.change(partial(explained, name), dropdown, dropdown, **QUIET)
     controls.convention.change(weight_named, controls.convention, controls.guidance, **QUIET)
     controls.prompt.change(
         partial(views.words_note, page.model), controls.prompt, see.words, trigger_mode="always_last", **QUIET

@@ -24,7 +24,7 @@ from imagen_core.types import StageResult, UserError
 def test_the_grid_draws_what_the_engine_draws(model: Model, tabs: Tabs) -> None:
     tab = tabs.compare
     end = last(tab.draw(at_compare(tabs, SHORT, "guidance", "1, 6", "threshold", "none, dynamic")))
-    shown, plan, kept = end[tab.tiles], end[tab.plan], end[tab.files]
+    shown, plan, kept = end[tab.tiles], end[tab.grid], end[tab.files]
     assert shown.count("<img") == 4 and shown.count("data-key") == 4 and "w = 6, dynamic" in shown
     sheet, numbers = files_of(kept)
     # The run that the cells vary, not the first of the cells.

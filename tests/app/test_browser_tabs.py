@@ -10,7 +10,7 @@ import torch
 from app_page import width_of
 
 from imagen_core.records import png
-from imagen_core.settings import request, with_stage
+from imagen_core.settings import CHOICES, request, with_stage
 from imagen_core.settings.text import to_query
 
 SECOND = 1000
@@ -44,6 +44,17 @@ def go_to(page, tab: str) -> None:
     page.get_by_role("tabpanel").filter(visible=True).first.wait_for()
     # What is wired when a tab first opens takes a moment to listen.
     page.wait_for_timeout(SECOND)
+
+
+def test_a_dropdown_explains_the_chosen_entry(open_at) -> None:
+    page = open_at("?sampler=ddim")
+    page.get_by_role("button", name="Advanced").click()
+    sampler, rule = CHOICES["sampler"]["ddim"].help, CHOICES["guidance_rule"]
+    page.get_by_text(sampler, exact=True).wait_for()
+    page.get_by_text(rule["cfg"].help, exact=True).wait_for()
+    page.get_by_role("listbox", name="Guidance rule").or_(page.get_by_label("Guidance rule")).first.click()
+    page.get_by_role("option", name=rule["apg"].title, exact=True).click()
+    page.get_by_text(rule["apg"].help, exact=True).wait_for()
 
 
 def assert_controls_are_set(page) -> None:
