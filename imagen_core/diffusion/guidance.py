@@ -157,7 +157,7 @@ GUIDANCE: dict[str, Guide] = {
 
 def is_option(parameter: inspect.Parameter) -> bool:
     """Whether a parameter of a rule is an option that a user may set: keyword-only, with a number as default."""
-    return parameter.kind is parameter.KEYWORD_ONLY and isinstance(parameter.default, (int, float))
+    return parameter.kind is parameter.KEYWORD_ONLY and type(parameter.default) in (int, float)
 
 
 def w_from_ho(w_prime: float) -> float:

@@ -13,7 +13,7 @@ from typing import Any
 from ..diffusion.guidance import GUIDANCE
 from ..types import UserError
 from .ranges import CONVENTIONS, DEFAULT_SIZES, MAX_PROMPT, RANGES, check_choice, check_number, check_size
-from .stage import DEFAULTS, StageConfig, vary
+from .stage import DEFAULTS, STAGE_FIELDS, StageConfig, vary
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,8 @@ def request(
         base.setdefault("steps", len(base["times"]))
     # Default options are dropped with their rule. Given options must belong to a chosen rule.
     options = base.pop("options", {})
+    if not isinstance(options, Mapping) or not options.keys().isdisjoint(STAGE_FIELDS):
+        raise UserError("options: must be options of the chosen rules and their values, such as {'gamma': 0.5}")
     first = vary(plain, {**base, **options})
     return Request(prompt, seed, count, (first, *later_stages(size, aug_level, defaults=defaults)))
 

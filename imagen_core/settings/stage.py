@@ -138,13 +138,13 @@ class StageConfig:
     @property
     def percentile(self) -> float:
         """The percentile of dynamic thresholding, 50 to 100; without effect under rules that take none."""
-        return {**KEPT_OPTIONS, **self.options}["percentile"]
+        return {**self.allowed_options(), **self.options}["percentile"]
 
     def rule(self, name: str) -> partial[Any]:
         """The function chosen for one of RULES, its options bound."""
         entry = RULES[name][getattr(self, name)]
-        values = {**KEPT_OPTIONS, **self.options}
-        return partial(entry.fn, **{key: values[key] for key in hyper_parameters(entry) if key in values})
+        own = hyper_parameters(entry)
+        return partial(entry.fn, **{name: value for name, value in self.options.items() if name in own})
 
     def entry(self, name: str) -> Any:
         """The entry chosen for one of RULES, its function's options bound."""
@@ -177,8 +177,9 @@ def with_preset(stage: StageConfig, preset: str) -> StageConfig:
 
 
 def with_rule(stage: StageConfig, **changes: Any) -> StageConfig:
-    """As :func:`vary`, but ``options`` replace those that the stage had, where its rules take them."""
-    options = changes.pop("options", stage.options)
+    """As :func:`vary`, but ``options`` replace all that the stage had except KEPT_OPTIONS, where its rules take them."""
+    kept = {name: value for name, value in stage.options.items() if name in KEPT_OPTIONS}
+    options = {**kept, **changes.pop("options")} if "options" in changes else stage.options
     return _varied(stage, changes, options)
 
 

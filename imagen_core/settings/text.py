@@ -190,6 +190,8 @@ def with_words(
             raise UserError(f"{source}: {escaped(key)!r} is no setting of any stage")
         if field in other:
             raise UserError(f"{source}: {name} is set by {other[field]}")
+        if name in changes[stage]:
+            raise UserError(f"{source}: {key} is given twice")
         changes[stage][name] = read(name, value)
     for change in changes.values():
         if change.get("times"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import pytest
@@ -11,13 +11,14 @@ from torch.testing import assert_close
 
 from imagen_core.commands import options as cli
 from imagen_core.diffusion import guidance, samplers
-from imagen_core.diffusion.guidance import Guide
+from imagen_core.diffusion.guidance import Guide, Moment
 from imagen_core.diffusion.samplers import Sampler
+from imagen_core.diffusion.thresholding import THRESHOLDS, Threshold
 from imagen_core.models.cascade import Cascade
 from imagen_core.records import trace
 from imagen_core.run.branch import branch, reapply
 from imagen_core.run.generate import generate
-from imagen_core.settings import Plan, from_json, request, to_json
+from imagen_core.settings import RULES, Plan, from_json, hyper_parameters, request, to_json
 from imagen_core.settings import ranges as settings_ranges
 from imagen_core.settings.text import from_query, to_query
 from imagen_core.types import Image, Level, StepRecord, TextEmbedding, UserError
@@ -155,3 +156,23 @@ def test_a_sampler_sees_as_many_steps_as_its_history(tiny: Cascade) -> None:
     for step in (1, 2, 3):
         *_, again = branch(recorder.trace(), step, asked, tiny)
         assert torch.equal(again.image, whole.image), step
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_every_rule_can_be_given_what_it_asks_for(name: str) -> None:
+    """Each parameter is handed over by the engine, or is an option with a range."""
+    handed_over = {field.name for field in fields(Moment)}
+    for entry in RULES[name].values():
+        assert hyper_parameters(entry).keys() <= settings_ranges.RANGES.keys()
+        assert not isinstance(entry, Guide) or set(entry.asks) <= handed_over
+
+
+def test_a_rule_has_its_own_default_percentile(monkeypatch: pytest.MonkeyPatch) -> None:
+    def soft(x0: Image, *, percentile: float = 95.0) -> tuple[Image, torch.Tensor]:
+        return x0 / percentile, x0.new_ones(len(x0))
+
+    monkeypatch.setitem(THRESHOLDS, "soft", Threshold(soft, "Soft", "", "For a test."))
+    stage = request("x", threshold="soft").stages[0]
+    assert stage.percentile == 95.0 and stage.rule("threshold").keywords == {}
+    other = request("x", threshold="soft", percentile=99.5).stages[0]
+    assert other.percentile == 99.5 and other.rule("threshold").keywords == {"percentile": 99.5}

@@ -317,3 +317,14 @@ def test_a_grid_has_a_cell_for_each_picture(tmp_path) -> None:
     png.save_grid([torch.zeros(3, 64, 64)] * 5, list("abcde"), 3, tmp_path / "grid.png")
     with Image.open(tmp_path / "grid.png") as grid:
         assert grid.width == 3 * 256 and grid.height == 2 * (256 + 18)
+
+
+@pytest.mark.parametrize("options", [{"steps": 2}, {"guidance": 3.0}, None, [1]])
+def test_options_hold_options_only(options: object) -> None:
+    with pytest.raises(UserError, match="^options: must be options of the chosen rules"):
+        request("x", options=options)
+
+
+def test_other_options_leave_the_percentile_alone() -> None:
+    stage = with_rule(DEFAULTS[64], percentile=70.0)
+    assert with_rule(stage, options={"cap": 3.0}).options == {"percentile": 70.0, "cap": 3.0}
