@@ -144,7 +144,8 @@ class StageConfig:
         """The function chosen for one of RULES, its options bound."""
         entry = RULES[name][getattr(self, name)]
         own = hyper_parameters(entry)
-        return partial(entry.fn, **{name: value for name, value in self.options.items() if name in own})
+        chosen = {name: self.options.get(name, own[name]) for name in own if name in {*self.options, *KEPT_OPTIONS}}
+        return partial(entry.fn, **chosen)
 
     def entry(self, name: str) -> Any:
         """The entry chosen for one of RULES, its function's options bound."""
@@ -177,7 +178,7 @@ def with_preset(stage: StageConfig, preset: str) -> StageConfig:
 
 
 def with_rule(stage: StageConfig, **changes: Any) -> StageConfig:
-    """As :func:`vary`, but ``options`` replace all that the stage had except KEPT_OPTIONS, where its rules take them."""
+    """As :func:`vary`, but ``options`` replace all of the stage's options except KEPT_OPTIONS."""
     kept = {name: value for name, value in stage.options.items() if name in KEPT_OPTIONS}
     options = {**kept, **changes.pop("options")} if "options" in changes else stage.options
     return _varied(stage, changes, options)

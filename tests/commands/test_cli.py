@@ -201,7 +201,7 @@ def test_sweep_keeps_the_noise_and_scores_each_level(run, capsys, tmp_path: Path
     ("field", "arguments"),
     [("size: must be 256 or 1024", ["--size", "64"]), ("aug_level: must be", ["--aug-levels", "0,2"]),
      ("aug_level: has a value twice", ["--aug-levels", "0,0"]), ("aug_level: must be", ["--aug-levels", "low"]),
-     ("aug_levels: at most 6, got 7", ["--aug-levels", "0,.1,.2,.3,.4,.5,.6"]),
+     ("aug_levels: at most 11, got 12", ["--aug-levels", "0,.1,.2,.3,.4,.5,.6,.7,.8,.9,1,.05"]),
      ("--set: aug_level is set by --aug-levels", ["--set", "sr256.aug_level=0.7"])],
 )  # fmt: skip
 def test_a_wrong_sweep_is_one_line(run, capsys, tmp_path: Path, field: str, arguments: list[str]) -> None:

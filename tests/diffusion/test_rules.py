@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from imagen_core.diffusion.guidance import GUIDANCE, is_off, w_from_ho
+from imagen_core.diffusion.guidance import GUIDANCE, Moment, is_off, w_from_ho
 from imagen_core.diffusion.saturation import measure
 from imagen_core.diffusion.thresholding import THRESHOLDS, channelwise, dynamic, none, quantile, squash, static
+from imagen_core.types import Level
 
 
 def images(scale: float = 1.0, seed: int = 0, b: int = 3) -> torch.Tensor:
@@ -22,7 +23,8 @@ def images(scale: float = 1.0, seed: int = 0, b: int = 3) -> torch.Tensor:
 @pytest.mark.parametrize("rule", GUIDANCE)
 def test_weight_one_is_the_conditional(rule: str) -> None:
     cond, uncond = images(seed=1), images(seed=2)
-    guided, _ = GUIDANCE[rule].fn(cond, uncond, w=1.0)
+    moment = Moment(w=1.0, level=Level(0.5, 0.0), z=images(seed=3), estimate=lambda *_, **__: cond)
+    guided, _ = GUIDANCE[rule](cond, uncond, moment)
     assert_close(guided, cond)
     assert is_off(1.0) and not is_off(1.01)
 

@@ -173,6 +173,6 @@ def test_a_rule_has_its_own_default_percentile(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setitem(THRESHOLDS, "soft", Threshold(soft, "Soft", "", "For a test."))
     stage = request("x", threshold="soft").stages[0]
-    assert stage.percentile == 95.0 and stage.rule("threshold").keywords == {}
+    assert stage.percentile == 95.0 and stage.rule("threshold").keywords == {"percentile": 95.0}
     other = request("x", threshold="soft", percentile=99.5).stages[0]
     assert other.percentile == 99.5 and other.rule("threshold").keywords == {"percentile": 99.5}

@@ -134,7 +134,7 @@ def vary_base(request: Request, changes: dict[str, Any]) -> Request:
     return replace(request, stages=(vary(request.stages[0], changes), *request.stages[1:]))
 
 
-def values_in(name: str, text: Any) -> list[Any]:
+def values_in(name: str, text: Any, *, most: int = MOST_CELLS, what: str = "cells") -> list[Any]:
     """The values in a text with commas between them; a request that is made of them checks their range.
 
     Raises:
@@ -143,8 +143,8 @@ def values_in(name: str, text: Any) -> list[Any]:
     parts = [part.strip() for part in text.split(",")] if isinstance(text, str) else []
     if not any(parts):
         raise UserError(f"{name}: needs at least one value, {allowed_values(name)}")
-    if len(parts) > MOST_CELLS:
-        raise UserError(f"cells: at most {MOST_CELLS}, got {len(parts)} values of {name}")
+    if len(parts) > most:
+        raise UserError(f"{what}: at most {most}, got {len(parts)} values of {name}")
     values = [read(name, part) for part in parts if part]
     check_different(name, values)
     return values

@@ -17,8 +17,8 @@ from ..generate import check, generate
 from .grids import check_different, values_in
 from .lockstep import Turn, at_once, compare
 
-# More levels would not fit beside each other, and at 1024 × 1024 each is a picture of 2 MB.
-MOST_LEVELS = 6
+# From 0 to 1 in tenths. At 1024 × 1024 each is a picture of 2 MB.
+MOST_LEVELS = 11
 SUGGESTED_LEVELS = "0, 0.1, 0.2, 0.3"
 
 
@@ -88,7 +88,7 @@ def levels_in(text: Any) -> list[float]:
     Raises:
         UserError: as for :func:`make_sweep`.
     """
-    levels = values_in("aug_level", text)
+    levels = values_in("aug_level", text, most=MOST_LEVELS, what="aug_levels")
     make_sweep(Request("any", stages=tuple(DEFAULTS[size] for size in DEFAULT_SIZES[:2])), levels)
     return levels
 
