@@ -1,5 +1,5 @@
 // The threshold rules that the player applies itself: a second copy of imagen_core/diffusion/thresholding.py, which
-// tests/app/test_player.py holds to the first on whole pictures.
+// tests/app/parts/test_player.py holds to the first on whole pictures.
 
 /** |values| in rising order. */
 export const sorted = (values) => values.map(Math.abs).sort();
