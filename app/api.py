@@ -139,7 +139,7 @@ def sweep_augmentation(
         prompt: what to draw, 1 to 500 characters.
         seed: a whole number from 0, the same for every level.
         size: the stage to sweep, 256 or 1024.
-        aug_levels: up to six levels from 0 to 1, separated by commas.
+        aug_levels: up to eleven levels from 0 to 1, separated by commas.
         more: any other settings as in a link: "guidance=8 sr256.steps=20".
     """
     try:

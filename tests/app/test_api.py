@@ -89,7 +89,7 @@ def test_describe(client: Client) -> None:
         ("compare", ("a ball", 3, "guidance", "99"), "guidance: "),
         ("sweep_augmentation", ("a ball", 3, 64), "size: "),
         ("sweep_augmentation", ("a ball", 3, 256, "2"), "aug_level: "),
-        ("sweep_augmentation", ("a ball", 3, 256, "0,.1,.2,.3,.4,.5,.6"), "aug_level"),
+        ("sweep_augmentation", ("a ball", 3, 256, "0,.1,.2,.3,.4,.5,.6,.7,.8,.9,1,.05"), "aug_levels"),
         ("describe", (7,), "prompt: "),
     ],
 )  # fmt: skip
