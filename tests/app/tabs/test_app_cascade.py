@@ -69,7 +69,7 @@ def test_a_badge_is_for_a_lead_that_can_be_seen() -> None:
     ("size", "levels", "key", "rule", "says"),
     [
         (64, "0.1", "now", "unchanged", "size"), (256, "", "now", "unchanged", "aug_level"),
-        (256, "0, 2", "now", "unchanged", "aug_level"), 
+        (256, "0, 2", "now", "unchanged", "aug_level"),
         (256, "0,.1,.2,.3,.4,.5,.6,.7,.8,.9,1,.05", "now", "unchanged", "aug_levels"),
         (256, "0.1, 0.1", "now", "unchanged", "aug_level"), (256, None, "now", "unchanged", "aug_level"),
         (256, "0.1", "9.0", "unchanged", "run"), (256, "0.1", "1.7", "unchanged", "picture"),
