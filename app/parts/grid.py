@@ -35,7 +35,9 @@ def suggestion(name: str) -> str:
 
 def sentence(facts: PictureFacts) -> str:
     """The facts of a picture as one short line."""
-    return f"burnt {100 * facts.burnt:.1f} % · colourfulness {facts.colourfulness:.2f} · contrast {facts.contrast:.2f}"
+    # In the player's words (static/player/numbers.js): a few burnt values are not none.
+    burnt = "< 0.1" if 0 < facts.burnt < 0.0005 else f"{100 * facts.burnt:.1f}"
+    return f"burnt {burnt} % · colourfulness {facts.colourfulness:.2f} · contrast {facts.contrast:.2f}"
 
 
 def files(grid: Grid, cells: Sequence[DrawnCell], weights: str) -> list[str]:

@@ -150,7 +150,7 @@ class See:
         return {**self.recorded(*examples.recorded(name)), **controls.updates(request, values[controls.more])}
 
     def cost(self, values: Values) -> str:
-        """How long Generate takes, and what is allowed but hardly meant."""
+        """How long Generate takes, and warnings about settings that are probably a mistake."""
         try:
             request = self.page.controls.read(values, BASE)
             requests = requests_of(request)

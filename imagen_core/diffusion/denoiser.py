@@ -116,7 +116,7 @@ def _predict(
 
 
 def _join(a: TextEmbedding, b: TextEmbedding) -> TextEmbedding:
-    """Two batches of text as one, the shorter padded with tokens that nobody sees."""
+    """Two batches of text as one, the shorter padded with masked tokens."""
     n = max(a.tokens.shape[1], b.tokens.shape[1])
     padded = [
         (F.pad(t.tokens, (0, 0, 0, n - t.tokens.shape[1])), F.pad(t.mask, (0, n - t.mask.shape[1]))) for t in (a, b)

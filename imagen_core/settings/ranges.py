@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from ..diffusion.guidance import GUIDANCE, is_option, w_from_ho
 from ..diffusion.samplers import SAMPLERS
 from ..diffusion.schedules import SCHEDULES, SPACINGS
-from ..diffusion.thresholding import THRESHOLDS
+from ..diffusion.thresholding import PERCENTILE, THRESHOLDS
 from ..diffusion.w_schedules import W_SCHEDULES
 from ..types import UserError
 
@@ -101,7 +101,7 @@ def hyper_parameters(rule: Any) -> dict[str, float]:
 
 
 # Options that a stage keeps under any threshold, with their defaults: runs side by side switch the rule alone.
-KEPT_OPTIONS = {"percentile": hyper_parameters(THRESHOLDS["dynamic"])["percentile"]}
+KEPT_OPTIONS = {"percentile": PERCENTILE}
 
 
 def unknown(key: Any) -> str:

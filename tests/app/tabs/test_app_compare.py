@@ -107,3 +107,8 @@ def test_pinned_runs_show_what_differs_and_nothing_else(runs) -> None:
     assert "steps" not in cells and "none: burnt" in cells
     assert "same run" in compare_tab.pinned(runs, "1", "1") and "Choose two" in compare_tab.pinned(runs, None, "1")
     assert "run: " in compare_tab.pinned(runs, "1", "77")
+
+
+@pytest.mark.parametrize(("burnt", "says"), [(0.0, "burnt 0.0 %"), (0.0002, "burnt < 0.1 %"), (0.044, "burnt 4.4 %")])
+def test_a_few_burnt_values_are_not_none(burnt: float, says: str) -> None:
+    assert grid.sentence(experiments.PictureFacts(burnt, 0.4, 0.15)).startswith(says)
