@@ -21,7 +21,7 @@ import torch
 from tiny_deepfloyd import write_if, write_upscaler
 from torch import nn
 
-from imagen_core.files.checked import sha256
+from imagen_core.files.digests import file_digest
 from imagen_core.models.cascade import Cascade
 from imagen_core.models.opening import load_cascade
 from imagen_core.models.saving import save_stage, write_cascade
@@ -73,15 +73,15 @@ def write_tiny(folder: Path, stages: tuple[str, ...] = ("base", "sr256", "sr1024
 
 def edit(path: Path, change: Callable[[dict], None]) -> None:
     """Change a JSON file."""
-    data = json.loads(path.read_text())
+    data = json.loads(path.read_bytes())
     change(data)
-    path.write_text(json.dumps(data))
+    path.write_text(json.dumps(data), encoding="utf-8")
 
 
 def redigest(folder: Path) -> None:
     """What a hostile author would do: make the digests fit the altered files."""
     digests = json.loads((folder / "cascade.json").read_text())["digests"]
-    fresh = {file: sha256((folder / file).read_bytes()) for file in digests}
+    fresh = {file: file_digest(folder / file) for file in digests}
     edit(folder / "cascade.json", lambda d: d.update(digests=fresh))
 
 

@@ -46,7 +46,7 @@ def files(grid: Grid, cells: Sequence[DrawnCell], weights: str) -> list[str]:
     sheet, numbers = place / "grid.png", place / "grid.csv"
     save_grid(grid, [drawn.image for drawn in cells], sheet, weights)
     rows = [{"cell": drawn.cell.label, **drawn.facts.rounded()} for drawn in cells]
-    with numbers.open("w", newline="") as file:
+    with numbers.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)

@@ -23,7 +23,7 @@ def save(frames: exports.Frames, request: Request, recorded: trace.Trace) -> lis
     paths += figures.save(figures.saturation_report(frames, request), place, "saturation")
     paths += exports.animate(frames, place)
     numbers, steps = place / "steps.csv", place / "run.npz"
-    numbers.write_text(exports.to_csv(frames), newline="")
+    numbers.write_text(exports.to_csv(frames), encoding="utf-8", newline="")
     trace.save(recorded, steps)
     return [*paths, numbers, steps]
 

@@ -123,5 +123,6 @@ def _peak(side: str, sources: tuple[str, ...], loading: Loading, text: TextEmbed
         return torch.cuda.max_memory_allocated() // 2**20
     # ru_maxrss includes the parent's peak on Linux; VmHWM is the process's own.
     status = Path("/proc/self/status")
-    peak = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM")) if status.exists() else ""
+    lines = status.read_text(encoding="utf-8").splitlines() if status.exists() else []
+    peak = next((line for line in lines if line.startswith("VmHWM")), "")
     return int(peak.split()[1]) // 1024 if peak else None

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> dict:
 
     world = open_world(args.world, "--world")
     args.out.mkdir(parents=True, exist_ok=True)
-    with (args.out / "captions.jsonl").open("w") as captions:
+    with (args.out / "captions.jsonl").open("w", encoding="utf-8", newline="\n") as captions:
         for seed in tqdm(range(args.seed, args.seed + args.count), unit="scene"):
             name = f"{seed:06d}.png"
             to_pil(world.picture(seed, args.size, held_out=args.held_out)).save(args.out / name)

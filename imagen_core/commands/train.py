@@ -88,7 +88,7 @@ def _weights(model: str, size: int, option: str) -> tuple[dict[str, Tensor], str
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from ..files.hub import file_digest
+    from ..files.digests import file_digest
     from ..models.checkpoints import unet_of
     from ..models.opening import load_cascade
     from ..networks.unet import CONFIGS, UNet
@@ -132,7 +132,7 @@ def recipe_of(args: argparse.Namespace) -> tuple[Recipe, dict[str, Tensor] | Non
     given = {f.name: value for f in dataclasses.fields(Recipe) if (value := getattr(args, f.name, None)) is not None}
     if (args.run / "state.pt").exists():
         try:
-            before = {"world": FIRST, **json.loads((args.run / "recipe.json").read_text())}
+            before = {"world": FIRST, **json.loads((args.run / "recipe.json").read_bytes())}
             kept = {name: str(before[name]) for name in ("precision", "started_from", "world")}
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise UserError(

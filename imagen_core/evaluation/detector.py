@@ -7,7 +7,6 @@ A small convolutional network, trained only on true renders, never on samples (d
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,7 +20,8 @@ from torch.nn import functional as F
 
 from ..files.assets import ASSETS
 from ..files.checked import read_tensors
-from ..files.writing import written_whole
+from ..files.digests import sha256
+from ..files.writing import write_text, written_whole
 from ..types import Image, UserError
 from ..worlds.tabletop.vocabulary import COLOURS, FLOORS, LIGHTS, MATERIALS, SHAPES, SIZES, WORLD_VERSION
 
@@ -171,9 +171,8 @@ def save_detector(folder: Path, detector: Detector, facts: dict[str, Any]) -> No
     folder.mkdir(parents=True, exist_ok=True)
     with written_whole(folder / FILE) as aside:
         aside.write_bytes(data)
-    described = {"world_version": WORLD_VERSION, "digests": {FILE: hashlib.sha256(data).hexdigest()}, **facts}
-    with written_whole(folder / "detector.json") as aside:
-        aside.write_text(json.dumps(described, indent=1) + "\n")
+    described = {"world_version": WORLD_VERSION, "digests": {FILE: sha256(data)}, **facts}
+    write_text(folder / "detector.json", json.dumps(described, indent=1) + "\n")
 
 
 @lru_cache(maxsize=1)
@@ -185,7 +184,7 @@ def load_detector(folder: Path = FOLDER) -> tuple[Detector, str]:
     """
     path = folder / "detector.json"
     try:
-        facts = json.loads(path.read_text())
+        facts = json.loads(path.read_bytes())
         world, digests = int(facts["world_version"]), {str(k): str(v) for k, v in facts["digests"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"detector: {path} is missing or no detector's description ({type(error).__name__})") from error

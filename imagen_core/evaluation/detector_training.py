@@ -237,7 +237,7 @@ def train(recipe: Recipe, data: Path, run: Path, *, save_every: int = 200) -> De
         optimizer.step()
         ema.update_parameters(model)
         if step % 20 == 0:
-            with (run / "log.jsonl").open("a") as file:
+            with (run / "log.jsonl").open("a", encoding="utf-8") as file:
                 file.write(
                     json.dumps({"step": step, "loss": round(float(loss.detach()), 4), "at": round(time.time())}) + "\n"
                 )

@@ -131,7 +131,7 @@ def recommended(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def write_table(rows: Sequence[dict[str, Any]], file: Path) -> None:
     """CSV with a header."""
-    with file.open("w", newline="") as out:
+    with file.open("w", encoding="utf-8", newline="") as out:
         writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

@@ -6,7 +6,6 @@ generator, and padding is masked, so the batch changes only the speed.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ..files.hub import file_digest
+from ..files.digests import file_digest, sha256
 from ..models.cascade import Cascade
 from ..run.generate import Inputs, run_stage
 from ..settings import Plan, StageConfig
@@ -95,7 +94,7 @@ def engine_digest() -> str:
     root = Path(__file__).parents[1]
     files = [file for name in DRAWN_BY for file in (root / name).rglob("*.py")]
     files += [file for name in DRAWN_BY if (file := root / f"{name}.py").is_file()]
-    return hashlib.sha256("".join(file_digest(file) for file in sorted(files)).encode()).hexdigest()
+    return sha256("".join(map(file_digest, sorted(files))).encode())
 
 
 def kept(
@@ -110,7 +109,7 @@ def kept(
         "settings": asdict(config),
         "orders": [asdict(order) for order in orders],
     }
-    given = hashlib.sha256(b"" if low_res is None else low_res.numpy().tobytes()).hexdigest()
-    name = hashlib.sha256(f"{json.dumps(facts, sort_keys=True)}/{given}".encode()).hexdigest()[:24]
+    given = sha256(b"" if low_res is None else low_res.numpy().tobytes())
+    name = sha256(f"{json.dumps(facts, sort_keys=True)}/{given}".encode())[:24]
     shape = (len(orders), 3, config.size, config.size)
     return kept_in(cache / f"cell-{name}.npy", shape, lambda: draw_all(cascade, config, orders, low_res))

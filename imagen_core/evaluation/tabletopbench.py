@@ -16,6 +16,7 @@ from itertools import permutations
 import numpy as np
 
 from ..files.assets import ASSETS
+from ..files.digests import file_digest
 from ..worlds.tabletop.scenes import ASIDE, IN_DEPTH, Scene, Thing, place, relation, surround
 from ..worlds.tabletop.vocabulary import MATERIALS, SIZES
 from .detector import Found, Reading
@@ -68,12 +69,12 @@ class Prompt:
 @lru_cache(maxsize=1)
 def prompts() -> tuple[Prompt, ...]:
     """All prompts, in the file's order."""
-    return tuple(map(_prompt, FILE.read_text().splitlines()))
+    return tuple(map(_prompt, FILE.read_text(encoding="utf-8").splitlines()))
 
 
 def digest() -> str:
     """What names this version of the bench: the file's sha256."""
-    return hashlib.sha256(FILE.read_bytes()).hexdigest()
+    return file_digest(FILE)
 
 
 def _prompt(line: str) -> Prompt:

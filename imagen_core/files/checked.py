@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,11 +9,7 @@ from torch import Tensor
 
 from ..types import UserError
 from . import hub
-
-
-def sha256(data: bytes) -> str:
-    """The digest by which files are recorded, in hexadecimal."""
-    return hashlib.sha256(data).hexdigest()
+from .digests import agrees
 
 
 def read_tensors(folder: Path, files: Sequence[str], digests: dict[str, str]) -> dict[str, Tensor]:
@@ -43,6 +38,6 @@ def read_checked(folder: Path, file: str, digests: dict[str, str]) -> bytes:
     """
     path = hub.inside(folder, file)
     data = path.read_bytes()
-    if sha256(data) != digests.get(file):
+    if not agrees(file, data, digests.get(file)):
         raise UserError(f"model: {path} was altered (its sha256 is not the one on record)")
     return data

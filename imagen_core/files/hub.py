@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import re
 import struct
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..types import UserError
+from .digests import file_digest, sha256
 
 # owner/name, and @revision to pin one.
 HUB_ID = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}(@[\w./-]{1,96})?", re.ASCII)
@@ -91,7 +91,7 @@ def read_json(folder: Path, name: str) -> dict[str, Any]:
     """A JSON object among a model's files."""
     path = inside(folder, name)
     try:
-        data = json.loads(path.read_text()) if path.stat().st_size <= MAX_JSON else None
+        data = json.loads(path.read_bytes()) if path.stat().st_size <= MAX_JSON else None
     except (ValueError, RecursionError):
         data = None
     if not isinstance(data, dict):
@@ -110,7 +110,7 @@ class Weights:
 
     def digest(self) -> str:
         """sha256 over the files' sha256."""
-        return hashlib.sha256("".join(map(file_digest, self.files)).encode()).hexdigest()
+        return sha256("".join(map(file_digest, self.files)).encode())
 
 
 def weights(folder: Path, part: str, stem: str, *, half: bool = False) -> Weights:
@@ -188,15 +188,3 @@ def _header(path: Path) -> tuple[int, int]:
         ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, struct.error, RecursionError,
     ) as error:  # fmt: skip
         raise UserError(f"model: {path} is not a whole safetensors file") from error
-
-
-def file_digest(path: Path) -> str:
-    """sha256 of a file. The hub names large files after theirs, which saves reading them."""
-    name = path.resolve().name
-    if path.is_symlink() and re.fullmatch("[0-9a-f]{64}", name):
-        return name
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 22):
-            digest.update(block)
-    return digest.hexdigest()

@@ -34,6 +34,16 @@ def written_whole(path: Path) -> Iterator[Path]:
         aside.unlink(missing_ok=True)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write text whole or not at all, in UTF-8 with line feeds on every system.
+
+    Raises:
+        OSError: it cannot be written; names ``path``.
+    """
+    with written_whole(path) as aside:
+        aside.write_text(text, encoding="utf-8", newline="\n")
+
+
 def check_writable(path: Path, option: str = "--out") -> None:
     """Refuse a folder that cannot be made or written to; nothing is left behind.
 

@@ -24,7 +24,8 @@ from torch import Tensor, nn
 from ..diffusion.parameterization import PREDICTIONS
 from ..diffusion.schedules import SCHEDULES
 from ..files import hub
-from ..files.checked import read_checked, read_tensors, sha256
+from ..files.checked import read_checked, read_tensors
+from ..files.digests import file_digest
 from ..networks.classifier import Classifier, ClassifierConfig
 from ..networks.text import TEXT_ENCODERS, TextEncoder
 from ..networks.unet import UNet, UNetConfig
@@ -50,9 +51,9 @@ def read_cascade(folder: Path) -> Cascade:
         UserError: a file is missing, altered, truncated or of another format; the message names it.
     """
     path = hub.inside(folder, "cascade.json")
-    digest = sha256(path.read_bytes())
+    digest = file_digest(path)
     try:
-        facts = json.loads(path.read_text())
+        facts = json.loads(path.read_bytes())
         names = [str(stage) for stage in facts["stages"]]
         digests = digests_of(facts)
         text = dict(facts["text_encoder"])

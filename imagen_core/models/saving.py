@@ -11,8 +11,9 @@ from typing import Any
 from torch import Tensor
 
 from ..files import hub
-from ..files.checked import read_checked, sha256
-from ..files.writing import written_whole
+from ..files.checked import read_checked
+from ..files.digests import file_digest
+from ..files.writing import write_text
 from ..networks.classifier import ClassifierConfig
 from ..networks.text import TextEncoder
 from ..networks.unet import UNetConfig
@@ -50,7 +51,7 @@ def _save_network(place: Path, weights: dict[str, Tensor], facts: dict[str, Any]
         new, old = Path(aside, "new"), Path(aside, "old")
         new.mkdir()
         save_torch_state_dict(half, new, max_shard_size=SHARD_BYTES)
-        (new / "config.json").write_text(json.dumps(facts, indent=1) + "\n")
+        write_text(new / "config.json", json.dumps(facts, indent=1) + "\n")
         if place.exists():
             place.rename(old)
         try:
@@ -66,7 +67,7 @@ def write_cascade(folder: Path, name: str, encoder: TextEncoder, world: World | 
 
     ``world`` is the one that they were trained on; None where it is none of this program's.
     """
-    configs = {path.parent.name: json.loads(path.read_text()) for path in folder.glob("*/config.json")}
+    configs = {path.parent.name: json.loads(path.read_bytes()) for path in folder.glob("*/config.json")}
     classifier = CLASSIFIER if configs.pop(CLASSIFIER, None) else None
     stages = sorted(configs, key=lambda stage: configs[stage]["stage"]["size"])
     parts = [*stages, classifier] if classifier else stages
@@ -78,10 +79,9 @@ def write_cascade(folder: Path, name: str, encoder: TextEncoder, world: World | 
         "world": None if world is None else {"name": world.name, "version": world.version},
         "stages": stages,
         "classifier": classifier,
-        "digests": {path.relative_to(folder).as_posix(): sha256(path.read_bytes()) for path in files},
+        "digests": {path.relative_to(folder).as_posix(): file_digest(path) for path in files},
     }
-    with written_whole(folder / "cascade.json") as aside:
-        aside.write_text(json.dumps(facts, indent=1) + "\n")
+    write_text(folder / "cascade.json", json.dumps(facts, indent=1) + "\n")
 
 
 def check_others(folder: Path, part: str) -> None:
@@ -93,7 +93,7 @@ def check_others(folder: Path, part: str) -> None:
     """
     path = folder / "cascade.json"
     try:
-        digests = digests_of(json.loads(path.read_text()))
+        digests = digests_of(json.loads(path.read_bytes()))
     except NOT_A_DESCRIPTION as error:
         raise UserError(f"model: {path} is not a cascade's description ({type(error).__name__})") from error
     known = {part, *(file.partition("/")[0] for file in digests)}

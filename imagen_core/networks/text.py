@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from ..files.digests import blocks
 from ..files.hub import fetch
 from ..types import TextEmbedding, UserError
 
@@ -135,7 +136,6 @@ def _load(kind: Any, folder: Path, **options: Any) -> tuple[Any, Any]:
 def _sha256(paths: Sequence[Path]) -> str:
     digest = hashlib.sha256()
     for path in paths:
-        with path.open("rb") as file:
-            while block := file.read(1 << 22):
-                digest.update(block)
+        for block in blocks(path):
+            digest.update(block)
     return digest.hexdigest()

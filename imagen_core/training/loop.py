@@ -237,5 +237,5 @@ def _log(run: Path, step: int, loss: float, mean_loss: float, speed: float) -> N
         "images_per_second": round(speed, 1),
     }
     run.mkdir(parents=True, exist_ok=True)
-    with (run / "log.jsonl").open("a") as file:
+    with (run / "log.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(facts) + "\n")

@@ -83,7 +83,7 @@ def train(world: SceneWorld, data: Path, run: Path, *, pictures: int, steps: int
     random = torch.Generator().manual_seed(0)
     run.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
-    with (run / "log.jsonl").open("a") as log:
+    with (run / "log.jsonl").open("a", encoding="utf-8") as log:
         for step in tqdm(range(steps), desc="classifier", unit="step", mininterval=5.0):
             rows = torch.randint(pictures, (BATCH,), generator=random)
             x = images[rows]

@@ -53,7 +53,7 @@ def _name(folder: Path) -> str:
     if not path.is_file():
         return folder.resolve().name
     try:
-        return str(json.loads(path.read_text())["name"])
+        return str(json.loads(path.read_bytes())["name"])
     except LookupError as error:
         raise UserError(f"model: {path} gives the cascade no name") from error
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..files.writing import written_whole
+from ..files.writing import write_text, written_whole
 from ..types import UserError
 from ..worlds.known import FIRST
 from .recipes import Recipe
@@ -28,8 +28,7 @@ def save_state(
 ) -> None:
     """Write the recipe and the state after ``step`` steps into the run's folder."""
     run.mkdir(parents=True, exist_ok=True)
-    with written_whole(run / "recipe.json") as aside:
-        aside.write_text(json.dumps(asdict(recipe), indent=1))
+    write_text(run / "recipe.json", json.dumps(asdict(recipe), indent=1))
     state = {"step": step, "unet": unet.state_dict(), "ema": ema.state_dict(), "optimizer": optimizer.state_dict()}
     with written_whole(run / "state.pt") as aside:
         torch.save(state, aside)
@@ -48,7 +47,7 @@ def kept_state(run: Path, recipe: Recipe, processes: int = 1) -> dict[str, Any] 
         return None
     try:
         # Recipes from before worlds had names are of the first one.
-        before = {"world": FIRST, **json.loads((run / "recipe.json").read_text())}
+        before = {"world": FIRST, **json.loads((run / "recipe.json").read_bytes())}
         changed = [name for name, value in asdict(recipe).items() if name != "steps" and before.get(name) != value]
         if changed:
             raise UserError(

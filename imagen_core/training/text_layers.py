@@ -89,7 +89,7 @@ def train(unet: UNet, shards: Shards, run: Path, *, pictures: int, steps: int = 
     related = torch.tensor([(seed, k) for seed, k, text in texts if world.names_a_relation(text)])
     random = torch.Generator().manual_seed(0)
     run.mkdir(parents=True, exist_ok=True)
-    with (run / "log.jsonl").open("a") as log:
+    with (run / "log.jsonl").open("a", encoding="utf-8") as log:
         for step in tqdm(range(steps), desc="layout", unit="step", mininterval=5.0):
             any_rows = torch.stack([torch.randint(n, (BATCH,), generator=random) for n in (pictures, CAPTIONS)], 1)
             rows = related[torch.randint(len(related), (BATCH,), generator=random)]

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torch.testing import assert_close
 
 from imagen_core.commands.train import _weights
-from imagen_core.files.hub import file_digest
+from imagen_core.files.digests import file_digest
 from imagen_core.networks.unet import CONFIGS, UNet
 from imagen_core.training import data
 from imagen_core.training.text_layers import SIDE, WEIGHTS, train

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import json
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ...files import hub
+from ...files.digests import file_digest, sha256
 from ...types import UserError
 from ..cascade import Cascade, Loading, Stage
 from . import folder as layout
@@ -52,7 +52,7 @@ def load(sources: Sequence[str], loading: Loading) -> Cascade:
         for p in pipelines
     ]
     texts = [encoder.digest, *(stage.encode.digest for stage in stages if stage.encode is not None)]
-    digest = hashlib.sha256(json.dumps([facts, texts], sort_keys=True).encode()).hexdigest()
+    digest = sha256(json.dumps([facts, texts], sort_keys=True).encode())
     name = " + ".join(pipeline.source for pipeline in pipelines)
     defaults = {pipeline.spec.size: layout.defaults(pipeline.source) for pipeline in pipelines}
     return Cascade(name, stages, encoder, digest, guard=guard, defaults=defaults)
@@ -188,9 +188,9 @@ def _encoder(pipeline: Pipeline, loading: Loading) -> CaptionEncoder:
         return tokenizer, lambda: part(pipeline, "text_encoder", network, loading, **options)
 
     files = sorted((pipeline.folder / "tokenizer").glob("*"))
-    names = [hub.file_digest(hub.inside(pipeline.folder, f"tokenizer/{file.name}")) for file in files if file.is_file()]
+    names = [file_digest(hub.inside(pipeline.folder, f"tokenizer/{file.name}")) for file in files if file.is_file()]
     facts = [pipeline.weights["text_encoder"].digest(), config, names, str(dtype_of(loading)), loading.eight_bit]
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    digest = sha256(json.dumps(facts, sort_keys=True).encode())
     return CaptionEncoder(
         pipeline.source, digest, width, MAX_TOKENS, load, clean=str if clip else clean, masked=not clip
     )
