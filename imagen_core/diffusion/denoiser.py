@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from ..types import Conditioning, Denoise, Denoised, Image, Level, Network, StageSpec, TextEmbedding
+from ..types import Conditioning, Denoise, Denoised, Image, Level, Network, StageSpec, TextEmbedding, UserError
 from .guidance import Guide, Moment
 from .parameterization import PREDICTIONS
 from .thresholding import Threshold
@@ -56,6 +56,8 @@ def build_denoiser(
     With ``steer``, the gradient in z of log p(y | z) of a classifier, the text is not used: the conditional estimate is
     the unconditional one moved by Bayes' rule, ``x0 + (sigma^2 / alpha) steer`` (Dhariwal & Nichol 2021, sec. 4:
     ``eps - sigma steer``), and w is their gradient scale, 0 being off.
+
+    The denoiser raises a UserError at the first estimate that is not finite.
     """
     text = conditioning.text
 
@@ -94,9 +96,17 @@ def build_denoiser(
         cond, uncond, gamma = estimates(z, level, rules.guide.needs_uncond(w))
         moment = Moment(w, memory=before, level=level, z=z, text=text, estimate=estimate)
         out, memory = rules.apply(cond, uncond, moment)
+        _check_finite(spec.name, index, cond, uncond, out.x0_raw)
         return replace(out, gamma=gamma)
 
     return denoise
+
+
+def _check_finite(stage: str, index: int, *estimates: Image | None) -> None:
+    """Refuse estimates with infinities or nan: all later steps, and the picture, would be nan."""
+    if not all(bool(x.isfinite().all()) for x in estimates if x is not None):
+        what = f"the estimate of {stage} at step {index + 1} is not finite"
+        raise UserError(f"dtype: {what}; its numbers overflow, so try --dtype bfloat16 or float32")
 
 
 def _predict(

@@ -14,7 +14,7 @@ from imagen_core.diffusion.guidance import GUIDANCE
 from imagen_core.diffusion.samplers import SAMPLERS, Start, sample, unit_noise
 from imagen_core.diffusion.schedules import levels
 from imagen_core.diffusion.thresholding import THRESHOLDS
-from imagen_core.types import Conditioning, Denoised, Level, StageSpec, StepRecord, TextEmbedding
+from imagen_core.types import Conditioning, Denoised, Level, StageSpec, StepRecord, TextEmbedding, UserError
 
 MEAN, SPREAD = 0.3, 0.25
 
@@ -237,6 +237,17 @@ def test_guidance_mixes_text_and_null_text() -> None:
     assert_close(out.x0_cond, cond)
     assert_close(out.x0_uncond, uncond)
     assert_close(out.x0_raw, uncond + 4 * (cond - uncond))
+
+
+@pytest.mark.parametrize("rule", ["none", "static", "dynamic"])
+@pytest.mark.parametrize("w", [1.0, 5.0])
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+def test_the_first_estimate_that_is_not_finite_is_refused(rule: str, w: float, wrong: float) -> None:
+    """Static thresholding would hide an infinity: the picture would be white."""
+    z = torch.randn(2, 3, 8, 8)
+    z[1, 0, 0, 0] = wrong
+    with pytest.raises(UserError, match=r"base64 at step 1 is not finite.*--dtype"):
+        denoiser(Counting(), w, threshold=rule)(z, Level(0.5, 0.0))
 
 
 def test_threshold_comes_last_and_keeps_the_raw_estimate() -> None:

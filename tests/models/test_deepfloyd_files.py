@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image, ImageChops
+from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.testing import assert_close
 
@@ -191,8 +192,6 @@ def test_nothing_in_the_folder_is_executed(folder: Path) -> None:
 
 @pytest.mark.parametrize("change", ["channels", "missing"])
 def test_weights_that_do_not_fit_are_refused(folder: Path, change: str) -> None:
-    from safetensors.torch import load_file, save_file
-
     if change == "channels":
         edit(folder / "unet/config.json", block_out_channels=[8, 32])
     else:
@@ -231,8 +230,6 @@ def test_the_digest_is_the_weights_not_the_place(published: Path, folder: Path) 
 
 
 def test_half_precision_takes_the_smaller_variant(folder: Path) -> None:
-    from safetensors.torch import load_file, save_file
-
     full = folder / "unet/diffusion_pytorch_model.safetensors"
     half = folder / "unet/diffusion_pytorch_model.fp16.safetensors"
     save_file({name: value.half() for name, value in load_file(full).items()}, half)
@@ -309,8 +306,6 @@ def test_finished_pictures_are_checked_and_marked(published: Path) -> None:
 
 def test_unsafe_pictures_are_withheld(folder: Path) -> None:
     """The checker's bias is turned up: both pictures are black, for people and for the next stage."""
-    from safetensors.torch import load_file, save_file
-
     path = folder / "safety_checker/model.safetensors"
     weights = load_file(path)
     nn.init.ones_(weights["p_head.bias"])
@@ -326,8 +321,6 @@ def test_guard_says_what_is_so(published: Path) -> None:
 
 
 def test_a_checker_without_its_weights_is_refused(folder: Path) -> None:
-    from safetensors.torch import load_file, save_file
-
     path = folder / "safety_checker/model.safetensors"
     weights = load_file(path)
     del weights["p_head.weight"]
@@ -406,3 +399,21 @@ def test_what_an_earlier_stage_brings_is_not_asked_for_again(published: Path) ->
     assert set(first.weights) == {"unet", "text_encoder", "safety_checker", "watermarker"}
     assert "text_encoder" in second.parts and set(second.weights) == {"unet"}
     assert set(find(sources, Loading(safety=False))[0].weights) == {"unet", "text_encoder"}
+
+
+def test_numbers_that_overflow_stop_the_run_without_a_file(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = next((folder / "unet").glob("*.safetensors"))
+    tensors = load_file(weights)
+    tensors["conv_in.weight"] = tensors["conv_in.weight"] * 3e4
+    save_file(tensors, weights)
+    out = tmp_path / "out"
+    out.mkdir()
+    line = ["sample", "a ball", "--model", str(folder), "--steps", "2", "--dtype", "float16"]
+    assert main([*line, "--out", str(out / "a.png"), "--trace", str(out / "a.npz")]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "imagen_core sample: dtype: the estimate of base64 at step 1 is not finite; "
+        "its numbers overflow, so try --dtype bfloat16 or float32"
+    )
+    assert list(out.iterdir()) == []
