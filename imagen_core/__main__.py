@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .commands import bench, branch, compare, evaluate, info, reapply, record, render, sample, sweep, train
+from .commands import bench, branch, compare, data, evaluate, info, reapply, record, render, sample, sweep, train
 from .commands.options import Parser, add_json_argument
 from .types import UserError
 
@@ -40,6 +40,7 @@ VERBS = {
         record.add_arguments,
         record.run,
     ),
+    "data": Verb("prepare pictures and captions of your own for training", data.add_arguments, data.run),
     "train": Verb("train or resume one of the three models", train.add_arguments, train.run),
     "render": Verb("render captioned scenes to a folder", render.add_arguments, render.run),
     "evaluate": Verb(

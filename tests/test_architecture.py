@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 # Each module may import from the layers above its own, and from its own.
 LAYERS = (
     {"types"},
-    {"files", "worlds"},
+    {"files", "sources", "worlds"},
     {"diffusion"},
     {"networks", "settings"},
     {"models"},

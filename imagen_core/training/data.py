@@ -22,6 +22,7 @@ from tqdm import tqdm
 from ..files.writing import written_whole
 from ..records.png import from_bytes, to_bytes
 from ..types import TextEmbedding, UserError
+from ..worlds.world import FRESH_SEEDS as FRESH_SEEDS
 from ..worlds.world import World
 
 if TYPE_CHECKING:
@@ -33,8 +34,6 @@ CAPTIONS = 2
 PADDED = 48
 # Side of the crops that a super-resolution stage learns from, in pixels of its own size.
 CROP = 128
-# Validation and figures use seeds from here on.
-FRESH_SEEDS = 100_000_000
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,8 @@ from ..types import UserError
 Concepts = Mapping[str, tuple[str, ...]]
 # Top, left, height and width of a part of a picture, in pixels.
 Crop = tuple[int, int, int, int]
+# Pictures from this seed on are not for training: validation and figures use them.
+FRESH_SEEDS = 100_000_000
 
 
 @dataclass(frozen=True)

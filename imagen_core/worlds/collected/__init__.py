@@ -1,0 +1,1 @@
+"""A world that people collected: the pictures and captions of a prepared folder."""
