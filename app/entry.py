@@ -1,4 +1,4 @@
-"""The installed command ``imagen-lab``: alone or with ``page`` it opens the page, else it runs a verb of the engine."""
+"""The installed command ``imagen-lab``: alone, with options or with ``page`` it opens the page, else it runs a verb."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ Every other verb is the engine's:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; the exit code is 0, 2 for bad input, or 130 when interrupted."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    if not arguments or arguments[0] == "page":
+    alone = not arguments or (arguments[0].startswith("--") and arguments[0] != "--help")
+    if alone or arguments[0] == "page":
         from .launch import main as serve
 
-        serve("imagen-lab page", arguments[1:])
+        serve("imagen-lab page", arguments if alone else arguments[1:])
         return 0
     from imagen_core.__main__ import main as run_verb
 

@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..files.writing import check_writable
 from ..types import UserError
@@ -16,9 +16,13 @@ from ..worlds.world import SceneWorld, World, scenes_of
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ..networks.text import TextEncoder
     from ..training.recipes import Recipe
+    from ..worlds.collected.collected import Collected
 
 GRID_EVERY = 1000
+# Steps between two looks at pictures that training never shows.
+VALIDATE_EVERY = 250
 CLASSIFIER, LAYOUT = "classifier", "layout"
 # The fields of a recipe that the text layers' and the classifier's training take.
 OF_THE_SMALL = {"steps", "pictures", "world"}
@@ -29,6 +33,8 @@ MOST_WORKERS = 61
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from ..networks.sizes import SIZES
+    from ..training.optimizers import OPTIMIZERS
     from ..training.recipes import PRECISIONS, STAGES, Recipe
 
     parser.add_argument(
@@ -44,7 +50,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--run", type=Path, required=True, help="folder of the run; a stage that was begun there is resumed"
     )
     parser.add_argument(
-        "--data", type=Path, default=Path("runs/data"), help="folder of the rendered pictures (default %(default)s)"
+        "--data",
+        type=Path,
+        default=Path("runs/data"),
+        help="folder that the verb data prepared, or of a world's rendered pictures (default %(default)s)",
     )
     parser.add_argument(
         "--workers", type=int, default=2, help="processes that render missing pictures, 1 to 61 (default %(default)s)"
@@ -68,9 +77,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=PRECISIONS,
         help="bf16 computes a stage in bfloat16, no in float32 (default bf16 where that is fast)",
     )
+    parser.add_argument("--network", choices=SIZES, help="size of the network (default S, the shipped one)")
+    parser.add_argument("--optimizer", choices=OPTIMIZERS, help="muon turns matrices and kernels (default adamw)")
     for field in dataclasses.fields(Recipe):
-        if field.name not in ("stage", "precision", "started_from", "world"):
-            kind = {"int": int, "float": float}[str(field.type)]
+        if field.name not in ("stage", "precision", "started_from", "world", "data", "network", "optimizer"):
+            kind = {"int": int, "float": float, "str": str}[str(field.type)]
             parser.add_argument(
                 "--" + field.name.replace("_", "-"), type=kind, help=f"default for each stage: {_defaults(field.name)}"
             )
@@ -125,25 +136,32 @@ def recipe_of(args: argparse.Namespace) -> tuple[Recipe, dict[str, Tensor] | Non
     Raises:
         UserError: a value is out of range, or the run or the weights cannot be read.
     """
+    from ..networks.text import MINILM
     from ..training.loop import bf16_is_fast
-    from ..training.recipes import RECIPES, STAGES, Recipe
+    from ..training.recipes import BEFORE, RECIPES, STAGES, Recipe
     from ..training.text_layers import WEIGHTS
 
     given = {f.name: value for f in dataclasses.fields(Recipe) if (value := getattr(args, f.name, None)) is not None}
+    if (world := _prepared(args)) is not None:
+        given = {**_of_data(world, args, STAGES[args.stage].size), **given}
     if (args.run / "state.pt").exists():
         try:
-            before = {"world": FIRST, **json.loads((args.run / "recipe.json").read_bytes())}
-            kept = {name: str(before[name]) for name in ("precision", "started_from", "world")}
+            before = {**BEFORE, **json.loads((args.run / "recipe.json").read_bytes())}
+            kept = {name: str(before[name]) for name in ("precision", "started_from", "world", "data")}
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise UserError(
                 f"--run: {args.run} holds a state.pt without a readable recipe.json; use a new folder"
             ) from error
+        if kept["data"] and world is None:
+            raise UserError(f"--data: {args.run} learns from {kept['world']}; name its prepared folder")
         return dataclasses.replace(RECIPES[args.stage], **{**kept, **given}), None
     if (args.run / WEIGHTS).exists():
         raise UserError(f"--run: {args.run} is one of --stage {LAYOUT}; a stage needs a folder of its own")
     given.setdefault("precision", "bf16" if bf16_is_fast(cpu=args.cpu) else "no")
     # Ranges are checked before the weights are read, which takes a moment.
     recipe = dataclasses.replace(RECIPES[args.stage], **given)
+    if args.start is not None and (recipe.network != "S" or recipe.encoder != MINILM):
+        raise UserError("--start: has weights of --network S for --encoder minilm; leave it out for another one")
     start, started = (None, "") if args.start is None else _weights(args.start, STAGES[args.stage].size, "--start")
     return dataclasses.replace(recipe, started_from=started), start
 
@@ -161,43 +179,56 @@ def run(args: argparse.Namespace) -> dict:
 def _run_stage(args: argparse.Namespace) -> dict:
     from accelerate import PartialState
 
-    from ..networks.text import TEXT_ENCODERS
+    from ..networks.text import open_encoder
     from ..training.data import Shards, encode_shards, render_shards, unrendered
     from ..training.grids import draw_grid
     from ..training.loop import Progress, train
     from ..training.recipes import STAGES
     from ..training.ship import check_shippable, ship
     from ..training.state import kept_state
+    from ..training.validation import Validation
 
     spec = STAGES[args.stage]
     if args.average_with and not args.ship:
         raise UserError("--average-with: needs --ship, which writes the mean")
     recipe, start = recipe_of(args)
-    world = open_world(recipe.world)
+    world = _prepared(args) or open_world(recipe.world)
     if args.ship:
         check_shippable(args.ship, spec.name, world)
     other = _weights(args.average_with, spec.size, "--average-with") if args.average_with else None
-    shards = Shards(args.data, world, spec.size)
+    encoder = open_encoder(recipe.encoder, recipe.layer)
+    shards = Shards(args.data, world, spec.size, _among_others(encoder))
     if unrendered(shards, recipe.pictures):
         check_writable(args.data, "--data")
     state = PartialState(cpu=args.cpu)
     kept_state(args.run, recipe, state.num_processes)
     grid_every = GRID_EVERY if args.grid_every is None else args.grid_every
-    encoder = TEXT_ENCODERS["minilm"]()
     with state.main_process_first():
         render_shards(shards, recipe.pictures, args.workers)
         encode_shards(shards, recipe.pictures, encoder)
 
+    validation = Validation(recipe, world, encoder) if state.is_main_process else None
+
     def watch(progress: Progress) -> None:
+        if validation and (progress.step % VALIDATE_EVERY == 0 or progress.step == recipe.steps):
+            validation.log(progress.averaged, progress.step, args.run)
         if grid_every and progress.step % grid_every == 0:
             draw_grid(progress.averaged, spec, world, encoder, args.run / f"grid-{progress.step:06d}.png")
 
-    unet = train(recipe, args.data, args.run, cpu=args.cpu, start=start, watch=watch)
+    unet = train(recipe, shards, args.run, cpu=args.cpu, start=start, watch=watch)
     if state.is_main_process:
         draw_grid(unet, spec, world, encoder, args.run / "grid.png")
         if args.ship:
-            ship(args.ship, unet, recipe, encoder, average_with=other)
+            ship(args.ship, unet, recipe, encoder, average_with=other, world=world)
     return {"stage": args.stage, "run": str(args.run), **dataclasses.asdict(recipe)}
+
+
+def _among_others(encoder: TextEncoder) -> str:
+    """Marks embeddings by an encoder and layer other than the shipped ones."""
+    from ..networks.text import LAST, MINILM
+
+    usual = encoder.name == MINILM and encoder.layer == LAST
+    return "" if usual else f"{encoder.digest[:8]}{'' if encoder.layer == LAST else f'-{encoder.layer}'}"
 
 
 def _steps_and_pictures(args: argparse.Namespace, world: World, steps: int, refused: set[str]) -> tuple[int, int]:
@@ -267,4 +298,29 @@ def _run_classifier(args: argparse.Namespace) -> dict:
 
 def _scene_world(args: argparse.Namespace) -> SceneWorld:
     """The world of the trainings that learn what stands where."""
+    if (collected := _prepared(args)) is not None:
+        return scenes_of(collected, "--data")
     return scenes_of(open_world(args.world or FIRST, "--world"), "--world")
+
+
+def _prepared(args: argparse.Namespace) -> Collected | None:
+    """The world of a prepared folder; None where ``--data`` is for rendered pictures."""
+    from ..sources.folder import TABLES
+    from ..worlds.collected.collected import open_collected
+
+    # A folder of pictures that was not prepared is told so, before a table top is rendered into it.
+    if not any((args.data / name).is_file() for name in ("data.json", "plan.json", *TABLES)):
+        return None
+    if args.world is not None:
+        raise UserError(f"--world: does not apply to {args.data}, which holds prepared pictures")
+    return open_collected(args.data)
+
+
+def _of_data(world: Collected, args: argparse.Namespace, size: int) -> dict[str, Any]:
+    """The fields of a recipe that follow from prepared data."""
+    if world.side < size:
+        raise UserError(f"--data: {args.data} has a side of {world.side}; this stage needs data with --side {size}")
+    if args.pictures is not None and args.pictures > world.pictures:
+        raise UserError(f"--pictures: must be between 1 and {world.pictures}, got {args.pictures}")
+    named = {"world": world.name, "data": world.digest}
+    return {"crowded": 0.0, "one_colour": 1.0, "pictures": world.pictures, **named}

@@ -6,6 +6,7 @@ cascade.json                       format, name, text encoder, world, stages in 
 base64/config.json                 what the stage is (StageSpec), its network's sizes, how it was trained
 base64/model-0000i-of-0000N.safetensors    float16, no shard over SHARD_BYTES, with model.safetensors.index.json
 sr256/ …   sr1024/ …   classifier/ …
+world.json                         words, counts and source of pictures that people collected
 README.md                          the model card
 ```
 Nothing is ever unpickled, nothing outside the folder is read, and a file that changed is refused.
@@ -27,10 +28,11 @@ from ..files import hub
 from ..files.checked import read_checked, read_tensors
 from ..files.digests import file_digest
 from ..networks.classifier import Classifier, ClassifierConfig
-from ..networks.text import TEXT_ENCODERS, TextEncoder
+from ..networks.text import LAST, TEXT_ENCODERS, TextEncoder, open_encoder
 from ..networks.unet import UNet, UNetConfig
 from ..settings import DEFAULT_SIZES
 from ..types import StageSpec, UserError
+from ..worlds.collected.collected import DAMAGED, Collected, described
 from ..worlds.known import FIRST, WORLDS, open_world
 from ..worlds.world import World
 from .cascade import Cascade, Stage
@@ -38,6 +40,8 @@ from .cascade import Cascade, Stage
 FORMAT = 1
 # The folder of a cascade's classifier.
 CLASSIFIER = "classifier"
+# The description of a world that people collected; others are known by name.
+WORLD = "world.json"
 # Errors raised by a malformed cascade.json.
 NOT_A_DESCRIPTION = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
@@ -57,15 +61,16 @@ def read_cascade(folder: Path) -> Cascade:
         names = [str(stage) for stage in facts["stages"]]
         digests = digests_of(facts)
         text = dict(facts["text_encoder"])
-        encoder_name, encoder_digest = str(text["name"]), str(text["digest"])
+        encoder_name, encoder_digest, layer = str(text["name"]), str(text["digest"]), int(text.get("layer", LAST))
         version, called, classifier = facts["format"], str(facts["name"]), facts.get("classifier")
     except NOT_A_DESCRIPTION as error:
         raise UserError(f"model: {path} is not a cascade's description ({type(error).__name__})") from error
     if version != FORMAT:
         raise UserError(f"model: {path} has format {version!r}, this program reads {FORMAT}")
-    if encoder_name not in TEXT_ENCODERS:
+    # A T5 lies in a folder or on a hub; nothing of it is loaded before its digest is known to be right.
+    if encoder_name not in TEXT_ENCODERS and not hub.is_hub_id(encoder_name) and not _is_local_folder(encoder_name):
         raise UserError(f"model: {path} asks for the text encoder {encoder_name!r}; known: {', '.join(TEXT_ENCODERS)}")
-    encoder = TEXT_ENCODERS[encoder_name]()
+    encoder = open_encoder(encoder_name, layer)
     if encoder.digest != encoder_digest:
         raise UserError(f"model: {path} was trained with another {encoder_name} (digest differs)")
     if not names:
@@ -87,6 +92,11 @@ def read_cascade(folder: Path) -> Cascade:
     )
 
 
+def _is_local_folder(name: str) -> bool:
+    # A network's path would be asked for over the network.
+    return Path(name).is_absolute() and not name.startswith(("//", "\\\\")) and Path(name).is_dir()
+
+
 def described_world(folder: Path) -> World | None:
     """The world that a cascade was trained on, from its cascade.json alone; None where it names none.
 
@@ -102,6 +112,8 @@ def _world_of(facts: dict[str, Any], path: Path) -> World | None:
     named = facts.get("world", old)
     if named is None:
         return None
+    if isinstance(named, dict) and "digest" in named:
+        return _collected(facts, path)
     if not isinstance(named, dict) or not {"name", "version"} <= named.keys():
         raise UserError(f"model: {path}: world must be null, or have a name and a version")
     if named["name"] not in tuple(WORLDS):
@@ -112,6 +124,19 @@ def _world_of(facts: dict[str, Any], path: Path) -> World | None:
             f"model: {path} is of version {named['version']!r:.20} of the world {world.name}; "
             f"this program has version {world.version}"
         )
+    return world
+
+
+def _collected(facts: dict[str, Any], path: Path) -> Collected:
+    """The world of pictures that people collected, by the words that came with the weights."""
+    try:
+        world = described(json.loads(read_checked(path.parent, WORLD, digests_of(facts))))
+    except UserError:
+        raise
+    except DAMAGED as error:
+        raise UserError(f"model: {path.parent / WORLD} does not describe a world ({type(error).__name__})") from error
+    if world.digest != facts["world"]["digest"]:
+        raise UserError(f"model: {path.parent / WORLD} describes another world than {path} names")
     return world
 
 

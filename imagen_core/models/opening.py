@@ -13,7 +13,7 @@ from ..settings import DEFAULTS, StageConfig
 from ..types import UserError
 from ..worlds.world import World
 from .cascade import Cascade, Loading
-from .checkpoints import described_world, read_cascade
+from .checkpoints import WORLD, described_world, read_cascade
 from .deepfloyd import folder as pipelines
 from .deepfloyd.load import load
 from .deepfloyd.memory import plan
@@ -23,7 +23,7 @@ MODELS = {"tabletop": ASSETS / "tabletop"}
 # The file that describes a model: this project's, or the one of diffusers' layout.
 DESCRIPTIONS = ("cascade.json", "model_index.json")
 # Files that are fetched of a cascade on a hub.
-OWN = ["cascade.json", "README.md", "*/config.json", "*/model*.safetensors", "*/model.safetensors.index.json"]
+OWN = ["cascade.json", WORLD, "README.md", "*/config.json", "*/model*.safetensors", "*/model.safetensors.index.json"]
 
 
 def load_cascade(name: Path | str, loading: Loading | None = None) -> Cascade:
@@ -94,7 +94,7 @@ def world_of(name: str) -> World | None:
     """
     if is_deepfloyd(name):
         return None
-    return described_world(hub.fetch(locate(name)[0], DESCRIPTIONS))
+    return described_world(hub.fetch(locate(name)[0], (*DESCRIPTIONS, WORLD)))
 
 
 def locate(name: str) -> tuple[str, ...]:

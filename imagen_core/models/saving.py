@@ -15,12 +15,13 @@ from ..files.checked import read_checked
 from ..files.digests import file_digest
 from ..files.writing import write_text
 from ..networks.classifier import ClassifierConfig
-from ..networks.text import TextEncoder
+from ..networks.text import LAST, TextEncoder
 from ..networks.unet import UNetConfig
 from ..types import StageSpec, UserError
+from ..worlds.collected.collected import Collected, description
 from ..worlds.world import World
 from .cascade import Cascade
-from .checkpoints import CLASSIFIER, FORMAT, NOT_A_DESCRIPTION, digests_of, unet_of
+from .checkpoints import CLASSIFIER, FORMAT, NOT_A_DESCRIPTION, WORLD, digests_of, unet_of
 
 # A Space takes files up to 10 MB without large-file storage.
 SHARD_BYTES = 9_500_000
@@ -67,16 +68,23 @@ def write_cascade(folder: Path, name: str, encoder: TextEncoder, world: World | 
 
     ``world`` is the one that they were trained on; None where it is none of this program's.
     """
+    named = None if world is None else {"name": world.name, "version": world.version}
+    own: list[Path] = []
+    if isinstance(world, Collected):
+        # Nobody else knows such a world, so its words travel with the weights.
+        own, named = [folder / WORLD], {"name": world.name, "digest": world.digest}
+        write_text(folder / WORLD, json.dumps(description(world), indent=1, ensure_ascii=False) + "\n")
+    layer = {} if encoder.layer == LAST else {"layer": encoder.layer}
     configs = {path.parent.name: json.loads(path.read_bytes()) for path in folder.glob("*/config.json")}
     classifier = CLASSIFIER if configs.pop(CLASSIFIER, None) else None
     stages = sorted(configs, key=lambda stage: configs[stage]["stage"]["size"])
     parts = [*stages, classifier] if classifier else stages
-    files = sorted(path for part in parts for path in (folder / part).iterdir())
+    files = sorted([*own, *(path for part in parts for path in (folder / part).iterdir())])
     facts = {
         "format": FORMAT,
         "name": name,
-        "text_encoder": {"name": encoder.name, "digest": encoder.digest, "width": encoder.width},
-        "world": None if world is None else {"name": world.name, "version": world.version},
+        "text_encoder": {"name": encoder.name, "digest": encoder.digest, "width": encoder.width, **layer},
+        "world": named,
         "stages": stages,
         "classifier": classifier,
         "digests": {path.relative_to(folder).as_posix(): file_digest(path) for path in files},

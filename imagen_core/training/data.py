@@ -22,6 +22,7 @@ from tqdm import tqdm
 from ..files.writing import written_whole
 from ..records.png import from_bytes, to_bytes
 from ..types import TextEmbedding, UserError
+from ..worlds.collected.collected import Collected
 from ..worlds.world import FRESH_SEEDS as FRESH_SEEDS
 from ..worlds.world import World
 
@@ -51,6 +52,8 @@ class Shards:
     root: Path
     world: World
     size: int
+    # Names the text encoder among others that read the same pictures' captions; empty for the shipped one.
+    encoder: str = ""
 
     @property
     def folder(self) -> Path:
@@ -64,7 +67,8 @@ class Shards:
 
     def path(self, kind: str, number: int) -> Path:
         """A shard's file of this kind: images, tokens or lengths."""
-        return self.folder / f"{kind}-{number:04d}.npy"
+        name = kind if kind == "images" or not self.encoder else f"{kind}-{self.encoder}"
+        return self.folder / f"{name}-{number:04d}.npy"
 
     def picture(self, seed: int) -> Float[Tensor, "3 h w"]:
         """The training picture of a seed."""
@@ -103,8 +107,10 @@ def _render_shard(job: tuple[Shards, int]) -> None:
 def encode_shards(shards: Shards, pictures: int, encoder: TextEncoder) -> None:
     """Embed the captions that are still missing.
 
+    What people wrote is cut where it has more than PADDED tokens.
+
     Raises:
-        UserError: a caption has more than PADDED tokens.
+        UserError: a caption of another world has more than PADDED tokens.
     """
     kinds = ("tokens", "lengths")
     numbers = [n for n in range(-(-pictures // SHARD)) if not all(shards.path(kind, n).exists() for kind in kinds)]
@@ -119,11 +125,23 @@ def encode_shards(shards: Shards, pictures: int, encoder: TextEncoder) -> None:
             text = encoder([captions[i] for i in chunk])
             n = text.tokens.shape[1]
             if n > PADDED:
-                raise UserError(f"--world: a caption must have at most {PADDED} tokens, got {n} in {shards.world.name}")
+                if not isinstance(shards.world, Collected):
+                    name = shards.world.name
+                    raise UserError(f"--world: a caption must have at most {PADDED} tokens, got {n} in {name}")
+                text = encoder([shortened(captions[i], encoder) for i in chunk])
+                n = text.tokens.shape[1]
             tokens[chunk, :n] = (text.tokens * text.mask[..., None]).numpy()
             lengths[chunk] = text.mask.sum(1).numpy()
         _save(shards.path("tokens", number), tokens.reshape(SHARD, CAPTIONS, PADDED, -1))
         _save(shards.path("lengths", number), lengths.reshape(SHARD, CAPTIONS))
+
+
+def shortened(caption: str, encoder: TextEncoder) -> str:
+    """The caption without its last words, or letters, that exceed PADDED tokens."""
+    count = encoder.warm_up()[0]
+    while len(count(caption)["input_ids"]) > PADDED:
+        caption = caption.rpartition(" ")[0] or caption[: len(caption) // 2]
+    return caption
 
 
 class Images:

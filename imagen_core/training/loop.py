@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -22,18 +22,23 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
-from ..networks.unet import CONFIGS, UNet
+from ..networks.sizes import config_of
+from ..networks.text import open_encoder
+from ..networks.unet import UNet
 from ..types import TextEmbedding, UserError
 from ..worlds.known import open_world
 from ..worlds.world import scenes_of
 from .data import CAPTIONS, Pictures, Shards
 from .objective import Example, Objective, make_example
+from .optimizers import OPTIMIZERS
 from .recipes import STAGES, Recipe
 from .state import kept_state, load_state, save_state
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+# A mean loss this many times its lowest so far is a warning: our choice.
+RISEN = 1.5
 Weights = tuple[Tensor, ...] | list[Tensor]
 
 
@@ -121,7 +126,7 @@ def interrupts() -> Iterator[Callable[[], bool]]:
 
 def train(
     recipe: Recipe,
-    data: Path,
+    data: Path | Shards,
     run: Path,
     *,
     cpu: bool = False,
@@ -131,6 +136,7 @@ def train(
 ) -> UNet:
     """Train or resume ``run`` and return the averaged network; a new run begins from the weights ``start`` if given.
 
+    ``data`` is the folder of the rendered pictures of the recipe's world, or pictures that people collected.
     The run's folder keeps recipe.json, log.jsonl and state.pt (weights, average, optimiser, step). They are written
     every ``save_minutes``, at the end and on an interrupt.
 
@@ -142,15 +148,14 @@ def train(
 
     accelerator = Accelerator(cpu=cpu, mixed_precision=recipe.precision)
     state = kept_state(run, recipe, accelerator.num_processes)
-    spec = STAGES[recipe.stage]
     unet = _network(recipe, start).to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     ema = averaged(unet, recipe.ema)
-    optimizer = torch.optim.AdamW(_groups(unet, recipe.weight_decay), lr=recipe.lr, betas=(0.9, 0.99), fused=True)
+    optimizer = OPTIMIZERS[recipe.optimizer](unet, recipe.lr, recipe.weight_decay)
     first = load_state(state, unet, ema, optimizer) if state else 0
     del state
-    model, optimizer = accelerator.prepare(Objective(unet, spec, recipe.shift), optimizer)
-    pictures = Pictures(Shards(data, open_world(recipe.world), spec.size), recipe.pictures)
-    mean_loss, saved = math.nan, time.monotonic()
+    model, optimizer = accelerator.prepare(Objective(unet, STAGES[recipe.stage], recipe.shift), optimizer)
+    pictures = _pictures(recipe, data)
+    mean_loss, lowest, saved = math.nan, math.inf, time.monotonic()
     with interrupts() as interrupted:
         for step in (bar := _bar(recipe, first, shown=accelerator.is_main_process)):
             began = time.monotonic()
@@ -161,11 +166,13 @@ def train(
             now, steep, stop = accelerator.reduce(shared, "mean").tolist()
             _check_finite(now, steep, step)
             mean_loss = now if math.isnan(mean_loss) else 0.98 * mean_loss + 0.02 * now
+            lowest = min(lowest, mean_loss)
             if accelerator.is_main_process:
                 speed = recipe.batch / (time.monotonic() - began)
                 bar.set_postfix_str(f"loss {mean_loss:.4f}, {speed:.0f} images/s", refresh=False)
                 if step % 50 == 0:
                     _log(run, step, now, mean_loss, speed)
+                    _warn(bar, mean_loss, lowest)
                 if time.monotonic() - saved > 60 * save_minutes or stop or step + 1 == recipe.steps:
                     save_state(run, recipe, step + 1, unet, ema, optimizer)
                     saved = time.monotonic()
@@ -179,10 +186,16 @@ def train(
     return cast(UNet, ema.module)
 
 
+def _pictures(recipe: Recipe, data: Path | Shards) -> Pictures:
+    size = STAGES[recipe.stage].size
+    return Pictures(data if isinstance(data, Shards) else Shards(data, open_world(recipe.world), size), recipe.pictures)
+
+
 def _network(recipe: Recipe, start: Mapping[str, Tensor] | None) -> UNet:
     """The stage's network with the recipe's random weights, or with the weights ``start``."""
     torch.manual_seed(recipe.seed)
-    unet = UNet(CONFIGS[STAGES[recipe.stage].name])
+    width = open_encoder(recipe.encoder, recipe.layer).width
+    unet = UNet(config_of(STAGES[recipe.stage].name, recipe.network, width))
     if start is not None:
         unet.load_state_dict(start)
     return unet
@@ -205,14 +218,20 @@ def _take_step(
 ) -> tuple[Tensor, Tensor]:
     """One step of the optimiser on this process's share of the batch; returns loss and gradient norm."""
     for group in optimizer.param_groups:
-        group["lr"] = recipe.rate(step)
+        group["lr"] = recipe.rate(step) * group.get("share", 1.0)
     mine = share(example, accelerator.process_index, accelerator.num_processes, accelerator.device)
-    loss: Tensor = model(mine)
-    accelerator.backward(loss)
+    losses = []
+    for part in range(recipe.accumulate):
+        # Processes exchange gradients once, with the last part.
+        waits = accelerator.no_sync(model) if part + 1 < recipe.accumulate else nullcontext()
+        with waits:
+            losses.append(model(share(mine, part, recipe.accumulate, accelerator.device)) / recipe.accumulate)
+            accelerator.backward(losses[-1])
+    loss = torch.stack(losses).detach().sum()
     norm = cast(Tensor, accelerator.clip_grad_norm_(model.parameters(), recipe.clip)).detach()
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    return loss.detach(), norm.to(loss)
+    return loss, norm.to(loss)
 
 
 def _check_finite(loss: float, norm: float, step: int) -> None:
@@ -222,11 +241,10 @@ def _check_finite(loss: float, norm: float, step: int) -> None:
         )
 
 
-def _groups(unet: nn.Module, weight_decay: float) -> list[dict]:
-    """Weight decay for matrices and kernels only, not for biases and norms."""
-    decayed = [p for p in unet.parameters() if p.ndim > 1]
-    rest = [p for p in unet.parameters() if p.ndim <= 1]
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
+def _warn(bar: tqdm, mean_loss: float, lowest: float) -> None:
+    """Say early that a run diverges: most that do so rise for hundreds of steps before they are no longer finite."""
+    if mean_loss > RISEN * lowest:
+        bar.write(f"loss: has risen from {lowest:.4f} to {mean_loss:.4f}; if it stays up, start anew with a lower --lr")
 
 
 def _log(run: Path, step: int, loss: float, mean_loss: float, speed: float) -> None:

@@ -9,11 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..diffusion.schedules import LOG_SNR_MAX
-from ..networks.unet import CONFIGS
+from ..networks.sizes import SIZES
+from ..networks.text import LAST, MINILM
 from ..types import StageSpec, UserError
 from ..worlds.known import FIRST, open_world
 from ..worlds.world import SceneWorld
 from .data import CROP
+from .optimizers import OPTIMIZERS
 
 STAGES = {
     "base": StageSpec("base64", 64, None, "cosine", "v"),
@@ -34,6 +36,8 @@ LIMITS: dict[str, tuple[float, float]] = {
     "clip": (1e-6, 1e6),
     "pictures": (1, 10_000_000),
     "seed": (0, 2**32 - 1),
+    "accumulate": (1, 65_536),
+    "layer": (LAST, 100),
     "shift": (-LOG_SNR_MAX, LOG_SNR_MAX),
     "crowded": (0.0, 1.0),
     "one_colour": (0.0, 100.0),
@@ -44,11 +48,14 @@ PRECISIONS = ("no", "bf16")
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a run does. Only ``steps`` may change when a run is resumed (it moves the decay).
+    """What a run does. Only ``steps`` (it moves the decay) and ``accumulate`` may change when a run is resumed.
 
     ``shift`` moves the levels of training (:class:`~.objective.Objective`). ``crowded`` above 0 and ``one_colour``
     weigh the pictures of a ``world`` that knows what stands where (:meth:`~..worlds.world.SceneWorld.odds`).
-    ``started_from`` is the digest of the weights that a run began from, if any.
+    ``started_from`` is the digest of the weights that a run began from, if any. ``data`` is the digest of prepared
+    pictures; it is empty, and ``world`` a world of this program, where pictures are rendered. ``network`` is a size in
+    SIZES. Each process divides its share of a batch into ``accumulate`` parts, for less memory. ``encoder`` is minilm
+    or a T5's folder or hub name, ``layer`` the hidden layer that is read.
 
     Raises:
         UserError: a value is out of range, or the world cannot weigh its pictures.
@@ -73,21 +80,31 @@ class Recipe:
     one_colour: float = 1.0
     started_from: str = ""
     world: str = FIRST
+    data: str = ""
+    network: str = "S"
+    optimizer: str = "adamw"
+    accumulate: int = 1
+    encoder: str = MINILM
+    layer: int = LAST
 
     def __post_init__(self) -> None:
         if self.stage not in STAGES:
             raise UserError(f"stage: {self.stage!r} is not one of {', '.join(STAGES)}")
-        if self.precision not in PRECISIONS:
-            raise UserError(f"precision: {self.precision!r} is not one of {', '.join(PRECISIONS)}")
+        for name, choices in (("precision", PRECISIONS), ("network", SIZES), ("optimizer", OPTIMIZERS)):
+            if getattr(self, name) not in choices:
+                raise UserError(f"{name}: {getattr(self, name)!r} is not one of {', '.join(choices)}")
         for name, (low, high) in LIMITS.items():
             value = getattr(self, name)
             if not low <= value <= high:
                 raise UserError(f"{name}: must be between {low} and {high}, got {value!r:.40}")
-        multiple = 2 * CONFIGS[STAGES[self.stage].name].multiple
+        if self.batch % self.accumulate:
+            raise UserError(f"batch: must be a multiple of --accumulate {self.accumulate}, got {self.batch}")
+        multiple = 2 * SIZES[self.network][STAGES[self.stage].name].multiple
         most = min(CROP, STAGES[self.stage].size)
         if self.size % multiple or not multiple <= self.size <= most:
             raise UserError(f"size: must be a multiple of {multiple} between {multiple} and {most}, got {self.size}")
-        if not isinstance(open_world(self.world), SceneWorld) and self.crowded:
+        scenes = not self.data and isinstance(open_world(self.world), SceneWorld)
+        if self.crowded and not scenes:
             raise UserError(f"crowded: must be 0 for the world {self.world}, which does not know what stands where")
 
     def rate(self, step: int) -> float:
@@ -101,6 +118,10 @@ class Recipe:
         return self.size // 2 if step < self.small_steps else self.size
 
 
+# What a recipe.json from before a field existed is taken to say.
+BEFORE = {
+    "world": FIRST, "data": "", "network": "S", "optimizer": "adamw", "accumulate": 1, "encoder": MINILM, "layer": LAST,
+}  # fmt: skip
 # The last run of each stage of the shipped weights, but for its seed: the defaults of ``train``.
 RECIPES = {
     "base": Recipe(

@@ -18,8 +18,10 @@ from ..networks.classifier import Classifier
 from ..networks.text import TEXT_ENCODERS, TextEncoder
 from ..networks.unet import UNet
 from ..types import UserError
+from ..worlds.collected.collected import Collected
 from ..worlds.known import open_world
 from ..worlds.world import World
+from .card import write_card
 from .recipes import STAGES, Recipe
 
 
@@ -65,21 +67,25 @@ def ship(
     encoder: TextEncoder,
     *,
     average_with: tuple[Mapping[str, Tensor], str] | None = None,
+    world: World | None = None,
 ) -> None:
     """Write ``unet`` as a stage of the cascade in ``folder`` and bring its cascade.json up to date.
 
     The recorded number of ``images`` counts this run alone. ``average_with`` holds the weights of another run from the
     same start, and the digest of their cascade; the mean of the two is then shipped (Wortsman et al. 2022, a soup).
+    ``world`` is that of the recipe, needed where people collected it.
     """
     spec = STAGES[recipe.stage]
     weights: dict[str, Tensor] = dict(unet.state_dict())
-    world = open_world(recipe.world)
+    world = world or open_world(recipe.world)
     training = {"world_version": world.version, "images": recipe.steps * recipe.batch, **asdict(recipe)}
     if average_with is not None:
         others, training["averaged_with"] = average_with
         weights = {name: torch.lerp(x, others[name].to(x), 0.5) for name, x in weights.items()}
     save_stage(folder, spec, unet.config, weights, training)
     write_cascade(folder, _name(folder), encoder, world)
+    if isinstance(world, Collected):
+        write_card(folder, world)
 
 
 def ship_classifier(folder: Path, network: Classifier, world: World, facts: dict[str, Any]) -> None:

@@ -14,8 +14,7 @@ from torch import nn
 
 from ..files.writing import write_text, written_whole
 from ..types import UserError
-from ..worlds.known import FIRST
-from .recipes import Recipe
+from .recipes import BEFORE, Recipe
 
 # Errors raised by a damaged or foreign state.
 DAMAGED = (
@@ -41,14 +40,15 @@ def kept_state(run: Path, recipe: Recipe, processes: int = 1) -> dict[str, Any] 
         UserError: the run was begun with another recipe or has taken more steps, its state is damaged, or the batch
             cannot be divided among the processes.
     """
-    if recipe.batch % processes:
-        raise UserError(f"batch: must be a multiple of the {processes} processes, got {recipe.batch}")
+    if recipe.batch % (processes * recipe.accumulate):
+        parts = f", times --accumulate {recipe.accumulate}" if recipe.accumulate > 1 else ""
+        raise UserError(f"batch: must be a multiple of the {processes} processes{parts}, got {recipe.batch}")
     if not (run / "state.pt").exists():
         return None
     try:
-        # Recipes from before worlds had names are of the first one.
-        before = {"world": FIRST, **json.loads((run / "recipe.json").read_bytes())}
-        changed = [name for name, value in asdict(recipe).items() if name != "steps" and before.get(name) != value]
+        before = {**BEFORE, **json.loads((run / "recipe.json").read_bytes())}
+        free = ("steps", "accumulate")
+        changed = [name for name, value in asdict(recipe).items() if name not in free and before.get(name) != value]
         if changed:
             raise UserError(
                 f"{changed[0]}: {run} was begun with {before.get(changed[0])!r}; resume with that or use a new folder"

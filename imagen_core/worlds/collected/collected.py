@@ -48,7 +48,6 @@ class Collected:
     version: int = 1
     folder: str = "shards"
     scope: str = ""
-    picks: Sequence[Sequence[Pick]] = ()
 
     @property
     def concepts(self) -> Mapping[str, Concepts]:
@@ -70,9 +69,14 @@ class Collected:
         """Pictures to learn from."""
         return int(self.facts["pictures"])
 
+    @property
+    def picks(self) -> Sequence[Sequence[Pick]]:
+        """One list: captions that were held back."""
+        return ((Pick("caption", "A caption that training never showed", tuple(self.prompts)),),)
+
     def compose(self, words: Mapping[str, str]) -> str:
-        """Empty: there are no lists to pick from."""
-        return ""
+        """The caption that was picked."""
+        return words["caption"]
 
     def unknown_words(self, prompt: str) -> tuple[str, ...]:
         """The words of ``prompt`` that no caption to learn from uses."""

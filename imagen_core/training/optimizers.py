@@ -1,0 +1,94 @@
+"""Optimisers by name: AdamW for all weights, or Muon for matrices and kernels with AdamW for the rest."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+BETAS = (0.9, 0.99)
+# Muon turns only what has both sides at least this long; below, a direction says little. Our choice.
+SHORTEST = 32
+MOMENTUM = 0.95
+# Parts near the picture and the conditioning stay with AdamW, as Jordan et al. keep first and last layers.
+WITH_ADAM = ("stem", "detail", "time", "aug", "text_in", "text_pool", "out", "unfold")
+# Of the rate; what docs/LOG.md tried.
+ADAM_SHARE = 0.33
+
+
+def adamw(network: nn.Module, lr: float, weight_decay: float) -> torch.optim.Optimizer:
+    """AdamW (Loshchilov & Hutter 2019); weight decay for matrices and kernels only, not for biases and norms."""
+    decayed = [p for p in network.parameters() if p.ndim > 1]
+    rest = [p for p in network.parameters() if p.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=lr, betas=BETAS, fused=True)
+
+
+def muon(network: nn.Module, lr: float, weight_decay: float) -> torch.optim.Optimizer:
+    """Muon (Jordan et al. 2024) for large matrices and kernels, AdamW at a third of the rate for all else."""
+    turned, rest = [], []
+    for name, p in network.named_parameters():
+        large = p.ndim > 1 and min(p.shape[0], p[0].numel()) >= SHORTEST and not name.startswith(WITH_ADAM)
+        (turned if large else rest).append(p)
+    groups = [
+        {"params": turned, "turned": True, "share": 1.0, "weight_decay": weight_decay},
+        {"params": rest, "turned": False, "share": ADAM_SHARE, "weight_decay": 0.0},
+    ]
+    return Muon(groups, lr)
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum whose matrix is made orthogonal before each step; groups without ``turned`` take AdamW's step."""
+
+    def __init__(self, groups: list[dict[str, Any]], lr: float) -> None:
+        super().__init__(groups, {"lr": lr})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                p.mul_(1 - group["lr"] * group["weight_decay"])
+                change = self._turned(p) if group["turned"] else self._adam(p)
+                p.add_(change, alpha=-group["lr"])
+
+    def _turned(self, p: Tensor) -> Tensor:
+        state = self.state[p]
+        if not state:
+            state["momentum"] = torch.zeros_like(p)
+        state["momentum"].mul_(MOMENTUM).add_(p.grad)
+        matrix = (p.grad + MOMENTUM * state["momentum"]).reshape(p.shape[0], -1)
+        # The scale gives steps as large as AdamW's (Liu et al. 2025, eq. 4).
+        return (orthogonal(matrix) * 0.2 * math.sqrt(max(matrix.shape))).reshape(p.shape)
+
+    def _adam(self, p: Tensor) -> Tensor:
+        state = self.state[p]
+        if not state:
+            state |= {"step": torch.zeros(()), "mean": torch.zeros_like(p), "square": torch.zeros_like(p)}
+        state["step"] += 1
+        state["mean"].lerp_(p.grad, 1 - BETAS[0])
+        state["square"].lerp_(p.grad.square(), 1 - BETAS[1])
+        mean, square = (state[name] / (1 - b ** state["step"].item()) for name, b in zip(("mean", "square"), BETAS))
+        return mean / (square.sqrt() + 1e-8)
+
+
+def orthogonal(matrix: Float[Tensor, "m n"]) -> Float[Tensor, "m n"]:
+    """Nearly the orthogonal factor of a matrix, by five Newton-Schulz steps in bfloat16 (Jordan et al. 2024).
+
+    Its singular values end between 0.7 and 1.2.
+    """
+    x = matrix.bfloat16()
+    x = (x.T if len(x) > x.shape[1] else x) / (x.norm() + 1e-7)
+    for _ in range(5):
+        a = x @ x.T
+        x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
+    return (x.T if len(matrix) > matrix.shape[1] else x).to(matrix)
+
+
+# Takes (network, lr, weight_decay).
+OPTIMIZERS: dict[str, Callable[[nn.Module, float, float], torch.optim.Optimizer]] = {"adamw": adamw, "muon": muon}

@@ -1,0 +1,54 @@
+"""The loss on pictures that training never shows: the same ones, noised alike, each time."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+
+from ..networks.text import TextEncoder
+from ..networks.unet import UNet
+from ..worlds.collected.collected import Collected
+from ..worlds.world import FRESH_SEEDS, World
+from .data import CROP, Batch, shortened
+from .loop import share
+from .objective import Example, Objective, make_example
+from .recipes import STAGES, Recipe
+
+# Pictures that are looked at, and at once.
+PICTURES, AT_ONCE = 64, 16
+
+
+class Validation:
+    """Held-back pictures of a world, ready to ask a network of a recipe for its loss."""
+
+    def __init__(self, recipe: Recipe, world: World, encoder: TextEncoder) -> None:
+        spec = STAGES[recipe.stage]
+        random = torch.Generator().manual_seed(0)
+        count = min(PICTURES, int(world.facts["held_back"])) if isinstance(world, Collected) else PICTURES
+        self._recipe, self._examples = recipe, list[Example]()
+        for first in range(0, count, AT_ONCE):
+            seeds = range(FRESH_SEEDS + first, FRESH_SEEDS + min(first + AT_ONCE, count))
+            crops = [None if spec.size <= CROP else world.crop(seed, spec.size, CROP) for seed in seeds]
+            images = torch.stack([world.picture(seed, spec.size, crop=crop) for seed, crop in zip(seeds, crops)])
+            text = encoder([shortened(world.caption(seed, seed), encoder) for seed in seeds])
+            self._examples.append(make_example(Batch(images, text), spec, recipe.size, random))
+
+    @torch.no_grad()
+    def loss(self, network: UNet) -> float:
+        """The mean loss, each picture counted alike."""
+        training = network.training
+        objective = Objective(network, STAGES[self._recipe.stage], self._recipe.shift).eval()
+        device = next(network.parameters()).device
+        total = sum(float(objective(share(example, 0, 1, device))) * len(example.x) for example in self._examples)
+        network.train(training)
+        return total / sum(len(example.x) for example in self._examples)
+
+    def log(self, network: UNet, step: int, run: Path) -> float:
+        """Append the loss after ``step`` steps to validation.jsonl of a run; returns it."""
+        loss = round(self.loss(network), 5)
+        run.mkdir(parents=True, exist_ok=True)
+        with (run / "validation.jsonl").open("a") as file:
+            file.write(json.dumps({"step": step, "loss": loss}) + "\n")
+        return loss

@@ -1,0 +1,58 @@
+"""Muon: steps along an orthogonal direction, AdamW for the rest, and a state that resumes."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+
+from imagen_core.networks.unet import CONFIGS, UNet
+from imagen_core.training.optimizers import ADAM_SHARE, OPTIMIZERS, Muon, orthogonal
+
+
+@pytest.mark.parametrize("shape", [(40, 60), (60, 40), (50, 50)])
+def test_the_direction_is_nearly_orthogonal_and_keeps_its_sense(shape: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    matrix = torch.randn(shape)
+    turned = orthogonal(matrix)
+    sizes = torch.linalg.svdvals(turned)
+    assert turned.shape == shape and float(sizes.min()) > 0.3 and float(sizes.max()) < 1.4
+    u, _, v = torch.linalg.svd(matrix, full_matrices=False)
+    assert float((turned * (u @ v)).sum() / (turned.norm() * (u @ v).norm())) > 0.95
+
+
+def test_steps_are_as_long_as_adams() -> None:
+    layer = nn.Linear(64, 64, bias=False)
+    optimizer = OPTIMIZERS["muon"](layer, 0.1, 0.0)
+    before = layer.weight.detach().clone()
+    layer(torch.randn(8, 64)).square().sum().backward()
+    optimizer.step()
+    # Root mean square of a step over the rate: 0.2 sqrt(64) over the sqrt(64) entries of a row.
+    assert 0.1 < float((layer.weight - before).square().mean().sqrt()) / 0.1 < 0.25
+
+
+def test_the_rest_takes_adamw_s_step() -> None:
+    torch.manual_seed(0)
+    a, b = nn.Linear(8, 8), nn.Linear(8, 8)
+    b.load_state_dict(a.state_dict())
+    ours = OPTIMIZERS["muon"](a, 0.1, 0.0)
+    assert isinstance(ours, Muon) and not ours.param_groups[0]["params"]
+    theirs = torch.optim.AdamW(b.parameters(), lr=0.1, betas=(0.9, 0.99), weight_decay=0.0)
+    for _ in range(3):
+        x = torch.randn(4, 8)
+        for layer, optimizer in ((a, ours), (b, theirs)):
+            optimizer.zero_grad()
+            layer(x).square().sum().backward()
+            optimizer.step()
+    assert_close(a.weight, b.weight)
+
+
+def test_every_weight_of_a_network_has_one_optimiser() -> None:
+    unet = UNet(CONFIGS["base64"])
+    turned, rest = OPTIMIZERS["muon"](unet, 1e-3, 0.01).param_groups
+    counts = [sum(p.numel() for p in group["params"]) for group in (turned, rest)]
+    assert sum(counts) == sum(p.numel() for p in unet.parameters()) and counts[0] > 0.7 * sum(counts)
+    assert (turned["share"], rest["share"]) == (1.0, ADAM_SHARE) and math.isclose(turned["weight_decay"], 0.01)
