@@ -78,6 +78,8 @@ def captions(emoji: dict, names: dict[str, list[str]], colour: str) -> Iterator[
     """The emoji's name with its background, and its keywords."""
     sign = "".join(chr(int(code, 16)) for code in emoji["base"].split("-"))
     known = names.get(sign) or names.get(sign.replace("\ufe0f", "")) or [emoji["name"].lower()]
+    # Of a keycap only the data set's own name says which one.
+    known = [emoji["name"].lower()] if emoji["subcategory"] == "keycap" else known
     name, *keywords = (word.replace("_", " ") for word in known)
     article = "an" if name[0] in "aeiou" else "a"
     yield f"{article} {name}{emoji['tone']} on a {colour} background"

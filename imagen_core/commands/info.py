@@ -7,11 +7,20 @@ from typing import Any
 
 from .options import add_model_argument, loading
 
-add_arguments = add_model_argument
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_model_argument(parser)
+    parser.add_argument(
+        "--networks",
+        action="store_true",
+        help="what a network of each size and stage needs, for train --network; nothing is built",
+    )
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """The model's stages, sizes and text encoder; of a large one, what it needs before anything is loaded."""
+    if args.networks:
+        return _networks()
     from ..models.checkpoints import unet_of
     from ..models.opening import load_cascade, memory_plan
     from ..networks.unet import gflop
@@ -32,3 +41,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     }
     encoder = {"name": cascade.encode.name, "digest": cascade.encode.digest, "width": cascade.encode.width}
     return {"name": cascade.name, "weights": cascade.digest, "text_encoder": encoder, "stages": stages}
+
+
+def _networks() -> dict[str, Any]:
+    from ..networks.sizes import SIZES, needs
+    from ..training.recipes import STAGES
+
+    return {
+        size: {name: needs(configs[spec.name], spec.size) for name, spec in STAGES.items()}
+        for size, configs in SIZES.items()
+    }

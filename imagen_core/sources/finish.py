@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ..files.writing import written_whole
+from ..files.writing import write_text, written_whole
 from ..types import UserError
 from .captions import words
 from .pictures import KINDS, LEFT_OUT
@@ -76,11 +76,9 @@ def finish(source: Source, plan: Plan, folder: Path, licence: str, called: str) 
     }
     known = _known(folder, {(int(part), int(row)) for part, row in held})
     for name, value in (("words.json", known), ("data.json", facts)):
-        with written_whole(folder / name) as aside:
-            aside.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_text(folder / name, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
     _draw_sheet(folder, plan.side, index)
-    with written_whole(folder / "report.md") as aside:
-        aside.write_text("\n".join(_report(facts, known)), encoding="utf-8")
+    write_text(folder / "report.md", "\n".join(_report(facts, known)))
     return facts
 
 

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from ..files.writing import written_whole
+from ..files.writing import write_text, written_whole
 from ..types import UserError
 from .captions import cleaned
 from .pictures import MOST_BYTES, squared
@@ -105,11 +105,10 @@ def _check_plan(plan: Plan, folder: Path) -> None:
         if folder.exists() and any(folder.iterdir()):
             raise UserError(f"--to: {folder} holds other files; name a new or empty folder")
         folder.mkdir(parents=True, exist_ok=True)
-        with written_whole(file) as aside:
-            aside.write_text(json.dumps(asdict(plan), indent=1) + "\n")
+        write_text(file, json.dumps(asdict(plan), indent=1) + "\n")
         return
     try:
-        before = dict(json.loads(file.read_text()))
+        before = dict(json.loads(file.read_bytes()))
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"--to: {file} is damaged; name a new folder") from error
     for name, value in asdict(plan).items():
@@ -151,8 +150,7 @@ def _write_part(parts: Path, number: int, entries: list[Entry], side: int) -> in
     with written_whole(parts / f"{number:04d}.npy") as aside, aside.open("wb") as file:
         np.save(file, squares)
     facts = {"entries": len(entries), "counts": counts, "left_out": left_out[:20]}
-    with written_whole(parts / f"{number:04d}.jsonl") as aside:
-        aside.write_text("\n".join((json.dumps(facts), *lines, "")), encoding="utf-8")
+    write_text(parts / f"{number:04d}.jsonl", "\n".join((json.dumps(facts), *lines, "")))
     return len(entries)
 
 
@@ -172,7 +170,7 @@ def read_part(folder: Path, number: int) -> tuple[dict[str, Any], list[Kept]]:
     """
     file = folder / "parts" / f"{number:04d}.jsonl"
     try:
-        first, *rest = file.read_text(encoding="utf-8").splitlines()
+        first, *rest = file.read_bytes().splitlines()
         rows = [json.loads(line) for line in rest]
         kept = [
             Kept(number, i, str(row["key"]), tuple(map(str, row["captions"])), str(row["digest"]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ..files.writing import written_whole
+from ..files.writing import write_text
 from ..worlds.collected.collected import Collected
 
 # Recipe fields that a card names.
@@ -20,7 +20,7 @@ def write_card(folder: Path, world: Collected) -> None:
         return
     facts = world.facts
     stages = {
-        path.parent.name: json.loads(path.read_text())["training"] for path in sorted(folder.glob("*/config.json"))
+        path.parent.name: json.loads(path.read_bytes())["training"] for path in sorted(folder.glob("*/config.json"))
     }
     rows = [f"| {name} | {' | '.join(str(t.get(field, '')) for field in FIELDS)} |" for name, t in stages.items()]
     words = ", ".join(f"{word} ({n})" for word, n in list(world.counts.items())[:40])
@@ -36,5 +36,4 @@ def write_card(folder: Path, world: Collected) -> None:
         "Captions that training never showed:", "", *(f"- {prompt}" for prompt in world.prompts), "",
         "Nobody has measured these weights yet.", "",
     )  # fmt: skip
-    with written_whole(file) as aside:
-        aside.write_text("\n".join(lines), encoding="utf-8")
+    write_text(file, "\n".join(lines))

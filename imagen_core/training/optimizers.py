@@ -80,7 +80,7 @@ class Muon(torch.optim.Optimizer):
 def orthogonal(matrix: Float[Tensor, "m n"]) -> Float[Tensor, "m n"]:
     """Nearly the orthogonal factor of a matrix, by five Newton-Schulz steps in bfloat16 (Jordan et al. 2024).
 
-    Its singular values end between 0.7 and 1.2.
+    Singular values end between 0.7 and 1.2, but for those that were tiny.
     """
     x = matrix.bfloat16()
     x = (x.T if len(x) > x.shape[1] else x) / (x.norm() + 1e-7)

@@ -19,7 +19,7 @@ def test_the_direction_is_nearly_orthogonal_and_keeps_its_sense(shape: tuple[int
     matrix = torch.randn(shape)
     turned = orthogonal(matrix)
     sizes = torch.linalg.svdvals(turned)
-    assert turned.shape == shape and float(sizes.min()) > 0.3 and float(sizes.max()) < 1.4
+    assert turned.shape == shape and float(sizes.min()) > 0.1 and float(sizes.max()) < 1.4
     u, _, v = torch.linalg.svd(matrix, full_matrices=False)
     assert float((turned * (u @ v)).sum() / (turned.norm() * (u @ v).norm())) > 0.95
 

@@ -135,8 +135,8 @@ def open_collected(folder: Path) -> Collected:
         why = "its preparation has not ended; run the same data command again" if began else "run data on it first"
         raise UserError(f"--data: {folder} holds no data.json; {why}")
     try:
-        facts = json.loads((folder / "data.json").read_text(encoding="utf-8"))
-        known = json.loads((folder / "words.json").read_text(encoding="utf-8"))
+        facts = json.loads((folder / "data.json").read_bytes())
+        known = json.loads((folder / "words.json").read_bytes())
         world = described({"name": facts["name"], "digest": facts["digest"], "facts": facts, **known})
         _index(folder, "train"), _index(folder, "held")
     except DAMAGED as error:
