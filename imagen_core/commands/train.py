@@ -80,7 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--network", choices=SIZES, help="size of the network (default S, the shipped one)")
     parser.add_argument("--optimizer", choices=OPTIMIZERS, help="muon turns matrices and kernels (default adamw)")
     for field in dataclasses.fields(Recipe):
-        if field.name not in ("stage", "precision", "started_from", "world", "data", "network", "optimizer"):
+        if field.name not in ("stage", "precision", "started_from", "world", "data_digest", "network", "optimizer"):
             kind = {"int": int, "float": float, "str": str}[str(field.type)]
             parser.add_argument(
                 "--" + field.name.replace("_", "-"), type=kind, help=f"default for each stage: {_defaults(field.name)}"
@@ -147,12 +147,12 @@ def recipe_of(args: argparse.Namespace) -> tuple[Recipe, dict[str, Tensor] | Non
     if (args.run / "state.pt").exists():
         try:
             before = {**BEFORE, **json.loads((args.run / "recipe.json").read_bytes())}
-            kept = {name: str(before[name]) for name in ("precision", "started_from", "world", "data")}
+            kept = {name: str(before[name]) for name in ("precision", "started_from", "world", "data_digest")}
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise UserError(
                 f"--run: {args.run} holds a state.pt without a readable recipe.json; use a new folder"
             ) from error
-        if kept["data"] and world is None:
+        if kept["data_digest"] and world is None:
             raise UserError(f"--data: {args.run} learns from {kept['world']}; name its prepared folder")
         return dataclasses.replace(RECIPES[args.stage], **{**kept, **given}), None
     if (args.run / WEIGHTS).exists():
@@ -322,5 +322,5 @@ def _of_data(world: Collected, args: argparse.Namespace, size: int) -> dict[str,
         raise UserError(f"--data: {args.data} has a side of {world.side}; this stage needs data with --side {size}")
     if args.pictures is not None and args.pictures > world.pictures:
         raise UserError(f"--pictures: must be between 1 and {world.pictures}, got {args.pictures}")
-    named = {"world": world.name, "data": world.digest}
+    named = {"world": world.name, "data_digest": world.digest}
     return {"crowded": 0.0, "one_colour": 1.0, "pictures": world.pictures, **named}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from itertools import groupby, islice
 from pathlib import Path
@@ -127,7 +127,7 @@ def _within(root: Path, file: str) -> bool:
         return False
 
 
-def _rows(table: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def _rows(table: Path) -> Generator[tuple[int, Mapping[str, Any]], None, None]:
     """The rows of a table with their line numbers."""
     csv.field_size_limit(LONGEST)
     with table.open("rb") as file:
@@ -144,12 +144,12 @@ def _rows(table: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
+                found = json.loads(line)
             except (ValueError, RecursionError):
-                row = None
-            if not isinstance(row, dict):
+                found = None
+            if not isinstance(found, dict):
                 raise UserError(f"data: {table}, line {number}: is not a JSON object")
-            yield number, row
+            yield number, found
 
 
 def _column(row: Mapping[str, Any], asked: str | None, usual: tuple[str, ...], option: str, where: str) -> str:

@@ -30,7 +30,8 @@ def adamw(network: nn.Module, lr: float, weight_decay: float) -> torch.optim.Opt
 
 def muon(network: nn.Module, lr: float, weight_decay: float) -> torch.optim.Optimizer:
     """Muon (Jordan et al. 2024) for large matrices and kernels, AdamW at a third of the rate for all else."""
-    turned, rest = [], []
+    turned: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
     for name, p in network.named_parameters():
         large = p.ndim > 1 and min(p.shape[0], p[0].numel()) >= SHORTEST and not name.startswith(WITH_ADAM)
         (turned if large else rest).append(p)
@@ -54,25 +55,25 @@ class Muon(torch.optim.Optimizer):
                 if p.grad is None:
                     continue
                 p.mul_(1 - group["lr"] * group["weight_decay"])
-                change = self._turned(p) if group["turned"] else self._adam(p)
+                change = self._turned(p, p.grad) if group["turned"] else self._adam(p, p.grad)
                 p.add_(change, alpha=-group["lr"])
 
-    def _turned(self, p: Tensor) -> Tensor:
+    def _turned(self, p: Tensor, grad: Tensor) -> Tensor:
         state = self.state[p]
         if not state:
             state["momentum"] = torch.zeros_like(p)
-        state["momentum"].mul_(MOMENTUM).add_(p.grad)
-        matrix = (p.grad + MOMENTUM * state["momentum"]).reshape(p.shape[0], -1)
+        state["momentum"].mul_(MOMENTUM).add_(grad)
+        matrix = (grad + MOMENTUM * state["momentum"]).reshape(p.shape[0], -1)
         # The scale gives steps as large as AdamW's (Liu et al. 2025, eq. 4).
         return (orthogonal(matrix) * 0.2 * math.sqrt(max(matrix.shape))).reshape(p.shape)
 
-    def _adam(self, p: Tensor) -> Tensor:
+    def _adam(self, p: Tensor, grad: Tensor) -> Tensor:
         state = self.state[p]
         if not state:
             state |= {"step": torch.zeros(()), "mean": torch.zeros_like(p), "square": torch.zeros_like(p)}
         state["step"] += 1
-        state["mean"].lerp_(p.grad, 1 - BETAS[0])
-        state["square"].lerp_(p.grad.square(), 1 - BETAS[1])
+        state["mean"].lerp_(grad, 1 - BETAS[0])
+        state["square"].lerp_(grad.square(), 1 - BETAS[1])
         mean, square = (state[name] / (1 - b ** state["step"].item()) for name, b in zip(("mean", "square"), BETAS))
         return mean / (square.sqrt() + 1e-8)
 

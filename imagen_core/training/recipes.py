@@ -52,10 +52,10 @@ class Recipe:
 
     ``shift`` moves the levels of training (:class:`~.objective.Objective`). ``crowded`` above 0 and ``one_colour``
     weigh the pictures of a ``world`` that knows what stands where (:meth:`~..worlds.world.SceneWorld.odds`).
-    ``started_from`` is the digest of the weights that a run began from, if any. ``data`` is the digest of prepared
-    pictures; it is empty, and ``world`` a world of this program, where pictures are rendered. ``network`` is a size in
-    SIZES. Each process divides its share of a batch into ``accumulate`` parts, for less memory. ``encoder`` is minilm
-    or a T5's folder or hub name, ``layer`` the hidden layer that is read.
+    ``started_from`` is the digest of the weights that a run began from, if any. ``data_digest`` is that of
+    prepared pictures; it is empty, and ``world`` a world of this program, where pictures are rendered. ``network`` is
+    a size in SIZES. Each process divides its share of a batch into ``accumulate`` parts, for less memory. ``encoder``
+    is minilm or a T5's folder or hub name, ``layer`` the hidden layer that is read.
 
     Raises:
         UserError: a value is out of range, or the world cannot weigh its pictures.
@@ -80,7 +80,7 @@ class Recipe:
     one_colour: float = 1.0
     started_from: str = ""
     world: str = FIRST
-    data: str = ""
+    data_digest: str = ""
     network: str = "S"
     optimizer: str = "adamw"
     accumulate: int = 1
@@ -103,7 +103,7 @@ class Recipe:
         most = min(CROP, STAGES[self.stage].size)
         if self.size % multiple or not multiple <= self.size <= most:
             raise UserError(f"size: must be a multiple of {multiple} between {multiple} and {most}, got {self.size}")
-        scenes = not self.data and isinstance(open_world(self.world), SceneWorld)
+        scenes = not self.data_digest and isinstance(open_world(self.world), SceneWorld)
         if self.crowded and not scenes:
             raise UserError(f"crowded: must be 0 for the world {self.world}, which does not know what stands where")
 
@@ -120,7 +120,8 @@ class Recipe:
 
 # What a recipe.json from before a field existed is taken to say.
 BEFORE = {
-    "world": FIRST, "data": "", "network": "S", "optimizer": "adamw", "accumulate": 1, "encoder": MINILM, "layer": LAST,
+    "world": FIRST, "data_digest": "", "network": "S", "optimizer": "adamw", "accumulate": 1, "encoder": MINILM,
+    "layer": LAST,
 }  # fmt: skip
 # The last run of each stage of the shipped weights, but for its seed: the defaults of ``train``.
 RECIPES = {

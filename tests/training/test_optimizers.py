@@ -28,10 +28,10 @@ def test_steps_are_as_long_as_adams() -> None:
     layer = nn.Linear(64, 64, bias=False)
     optimizer = OPTIMIZERS["muon"](layer, 0.1, 0.0)
     before = layer.weight.detach().clone()
-    layer(torch.randn(8, 64)).square().sum().backward()
+    layer(torch.randn(256, 64)).square().sum().backward()
     optimizer.step()
-    # Root mean square of a step over the rate: 0.2 sqrt(64) over the sqrt(64) entries of a row.
-    assert 0.1 < float((layer.weight - before).square().mean().sqrt()) / 0.1 < 0.25
+    # Root mean square of a step over the rate: AdamW takes 0.2 to 0.4.
+    assert 0.1 < float((layer.weight.detach() - before).square().mean().sqrt()) / 0.1 < 0.25
 
 
 def test_the_rest_takes_adamw_s_step() -> None:

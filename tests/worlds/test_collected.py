@@ -86,6 +86,7 @@ def test_a_damaged_folder_is_refused_in_one_line(place: Path, tmp_path: Path, da
     with pytest.raises(UserError, match="^--data: .* is damaged"):
         open_collected(copy)
     (copy / "data.json").unlink()
+    (copy / "plan.json").touch()
     with pytest.raises(UserError, match="its preparation has not ended"):
         open_collected(copy)
     copy = Path(shutil.copytree(place, tmp_path / "other"))
@@ -113,7 +114,7 @@ def test_a_run_on_ones_own_pictures_ends_in_a_cascade_that_knows_their_words(
     facts = cli.run(asked(tmp_path / "run", copy, *options))
     assert (facts["world"], facts["pictures"], facts["crowded"]) == ("things", 9, 0.0)
     cascade = load_cascade(tmp_path / "mine")
-    assert isinstance(cascade.world, Collected) and cascade.world.digest == facts["data"]
+    assert isinstance(cascade.world, Collected) and cascade.world.digest == facts["data_digest"]
     assert world_of(str(tmp_path / "mine")) == cascade.world
     with pytest.raises(UserError, match="^world: the pictures of things are not part of the model"):
         cascade.world.picture(0, 64)
@@ -121,7 +122,7 @@ def test_a_run_on_ones_own_pictures_ends_in_a_cascade_that_knows_their_words(
     with pytest.raises(UserError, match="^--data: .*learns from things; name its prepared folder"):
         cli.recipe_of(asked(tmp_path / "run", tmp_path / "nowhere"))
     edit(copy / "data.json", lambda facts: facts.update(digest="0" * 64))
-    with pytest.raises(UserError, match="^data: .*was begun with"):
+    with pytest.raises(UserError, match="^data_digest: .*was begun with"):
         cli.run(asked(tmp_path / "run", copy, *options))
 
 
@@ -156,7 +157,7 @@ def test_a_folder_that_was_not_prepared_is_not_rendered_into(tmp_path: Path) -> 
 
 @pytest.fixture
 def cascade(world: Collected, tmp_path: Path) -> Path:
-    recipe = Recipe("base", steps=4, world=world.name, data=world.digest)
+    recipe = Recipe("base", steps=4, world=world.name, data_digest=world.digest)
     ship(tmp_path / "mine", UNet(CONFIGS["base"]), recipe, minilm(), world=world)
     return tmp_path / "mine"
 

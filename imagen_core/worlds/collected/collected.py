@@ -98,7 +98,8 @@ class Collected:
             square = Image.fromarray(pixels.transpose(1, 2, 0)).resize((size, size), Image.Resampling.BICUBIC)
             pixels = np.asarray(square).transpose(2, 0, 1)
         top, left, height, width = crop or (0, 0, size, size)
-        part_of = np.ascontiguousarray(pixels[:, top : top + height, left : left + width])
+        # A copy, since a memory map must not be written to.
+        part_of = np.array(pixels[:, top : top + height, left : left + width])
         return torch.from_numpy(part_of).float() / 127.5 - 1
 
     def crop(self, seed: int, size: int, side: int) -> Crop:
