@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .commands import bench, branch, compare, data, evaluate, info, reapply, record, render, sample, sweep, train
+from .commands import bench, branch, compare, data, evaluate, info, reapply, record, render, sample, space, sweep, train
 from .commands.options import Parser, add_json_argument
 from .types import UserError
 
@@ -47,6 +47,7 @@ VERBS = {
         "measure a model: what is right, how real, how sharp, how burnt", evaluate.add_arguments, evaluate.run
     ),
     "info": Verb("what a model is made of", info.add_arguments, info.run),
+    "space": Verb("write a folder that is ready to be a Space, and check it", space.add_arguments, space.run),
     "bench": Verb("what a run costs on this machine", bench.add_arguments, bench.run),
 }
 
