@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import signal
+import time
+from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
-from typing import NamedTuple
-
-import gradio as gr
+from typing import Any, NamedTuple
 
 from imagen_core.commands.options import Parser, add_model_argument, loading
 from imagen_core.models.opening import locate
 from imagen_core.types import UserError
 
 from .page import LAUNCH, build
+from .serving.gate import Gate
 from .serving.model import Model
+
+# How long a server that is told to stop waits for the run at work. Docker kills after 10 s unless told to wait longer
+# (docker stop --time 30), Kubernetes after 30 s; our choice.
+DRAIN_SECONDS = 25.0
+# A browser fetches the pictures of the last run within this.
+FETCH_SECONDS = 2.0
 
 
 class ShippedPage(NamedTuple):
     """The page of the shipped model."""
 
     model: Model
-    demo: gr.Blocks
+    demo: Gate
 
 
 @cache
@@ -47,8 +54,6 @@ def main(prog: str, arguments: list[str] | None = None) -> None:
         parser.error(f"argument --port: must be between 1 and 65535, got {args.port}")
     if args.mcp and find_spec("mcp") is None:
         parser.error("argument --mcp: needs a package that is missing: pip install 'gradio[mcp]'")
-    # A service or container stops with SIGTERM. Ending as Ctrl-C does removes visitors' pictures.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         locate(args.model)
         model, page = shipped_page()
@@ -57,6 +62,26 @@ def main(prog: str, arguments: list[str] | None = None) -> None:
             other.use(args.model, loading(args))
             # The shipped model stays one click away.
             page = build(other, model)
+        # A service or container stops with SIGTERM.
+        signal.signal(signal.SIGTERM, drainer(page))
         page.launch(server_name=args.host, server_port=args.port, mcp_server=args.mcp, **LAUNCH)
     except (UserError, OSError) as error:
         parser.exit(2, f"{prog}: {str(error).splitlines()[0]}\n")
+
+
+def drainer(page: Gate) -> Callable[[int, Any], None]:
+    """The signal's handler that ends a page: what runs ends, what waits is told, then all goes as with Ctrl-C."""
+
+    def drain(signum: int, frame: Any) -> None:
+        # A second signal ends at once.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        page.waiting.drain()
+        deadline = time.monotonic() + DRAIN_SECONDS
+        while page.waiting.working and time.monotonic() < deadline:
+            time.sleep(0.1)
+        if page.is_running:
+            time.sleep(FETCH_SECONDS)
+        # Ending so removes visitors' pictures.
+        raise KeyboardInterrupt
+
+    return drain

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from imagen_core import settings
 from imagen_core.settings import Request
@@ -16,9 +17,10 @@ from imagen_core.settings.text import from_query
 
 from . import api, controls, handlers
 from .controls import Controls, Page
-from .handlers import QUIET, WAKING
+from .handlers import ENGINE, QUIET, WAKING
 from .parts import examples, player, tiles, views
 from .serving import gate, session
+from .serving.guard import Guard
 from .serving.model import Model
 from .tabs import cascade as cascade_tab
 from .tabs import compare as compare_tab
@@ -39,6 +41,9 @@ LAUNCH: dict[str, Any] = {
     "footer_links": [],
     # The largest picture made here takes 3 MB.
     "max_file_size": inspect_tab.MAX_PNG,
+    "app_kwargs": {
+        "middleware": [Middleware(Guard, scripts=(player.SCRIPT, tiles.SCRIPT), most_upload=inspect_tab.MAX_PNG)]
+    },
 }
 
 
@@ -52,7 +57,7 @@ class Tabs:
     inspect: inspect_tab.Inspect
 
 
-def build(model: Model, *others: Model) -> gr.Blocks:
+def build(model: Model, *others: Model) -> gate.Gate:
     """The page of a model, with its API; each other model has the same page at its own address."""
     demo = gate.Gate(title="Imagen Lab", analytics_enabled=False, delete_cache=(3600, 3600))
     with demo:
@@ -60,13 +65,15 @@ def build(model: Model, *others: Model) -> gr.Blocks:
             gr.Navbar(main_page_name=model.label)
         wire(lay_out(model, demo))
         for name, function in api.functions(model).items():
-            queued = {"concurrency_id": "engine", "concurrency_limit": 1} if name != "describe" else {"queue": False}
+            # Programs wait in line even for what is not queued, but not for each other.
+            line = {name: ENGINE[name] for name in ("concurrency_id", "concurrency_limit")}
+            queued = {"queue": False, "concurrency_limit": None} if name == "describe" else line
             gr.api(function, api_name=name, **queued)
     for other in others:
         with demo.route(other.label, other.slug):
             gr.Navbar(main_page_name=model.label)
             wire(lay_out(other, demo))
-    return demo.queue(max_size=32)
+    return demo.queue()
 
 
 def lay_out(model: Model, demo: gr.Blocks) -> Tabs:

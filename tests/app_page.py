@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +66,12 @@ def sent(update: gr.components.Component, name: str) -> object:
 
 def files_of(update: gr.File) -> list[Path]:
     return [Path(path) for path in sent(update, "value")]
+
+
+def run_apart(work: Coroutine[Any, Any, Any]) -> Any:
+    """The result of asynchronous work, done in a thread: a browser's event loop may run in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
 
 
 def width_of(page: Any) -> int:

@@ -30,13 +30,17 @@ PAGE_LAYERS = (
     {"controls"},
     {"tabs", "api"},
     {"page"},
-    {"launch"},
+    {"launch", "load"},
     {"entry"},
 )
 # What the page may use: values, the whole way, and statistics; never the arithmetic between them.
 FOR_THE_PAGE = {"settings", "run", "models", "records", "types", "worlds", "diffusion.saturation"}
 # What opens the page, or runs a verb instead, is a command line too.
-FOR_THE_COMMAND_LINE = {"app/entry.py": {"__main__"}, "app/launch.py": {"commands.options"}}
+FOR_THE_COMMAND_LINE = {
+    "app/entry.py": {"__main__"},
+    "app/launch.py": {"commands.options"},
+    "app/load.py": {"commands.options", "files.writing"},
+}
 FILES = sorted((ROOT / "imagen_core").rglob("*.py"))
 PAGE_FILES = sorted((ROOT / "app").rglob("*.py"))
 TABLETOP = "imagen_core.worlds.tabletop"

@@ -1,4 +1,4 @@
-"""Checks raw input before the handlers; a value that its control cannot have is refused in one line."""
+"""Blocks that check raw input before the handlers, and let runs wait as waiting.py says."""
 
 from __future__ import annotations
 
@@ -10,13 +10,30 @@ import gradio as gr
 from imagen_core.types import UserError
 
 from ..handlers import refuse
+from .waiting import Waiting
 
 
 class Gate(gr.Blocks):
-    """Blocks that answer in one line where gradio would print a traceback.
+    """Blocks that answer in one line where gradio would print a traceback, and whose runs wait one a visitor.
 
     Numbers out of range pass: the engine's message names setting and range. While 99.5 is typed, a slider sends 9.
     """
+
+    @property
+    def waiting(self) -> Waiting:
+        """The runs that wait."""
+        assert isinstance(self._queue, Waiting)
+        return self._queue
+
+    def queue(self, *args: Any, **kwargs: Any) -> Gate:
+        """As ``Blocks.queue``, with :class:`Waiting`; programs cannot pass it by."""
+        super().queue(*args, **{**kwargs, "api_open": False})
+        self._queue = Waiting(True, self.max_threads, 1, None, self)
+        return self
+
+    def launch(self, *args: Any, **kwargs: Any) -> Any:
+        """As ``Blocks.launch``, which writes into ``app_kwargs``: each server gets a copy."""
+        return super().launch(*args, **{**kwargs, "app_kwargs": {**(kwargs.get("app_kwargs") or {})}})
 
     async def preprocess_data(
         self, block_fn: Any, inputs: list[Any], state: Any, explicit_call: bool = False

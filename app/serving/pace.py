@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from imagen_core.settings import Plan, Request
 from imagen_core.types import StepRecord
 
-# How much a new step counts against what was known: a busy machine shows within a few steps.
-WEIGHT = 0.3
+# A row's seconds are the median of the last like steps, so one step beside a busy process changes nothing; our choice.
+LIKE_STEPS = 9
 
 
 class Pace:
@@ -25,10 +26,8 @@ class Pace:
         known = self._timed.get(record.stage)
         if rows and (known is None or record.index > 0):
             # A stage's first step also encodes text and warms up, so it only stands in until the second.
-            first = known is None or record.index == 1
-            new = seconds / rows
-            row_seconds = new if first or known is None else known.row_seconds + WEIGHT * (new - known.row_seconds)
-            self._timed[record.stage] = _Timed(trained, row_seconds)
+            before = () if known is None or known.warming else known.last[1 - LIKE_STEPS :]
+            self._timed[record.stage] = _Timed(trained, (*before, seconds / rows), warming=record.index == 0)
 
     def seconds(self, requests: Sequence[Request], *, above: int = 0) -> float | None:
         """Seconds that the stages larger than ``above`` take in all; None where one was never timed."""
@@ -41,10 +40,15 @@ class Pace:
 
 @dataclass(frozen=True)
 class _Timed:
-    """A stage that was timed: the schedule it was trained with, and the seconds of one network row."""
+    """A stage that was timed: the schedule it was trained with, and the seconds of a network row in its last steps."""
 
     trained: str
-    row_seconds: float
+    last: tuple[float, ...]
+    warming: bool
+
+    @property
+    def row_seconds(self) -> float:
+        return median(self.last)
 
 
 def about(seconds: float | None) -> str:

@@ -19,6 +19,7 @@ from app import controls as page_controls
 from app.page import Tabs, build, lay_out
 from app.parts import examples, tiles, views
 from app.serving.model import Model
+from app.serving.waiting import Waiting
 from app.tabs import see as see_tab
 from imagen_core.records import png
 from imagen_core.settings import SIDE_BY_SIDE, request
@@ -226,17 +227,20 @@ def test_two_models_have_a_page_each(model: Model, tiny_folder: Path) -> None:
     assert names == ["sample", "compare", "sweep_augmentation", "describe"]
 
 
-def test_a_stopped_service_ends_as_ctrl_c_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    """SIGTERM by itself would leave visitors' pictures in the temporary folder."""
-    found = []
+def test_a_stopped_service_drains_and_ends_as_ctrl_c_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGTERM by itself would cut off the run at work, and leave visitors' pictures in the temporary folder."""
+    found, told = [], []
     before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(sys, "argv", ["app.py"])
     monkeypatch.setattr(gr.Blocks, "launch", lambda *_, **__: found.append(signal.getsignal(signal.SIGTERM)))
+    monkeypatch.setattr(Waiting, "drain", lambda _: told.append("drain"))
     try:
         runpy.run_path(str(Path(__file__).parents[2] / "app.py"), run_name="__main__")
+        with pytest.raises(KeyboardInterrupt):
+            found[0](signal.SIGTERM, None)
+        assert told == ["drain"] and signal.getsignal(signal.SIGTERM) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGTERM, before)
-    assert found == [signal.default_int_handler]
 
 
 def test_a_preset_sets_rule_percentile_and_cap(tabs: Tabs) -> None:

@@ -129,6 +129,21 @@ def test_two_visitors_do_not_meet(visit, page, url: str) -> None:
     assert not other.locator("#upscale-256").is_enabled()
 
 
+def test_who_waits_reads_how_many_are_before(visit, page, url: str) -> None:
+    other = visit(url)
+    other.get_by_text("ready", exact=False).first.wait_for()
+    few_steps(page, 250)
+    page.locator("#generate").click()
+    page.locator(".pl[data-kind=live]").wait_for()
+    other.locator("#generate").click()
+    other.locator("#price").get_by_text("1 person before you").wait_for()
+    # A recorded run plays meanwhile, and settings answer.
+    other.locator("#examples button", has_text="w = 5").click()
+    other.locator(".pl-title span", has_text="w = 5").wait_for()
+    page.locator("#stop").click()
+    other.locator(".pl-title b", has_text="Your run").wait_for()
+
+
 def test_generate_and_scrub_from_the_keyboard(page) -> None:
     few_steps(page, 3)
     page.locator("#prompt textarea").focus()

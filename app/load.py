@@ -1,0 +1,167 @@
+"""A crowd on a page of this machine: ``python -m app.load --visitors 100 --minutes 30 --out load.json``.
+
+It starts a server of its own, lets the visitors of serving/crowd.py at it, and reports what they met.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import math
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import mean, median
+from typing import Any
+
+import httpx
+
+from imagen_core.commands.options import Parser, add_model_argument
+from imagen_core.files.writing import check_output, written_whole
+from imagen_core.types import UserError
+
+from .serving.crowd import Tally, crowd
+from .serving.visitor import layout
+
+MOST_VISITORS, MOST_MINUTES = 200, 120.0
+# The server's memory is read so often, and must be flat from the fifth minute on; both in seconds.
+MEMORY_EVERY, WARM = 5.0, 300.0
+START_SECONDS, END_SECONDS = 180.0, 60.0
+ROOT = Path(__file__).parents[1]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the load; 0 if nothing was lost or crossed, 1 if something was, 2 for bad input."""
+    parser = Parser(prog="app.load", description="Visitors at work on a page of this machine, and what they meet.")
+    parser.add_argument("--visitors", type=int, default=20, help=f"1 to {MOST_VISITORS} (default 20)")
+    parser.add_argument("--minutes", type=float, default=3.0, help=f"0.1 to {MOST_MINUTES:g} (default 3)")
+    parser.add_argument("--out", type=Path, help="also write the report here, as JSON")
+    add_model_argument(parser)
+    args = parser.parse_args(arguments)
+    try:
+        check(args)
+        with server(args.model) as (process, address):
+            report = asyncio.run(measure(process, address, args))
+    except (UserError, OSError) as error:
+        parser.exit(2, f"app.load: {str(error).splitlines()[0]}\n")
+    text = json.dumps(report, indent=1)
+    if args.out is not None:
+        with written_whole(args.out) as path:
+            path.write_text(text + "\n", encoding="utf-8")
+    print(text)
+    return 1 if report["lost"] or report["crossed"] else 0
+
+
+def check(args: argparse.Namespace) -> None:
+    """Refuse what is out of range, before a server is started.
+
+    Raises:
+        UserError: an option is out of its range, or the report cannot be written.
+    """
+    if not 1 <= args.visitors <= MOST_VISITORS:
+        raise UserError(f"--visitors: must be between 1 and {MOST_VISITORS}, got {args.visitors}")
+    if not 0.1 <= args.minutes <= MOST_MINUTES:
+        raise UserError(f"--minutes: must be between 0.1 and {MOST_MINUTES:g}, got {args.minutes:g}")
+    if args.out is not None:
+        check_output(args.out, ".json")
+
+
+@contextlib.contextmanager
+def server(model: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """A page of the model in a process of its own; its address. It is told to stop at the end."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    code = "from app.launch import main; main('app.load')"
+    command = [sys.executable, "-c", code, "--port", str(port), "--model", model]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    try:
+        address, deadline = f"http://127.0.0.1:{port}", time.monotonic() + START_SECONDS
+        while not _answers(address):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise UserError("the page did not start")
+            time.sleep(0.5)
+        yield process, address
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def _answers(address: str) -> bool:
+    try:
+        return httpx.get(f"{address}/gradio_api/startup-events", timeout=5).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+async def measure(process: subprocess.Popen[bytes], address: str, args: argparse.Namespace) -> dict[str, Any]:
+    """Let the crowd at the address; the report."""
+    memory: list[tuple[float, float]] = []
+    watching = asyncio.create_task(_watch(process.pid, memory))
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+    async with httpx.AsyncClient(base_url=address, limits=limits, timeout=300.0) as http:
+        page = await layout(http)
+        tally = await crowd(http, page, args.visitors, 60 * args.minutes)
+    watching.cancel()
+    asked = {"visitors": args.visitors, "minutes": args.minutes, "model": args.model}
+    return {**asked, **report_of(tally, memory)}
+
+
+async def _watch(pid: int, memory: list[tuple[float, float]]) -> None:
+    began = time.monotonic()
+    while (megabytes := memory_of(pid)) is not None:
+        memory.append((time.monotonic() - began, megabytes))
+        await asyncio.sleep(MEMORY_EVERY)
+
+
+def memory_of(pid: int) -> float | None:
+    """A process's resident memory in MB; None where the system has no /proc."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    except OSError:
+        return None
+    lines = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
+    return int(lines["VmRSS"].split()[0]) / 1024 if "VmRSS" in lines else None
+
+
+def report_of(tally: Tally, memory: Sequence[tuple[float, float]]) -> dict[str, Any]:
+    """What the crowd met, as numbers: seconds, counts and MB."""
+    warm = [megabytes for at, megabytes in memory if at >= WARM]
+    waits = tally.waits
+    return {
+        "deeds": dict(sorted(tally.deeds.items())),
+        "runs": len(waits),
+        "lost": len(tally.lost),
+        "lost_because": sorted(set(tally.lost))[:20],
+        "crossed": len(tally.crossed),
+        "page_answers": len(tally.answers),
+        "page_answer_s": {"median": quantile(tally.answers, 0.5), "p99": quantile(tally.answers, 0.99)},
+        "wait_s": {"mean": round(mean(waits), 2) if waits else None, "longest": round(max(waits, default=0.0), 2)},
+        "longest_wait_to_mean": round(max(waits) / mean(waits), 2) if waits and mean(waits) else None,
+        "memory_mb": {
+            "first": round(memory[0][1]) if memory else None,
+            "last": round(memory[-1][1]) if memory else None,
+            "most": round(max((megabytes for _, megabytes in memory), default=0.0)),
+            "spread_from_minute_5": round((max(warm) - min(warm)) / median(warm), 3) if warm else None,
+        },
+    }
+
+
+def quantile(seconds: Sequence[float], share: float) -> float | None:
+    """The smallest value that at least ``share`` of the values do not exceed; None of none."""
+    if not seconds:
+        return None
+    return round(sorted(seconds)[max(0, math.ceil(share * len(seconds)) - 1)], 3)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
