@@ -71,11 +71,14 @@ def folder() -> Path:
     return Path(tempfile.mkdtemp(dir=PICTURES.name))
 
 
-def files(images: Any, request: Request, weights: str) -> list[tuple[str, str]]:
-    """Pictures as PNG files with their settings inside, each with a caption, for a gallery."""
+def files(images: Any, request: Request, weights: str, **origin: str) -> list[tuple[str, str]]:
+    """Pictures as PNG files with their settings inside, each with a caption, for a gallery.
+
+    ``origin`` (png.ORIGINS) says what the settings alone cannot draw again.
+    """
     place, captioned = folder(), []
     for index, (seed, image) in enumerate(zip(request.seeds, images)):
         path = place / f"imagen-{image.shape[-1]}-seed{seed}.png"
-        png.save(image, path, request, weights=weights, index=str(index))
+        png.save(image, path, request, index, weights=weights, **origin)
         captioned.append((str(path), f"seed {seed}, {image.shape[-1]} × {image.shape[-1]}"))
     return captioned

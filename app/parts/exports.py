@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from imagen_core.records.frames import Frame
+from imagen_core.records.lettering import font
 
 from ..serving.session import Frames
 
@@ -68,7 +69,7 @@ def _sheet(step: Mapping[str, Frame]) -> Image.Image:
     for place, (rule, picture) in enumerate(pictures.items()):
         left = place * (side + GAP)
         number = f"step {step[rule].index + 1}" if place == 0 else ""
-        draw.text((left + 4, 5), f"{rule}   {number}", fill="black")
+        draw.text((left + 4, 4), f"{rule}   {number}", fill="black", font=font(12))
         sheet.paste(picture, (left, BAND))
     return sheet
 

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from imagen_core.diffusion.saturation import BURNT
+from imagen_core.records.lettering import legible
 from imagen_core.records.styles import OTHER, STYLES
 from imagen_core.settings import Request
 
@@ -70,7 +71,8 @@ def save(figure: Figure, folder: Path, stem: str) -> list[Path]:
 
 def _title(figure: Figure, request: Request) -> None:
     base = request.stages[0]
-    prompt = " ".join(request.prompt.split())
+    # matplotlib would draw boxes, and warn.
+    prompt = legible(" ".join(request.prompt.split()))
     short = prompt if len(prompt) <= 90 else prompt[:89] + "…"
     facts = f"w = {base.guidance:g}, {base.sampler}, {base.steps} steps, seed {request.seed}"
     # A prompt may hold dollar signs, which are no formula.

@@ -47,8 +47,8 @@ def snippet(request: Request, model: str, out: str = "imagen-{seed}.png") -> str
         f"request = Request(\n{fields}    stages=(\n{stages}    ),\n)\n"
         f"cascade = load_cascade({model!r})\n"
         "results = [event for event in generate(request, cascade) if isinstance(event, StageResult)]\n"
-        "for seed, image in zip(request.seeds, results[-1].image):\n"
-        f"    png.save(image, f{out!r}, request, weights=cascade.digest)\n"
+        "for index, (seed, image) in enumerate(zip(request.seeds, results[-1].image)):\n"
+        f"    png.save(image, f{out!r}, request, index, weights=cascade.digest)\n"
     )
 
 

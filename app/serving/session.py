@@ -40,8 +40,8 @@ class HasPictures(Protocol):
 class PastRun:
     """A finished base run under its number in the session.
 
-    ``frames``, its first picture's steps, are kept while it is the newest: 25 steps under three rules are 11 MB.
-    Those of long runs are not (:func:`kept`).
+    ``frames``, its first picture's steps, are kept for an hour while it is the newest: 25 steps under three rules are
+    11 MB. Those of long runs are not (:func:`kept`).
     """
 
     number: int
@@ -52,9 +52,18 @@ class PastRun:
 
     @property
     def label(self) -> str:
+        first, last = self.request.seeds[0], self.request.seeds[-1]
+        return self._label(f"seed {first}" if first == last else f"seeds {first} to {last}")
+
+    def label_of(self, index: int) -> str:
+        """The label of one of its pictures, from 0."""
+        several = self.request.count > 1
+        return self._label(f"seed {self.request.seeds[index]}") + (f" · picture {index + 1}" if several else "")
+
+    def _label(self, seeds: str) -> str:
         base, prompt = self.request.stages[0], " ".join(self.request.prompt.split())
         short = prompt if len(prompt) <= 36 else prompt[:35] + "…"
-        return f"{self.number}: w {base.guidance:g}, {base.threshold}, seed {self.request.seed} · {short}"
+        return f"{self.number}: w {base.guidance:g}, {base.threshold}, {seeds} · {short}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,11 +104,7 @@ def remember(finished: HasPictures | None, runs: Runs) -> Runs:
 
 def pictures(runs: Runs) -> list[tuple[str, str]]:
     """Labels and keys of all pictures of a session, newest run first, for a list to choose from."""
-    return [
-        (run.label if run.request.count == 1 else f"{run.label} · picture {i + 1}", f"{run.number}.{i}")
-        for run in reversed(runs)
-        for i in range(run.request.count)
-    ]
+    return [(run.label_of(i), f"{run.number}.{i}") for run in reversed(runs) for i in range(run.request.count)]
 
 
 def labels(runs: Runs) -> list[tuple[str, str]]:
@@ -122,7 +127,7 @@ def find(runs: Runs, key: Any) -> PastRun:
 
 def steps(runs: Runs, key: Any) -> Frames | None:
     """The kept steps of the picture of a key, if there are any."""
-    return None if key == NOW or str(key).partition(".")[2] not in ("", "0") else find(runs, key).frames
+    return None if key == NOW or str(key).partition(".")[2] not in ("", "0") else find(runs, key).frames or None
 
 
 def picture(runs: Runs, key: Any, rule: Any = None) -> Picture:
@@ -139,7 +144,7 @@ def picture(runs: Runs, key: Any, rule: Any = None) -> Picture:
     if rule not in run.images:
         raise UserError(f"threshold: this run had {', '.join(run.images)}, got {rule!r:.60}")
     i = int(index)
-    alone = replace(run.request, seed=run.request.seeds[i], count=1, stages=run.request.stages[:1])
+    alone = replace(run.request.alone(i), stages=run.request.stages[:1])
     if rule != alone.stages[0].threshold:
         alone = with_stage(alone, 64, threshold=rule)
     return Picture(request=alone, image=run.images[rule][i : i + 1], onward=run.onward[rule][i : i + 1])

@@ -31,4 +31,5 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     cascade = load_cascade(args.model, loading(args))
     events = branch(recorded, args.step - 1, request, cascade)
     warn_of_words(request, cascade)
-    return save_pictures(with_progress(events, [request], skipped=args.step - 1), files, request, cascade)
+    events = with_progress(events, [request], skipped=args.step - 1)
+    return save_pictures(events, files, request, cascade, origin="branch")

@@ -21,13 +21,15 @@ def output_files(path: Path, count: int) -> list[Path]:
     return files
 
 
-def save_pictures(events: Iterable[Any], files: list[Path], request: Request, cascade: Cascade) -> dict[str, Any]:
-    """Drain a run and write its last pictures; returns the facts of the run."""
+def save_pictures(
+    events: Iterable[Any], files: list[Path], request: Request, cascade: Cascade, **origin: str
+) -> dict[str, Any]:
+    """Drain a run and write its last pictures; returns the facts of the run. ``origin`` as in png.ORIGINS."""
     from ..records import png
 
     results = [event for event in events if isinstance(event, StageResult)]
     for index, (file, image) in enumerate(zip(files, results[-1].image)):
-        png.save(image, file, request, weights=cascade.digest, index=str(index))
+        png.save(image, file, request, index, weights=cascade.digest, **origin)
     seconds = {result.stage: round(result.seconds, 3) for result in results}
     facts = {"files": [str(file) for file in files], "seeds": list(request.seeds), "seconds": seconds}
     return {**facts, **guard_facts(cascade, results[-1].withheld)}
@@ -50,6 +52,12 @@ def with_progress(events: Iterable[Any], requests: Iterable[Request], *, skipped
             bar.update(isinstance(first, StepRecord))
 
 
+def say(*lines: str) -> None:
+    """Print lines for people on standard error."""
+    for line in lines:
+        print(f"imagen_core: {line}", file=sys.stderr)
+
+
 def warn(*requests: Request, before: Request | None = None) -> None:
     """Print each warning of these settings once, on standard error, without those of the run ``before`` them."""
 
@@ -59,10 +67,10 @@ def warn(*requests: Request, before: Request | None = None) -> None:
     known = set(warnings(before)) if before else set()
     for stage, warning in dict.fromkeys(pair for request in requests for pair in warnings(request)):
         if (stage, warning) not in known:
-            print(f"imagen_core: {stage}: warning: {warning}", file=sys.stderr)
+            say(f"{stage}: warning: {warning}")
 
 
 def warn_of_words(request: Request, cascade: Cascade) -> None:
     """Say on standard error which words of the prompt the cascade never saw in training, if its world can tell."""
     if cascade.world is not None and (words := cascade.world.unknown_words(request.prompt)):
-        print(f"imagen_core: prompt: never seen in training: {', '.join(words)}", file=sys.stderr)
+        say(f"prompt: never seen in training: {', '.join(words)}")

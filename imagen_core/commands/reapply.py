@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     warn(*grid.requests, before=base)
     check_output(args.out, ".png")
     estimates = [reapply(recorded, args.step - 1, cell.request.stages[0]) for cell in grid.cells]
-    save_grid(grid, [out.x0_hat[0] for out in estimates], args.out, recorded.weights)
+    save_grid(grid, [out.x0_hat[0] for out in estimates], args.out, recorded.weights, "step")
     cells = [
         {
             **cell_settings(cell.request),

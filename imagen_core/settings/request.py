@@ -43,6 +43,10 @@ class Request:
         """One seed a picture; after the largest they start at 0 again."""
         return tuple((self.seed + i) % (int(RANGES["seed"][1]) + 1) for i in range(self.count))
 
+    def alone(self, index: int) -> Request:
+        """The run of its picture ``index`` (from 0) by itself, which is the same picture."""
+        return replace(self, seed=self.seeds[index], count=1)
+
 
 def request(
     prompt: str,

@@ -121,7 +121,7 @@ def test_sample_writes_pictures_with_their_settings(run, capsys, tmp_path: Path)
         assert picture.size == (256, 256)
     asked, _ = png.read_settings((tmp_path / "x-2.png").read_bytes())
     assert asked.prompt == "a red ball" and asked.stages[0].guidance == 5 and asked.stages[1].steps == 1
-    assert trace.load(tmp_path / "t.npz").request == asked
+    assert trace.load(tmp_path / "t.npz").request.alone(1) == asked and (asked.seed, asked.count) == (4, 1)
 
 
 def test_the_same_seed_is_the_same_file(run, tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_sweep_keeps_the_noise_and_scores_each_level(run, capsys, tmp_path: Path
     assert facts["stage"] == "sr256" and [cell["aug_level"] for cell in facts["cells"]] == [0, 0.5]
     assert set(facts["cells"][0]) == {"aug_level", "sigma", "snr", "consistency", "sharpness"}
     assert facts["cells"][0]["sigma"] == 0 and facts["cells"][1]["sigma"] == pytest.approx(0.7071, abs=1e-4)
-    assert Image.open(tmp_path / "s.png").size == (512, 256 + 18)
+    assert Image.open(tmp_path / "s.png").size == (512, 256 + 2 * 16 + 2)
 
 
 @pytest.mark.parametrize(
@@ -219,11 +219,17 @@ def recorded(run) -> list[str]:
 
 def test_branch_with_the_same_settings_ends_in_the_same_picture(run, recorded: list[str], tmp_path: Path) -> None:
     assert run("branch", *recorded, "--out", "b.png") == 0
-    assert (tmp_path / "b.png").read_bytes() == (tmp_path / "a.png").read_bytes()
+    with Image.open(tmp_path / "a.png") as whole, Image.open(tmp_path / "b.png") as branched:
+        assert branched.tobytes() == whole.tobytes()
     assert run("branch", *recorded, "--threshold", "none", "--guidance", "12", "--out", "c.png") == 0
     made, _ = png.read_settings((tmp_path / "c.png").read_bytes())
     assert (made.stages[0].threshold, made.stages[0].guidance, made.stages[0].steps) == ("none", 12, 4)
     assert (tmp_path / "c.png").read_bytes() != (tmp_path / "a.png").read_bytes()
+
+
+def test_a_branch_says_that_its_settings_alone_draw_another_picture(run, recorded: list[str], tmp_path: Path) -> None:
+    assert run("branch", *recorded, "--guidance", "3", "--out", "b.png") == 0
+    assert "branch of another run" in str(png.origin((tmp_path / "b.png").read_bytes()))
 
 
 def test_reapply_needs_no_model(run, recorded: list[str], capsys, tmp_path: Path) -> None:

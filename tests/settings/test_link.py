@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from urllib.parse import parse_qsl
 
 import numpy as np
@@ -179,6 +180,23 @@ def test_every_number_and_choice_survives_link_and_command_line() -> None:
                 asked = with_stage(request("a ball", size=256), size, **{name: value})
                 assert restored(asked) == asked, (stage, name, value)
                 assert parsed(reproduce.command_line(asked, "tabletop")) == asked, (stage, name, value)
+
+
+def test_each_picture_of_a_run_restores_itself(tiny_folder, tiny, tmp_path) -> None:
+    """By its PNG, and by the link, the command and the code that the PNG's settings give."""
+    run = request("a red ball", seed=3, count=2, steps=2)
+    exec(reproduce.snippet(run, str(tiny_folder), str(tmp_path / "imagen-{seed}.png")), {})
+    for seed in run.seeds:
+        file = tmp_path / f"imagen-{seed}.png"
+        own = png.read_settings(file.read_bytes())[0]
+        assert own == replace(run, seed=seed, count=1) == restored(own)
+        assert parsed(reproduce.command_line(own, "tabletop")) == own
+        with Image.open(file) as picture:
+            before = np.asarray(picture).astype(int)
+        exec(reproduce.snippet(own, str(tiny_folder), str(tmp_path / "again-{seed}.png")), {})
+        with Image.open(tmp_path / f"again-{seed}.png") as picture:
+            # A network alone and in a batch may differ by the last digit of a float.
+            assert np.abs(np.asarray(picture).astype(int) - before).max() <= 1
 
 
 def test_the_snippet_draws_the_same_picture(tiny_folder, tiny, tmp_path) -> None:

@@ -280,11 +280,37 @@ def test_a_png_carries_its_settings_without_loss(tmp_path: Path) -> None:
     image = torch.linspace(-1, 1, 3 * 16 * 16).reshape(3, 16, 16)
     file = tmp_path / "x.png"
     png.save(image, file, FULL, weights="abc")
-    assert png.read_settings(file.read_bytes()) == (FULL, ())
+    assert png.read_settings(file.read_bytes()) == (FULL.alone(0), ())
+    png.save(image, file, FULL, 1, weights="abc")
+    assert png.read_settings(file.read_bytes()) == (replace(FULL, seed=6, count=1), ())
     with Image.open(file) as back:
         pixels = torch.from_numpy(np.asarray(back).copy())
         assert back.info["imagen_lab_weights"] == "abc"
     assert_close(pixels.permute(2, 0, 1) / 127.5 - 1, image, atol=1 / 255, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("number", "seed", "count"), [("0", 5, 1), ("1", 6, 1), ("2", 5, 2), ("-1", 5, 2), ("x", 5, 2)]
+)
+def test_an_older_picture_is_one_of_its_run(number: str, seed: int, count: int) -> None:
+    """It has its run's settings and its number; a number that the run lacks is not its own."""
+    data = png_with(imagen_lab=to_json(FULL), imagen_lab_index=number)
+    assert png.read_settings(data) == (replace(FULL, seed=seed, count=count), ())
+
+
+@pytest.mark.parametrize(
+    ("facts", "says"),
+    [
+        ({"imagen_lab_origin": "branch"}, "a branch of another run"),
+        ({"imagen_lab_origin": "grid"}, "several pictures"),
+        ({"imagen_lab_cells": "w = 1"}, "several pictures"),
+        ({"imagen_lab_origin": "<script>"}, None),
+        ({}, None),
+    ],
+)
+def test_a_picture_says_what_its_settings_cannot_draw(facts: dict[str, str], says: str | None) -> None:
+    told = png.origin(png_with(imagen_lab=to_json(FULL), **facts))
+    assert told is None if says is None else told is not None and told.startswith(says)
 
 
 def test_the_longest_settings_come_back_too(tmp_path: Path) -> None:
@@ -317,6 +343,13 @@ def test_a_grid_has_a_cell_for_each_picture(tmp_path) -> None:
     png.save_grid([torch.zeros(3, 64, 64)] * 5, list("abcde"), 3, tmp_path / "grid.png")
     with Image.open(tmp_path / "grid.png") as grid:
         assert grid.width == 3 * 256 and grid.height == 2 * (256 + 18)
+
+
+def test_a_grids_labels_keep_all_their_words(tmp_path) -> None:
+    """A long label takes another line, in letters that grow with the cells."""
+    png.save_grid([torch.zeros(3, 1024, 1024)] * 2, ["short", "word " * 40], 2, tmp_path / "grid.png")
+    with Image.open(tmp_path / "grid.png") as grid:
+        assert grid.height - 1024 == 3 * round(1.3 * round(1024 / 40)) + 2
 
 
 @pytest.mark.parametrize("options", [{"steps": 2}, {"guidance": 3.0}, None, [1]])

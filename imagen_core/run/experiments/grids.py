@@ -183,7 +183,8 @@ def _draw(grid: Grid, cascade: Cascade, turn: Turn) -> Iterator[Event | DrawnCel
         yield DrawnCell(cell, event.image[0], picture_facts(event.image), event.withheld[0])
 
 
-def save_grid(grid: Grid, images: Sequence[Any], file: Path, weights: str) -> None:
-    """Write pictures of a grid's cells as one PNG, which carries the run that they vary."""
+def save_grid(grid: Grid, images: Sequence[Any], file: Path, weights: str, origin: str = "grid") -> None:
+    """Write pictures of a grid's cells as one PNG, which carries the run that they vary; ``origin`` of png.ORIGINS."""
     labels = [cell.label for cell in grid.cells]
-    png.save_grid(images, labels, grid.columns, file, grid.start, weights=weights, cells="; ".join(labels))
+    facts = {"weights": weights, "cells": "; ".join(labels), "origin": origin}
+    png.save_grid(images, labels, grid.columns, file, grid.start, **facts)

@@ -149,4 +149,5 @@ def save_sweep(sweep: Sweep, levels: Sequence[SweptLevel], file: Path, cascade: 
     stage = cascade.stage(sweep.start.stages[-1].size)
     labels = [level_label(stage, level.facts.aug_level) for level in levels]
     images = [level.result.image[0] for level in levels]
-    png.save_grid(images, labels, len(labels), file, sweep.start, weights=cascade.digest, cells="; ".join(labels))
+    facts = {"weights": cascade.digest, "cells": "; ".join(labels), "origin": "grid"}
+    png.save_grid(images, labels, len(labels), file, sweep.start, **facts)

@@ -17,6 +17,7 @@ def test_a_session_forgets_the_oldest(runs) -> None:
         many = session.remember(runs[0], many)
     assert len(many) == session.MOST_RUNS and [run.number for run in many][-1] == session.MOST_RUNS + 3
     assert session.remember(None, many) is many
+    assert [label[label.index("seed") :][:6] for label, _ in session.pictures(runs)] == ["seed 7", "seed 8", "seed 7"]
     assert len(session.pictures(runs)) == 3 and session.pictures(runs)[0][1] == "2.0"
 
 
