@@ -37,7 +37,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the load; 0 if nothing was lost or crossed, 1 if something was, 2 for bad input."""
+    """Run the load; 0 if nothing was lost or crossed, 1 if something was, 2 for bad input, 130 if interrupted."""
     parser = Parser(prog="app.load", description="Visitors at work on a page of this machine, and what they meet.")
     parser.add_argument("--visitors", type=int, default=20, help=f"1 to {MOST_VISITORS} (default 20)")
     parser.add_argument("--minutes", type=float, default=3.0, help=f"0.1 to {MOST_MINUTES:g} (default 3)")
@@ -46,10 +46,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     try:
         check(args)
+        began = time.monotonic()
         with server(args.model) as (process, address):
-            report = asyncio.run(measure(process, address, args))
+            started = {"seconds_to_first_answer": round(time.monotonic() - began, 1)}
+            report = started | asyncio.run(measure(process, address, args))
     except (UserError, OSError) as error:
         parser.exit(2, f"app.load: {str(error).splitlines()[0]}\n")
+    except KeyboardInterrupt:
+        parser.exit(130, "app.load: interrupted\n")
     text = json.dumps(report, indent=1)
     if args.out is not None:
         with written_whole(args.out) as path:
