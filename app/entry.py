@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 HELP = """imagen-lab opens the page, and so does imagen-lab page; imagen-lab page --help names the page's options.
+imagen-lab pack --to FOLDER writes the lessons as static files for a class.
 Every other verb is the engine's:
 """
 
@@ -18,8 +19,17 @@ def main(arguments: list[str] | None = None) -> int:
 
         serve("imagen-lab page", arguments if alone else arguments[1:])
         return 0
+    if arguments[0] == "pack":
+        from .pack import main as pack
+
+        pack("imagen-lab pack", arguments[1:])
+        return 0
     from imagen_core.__main__ import main as run_verb
 
     if arguments[0] in ("-h", "--help"):
         print(HELP)
     return run_verb(arguments, prog="imagen-lab")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

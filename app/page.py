@@ -12,26 +12,28 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from imagen_core import settings
+from imagen_core.records.shipped import SHIPPED
 from imagen_core.settings import Request
 from imagen_core.settings.text import from_query
 
 from . import api, controls, handlers
 from .controls import Controls, Page
 from .handlers import ENGINE, QUIET, WAKING
-from .parts import examples, player, tiles, views
+from .parts import examples, learning, links, player, tiles, views
 from .serving import gate, session
 from .serving.guard import Guard
 from .serving.model import Model
 from .tabs import cascade as cascade_tab
 from .tabs import compare as compare_tab
 from .tabs import inspect as inspect_tab
+from .tabs import learn as learn_tab
 from .tabs import see as see_tab
 from .theme import THEME
 
 LAUNCH: dict[str, Any] = {
     "theme": THEME,
     "css": player.COLOURS,
-    "css_paths": [Path(__file__).parent / "static" / "style.css", player.STYLE, tiles.STYLE],
+    "css_paths": [Path(__file__).parent / "static" / "style.css", player.STYLE, tiles.STYLE, learning.STYLE],
     # Gradio confines css_paths to what lies within these margins.
     "head": "<style>.gradio-container .main.app { padding-top: .5rem; }"
     "@media (max-width: 720px) { .gradio-container .main.app { padding: .3rem .6rem; } }</style>",
@@ -52,6 +54,7 @@ class Tabs:
     """The tabs of a page, in their order."""
 
     see: see_tab.See
+    learn: learn_tab.Learn
     cascade: cascade_tab.CascadeTab
     compare: compare_tab.Compare
     inspect: inspect_tab.Inspect
@@ -85,6 +88,7 @@ def lay_out(model: Model, demo: gr.Blocks) -> Tabs:
         page = Page(model, controls.create(), runs=runs, opened=opened, tabs=tabs, demo=demo, loaded=loaded)
         return Tabs(
             see=see_tab.lay_out(page),
+            learn=learn_tab.lay_out(page),
             cascade=cascade_tab.lay_out(page),
             compare=compare_tab.lay_out(page),
             inspect=inspect_tab.lay_out(page, api.PUBLIC),
@@ -95,6 +99,7 @@ def wire(tabs: Tabs) -> None:
     """Connect the tabs' parts, the tabs with each other, and the page's address with the controls."""
     page = tabs.see.page
     running = see_tab.wire(tabs.see)
+    learn_tab.wire(tabs.learn)
     cascade_tab.wire(tabs.cascade)
     compare_tab.wire(tabs.compare)
     inspect_tab.wire(tabs.inspect)
@@ -105,15 +110,15 @@ def wire(tabs: Tabs) -> None:
         )
 
     def follow(visit: gr.Request) -> Any:
-        """Set the controls to what the page's address asks for."""
-        return from_link(page.controls, visit.query_params.multi_items())
+        """Show what the page's address asks for."""
+        return from_link(page.controls, page.tabs, visit.query_params.multi_items())
 
     def suit(visit: gr.Request) -> Any:
         """Set the controls to what suits a model that is not the shipped one, unless the address asks for something."""
         return suited(page.model, page.controls, visit.query_params)
 
     page.loaded.then(suit, None, page.controls.settable, **WAKING)
-    page.demo.load(follow, None, page.controls.settable, **WAKING)
+    page.demo.load(follow, None, [*page.controls.settable, page.tabs], **WAKING)
 
 
 def _lists(tabs: Tabs, runs: session.Runs) -> Any:
@@ -142,19 +147,28 @@ def suited(model: Model, controls: Controls, query: Iterable[str]) -> Any:
     return controls.updates(Request(examples.OPENING.prompt, examples.OPENING.seed, stages=stages))
 
 
-def from_link(controls: Controls, query: Iterable[tuple[str, str]]) -> Any:
-    """The updates that set the controls to what a link asks for; a bad link changes nothing and shows a warning."""
+def from_link(controls: Controls, tabs: gr.Tabs, query: Iterable[tuple[str, str]]) -> Any:
+    """The updates that set the controls to what a link asks for, and open a lesson's tab.
+
+    A bad link changes nothing and shows a warning. See it shows the run that a link names (see.opening).
+    """
     try:
-        linked = from_query(query, {"prompt": examples.OPENING.prompt, "seed": examples.OPENING.seed})
+        shown, pairs = links.read(query)
+        linked = from_query(pairs, {"prompt": examples.OPENING.prompt, "seed": examples.OPENING.seed})
     except settings.UserError as error:
         handlers.warn(str(error), "The link was not followed")
         return gr.skip()
-    if linked is None:
-        return gr.skip()
-    request, warnings = linked
-    for warning in views.few(warnings):
-        handlers.warn(warning, "In the link")
-    return controls.updates(request)
+    updates: dict[Any, Any] = {}
+    if shown is not None and shown.run is not None:
+        updates = controls.updates(SHIPPED[shown.run][1])
+    elif shown is not None:
+        updates = {tabs: gr.Tabs(selected="learn")}
+    if linked is not None:
+        request, warnings = linked
+        for warning in views.few(warnings):
+            handlers.warn(warning, "In the link")
+        updates |= controls.updates(request)
+    return updates or gr.skip()
 
 
 def _head(state: str) -> str:

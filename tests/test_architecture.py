@@ -25,11 +25,11 @@ LAYERS = (
 # The same of the page's rooms and of the files beside them.
 PAGE_LAYERS = (
     {"theme", "handlers"},
-    {"serving"},
+    {"serving", "lessons"},
     {"parts"},
     {"controls"},
     {"tabs", "api"},
-    {"page"},
+    {"page", "pack"},
     {"launch", "load"},
     {"entry"},
 )
@@ -40,6 +40,7 @@ FOR_THE_COMMAND_LINE = {
     "app/entry.py": {"__main__"},
     "app/launch.py": {"commands.options"},
     "app/load.py": {"commands.options", "files.writing"},
+    "app/pack.py": {"commands.options", "files.writing"},
 }
 FILES = sorted((ROOT / "imagen_core").rglob("*.py"))
 PAGE_FILES = sorted((ROOT / "app").rglob("*.py"))

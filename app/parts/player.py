@@ -63,12 +63,20 @@ def component(value: str | None = None, *, elem_id: str, **kwargs: Any) -> gr.HT
     )
 
 
-def recorded(run: recording.Recording, *, run_id: str = "", picked: str = "") -> str:
+def recorded(
+    run: recording.Recording, *, run_id: str = "", picked: str = "", link: str = "", begin: payload.State | None = None
+) -> str:
     """A whole recording, with the rule ``picked`` in front, or dynamic.
 
-    The player ignores frames of the run ``run_id`` that arrive after it.
+    The player ignores frames of the run ``run_id`` that arrive after it. ``link`` is the query of a link to the run,
+    without which there is no Share button; a player that is told to ``begin`` in a state rests there.
     """
-    return to_json(recording.payload(run, run=run_id, picked=picked))
+    value = recording.payload(run, run=run_id, picked=picked)
+    if link:
+        value["link"] = link
+    if begin:
+        value["begin"] = begin
+    return to_json(value)
 
 
 def live(

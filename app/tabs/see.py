@@ -20,7 +20,7 @@ from imagen_core.types import StageResult, StepRecord, UserError
 
 from ..controls import ADVANCED, LATER, Page, Updates, Values, explained, weight_named
 from ..handlers import FRAME_SECONDS, QUIET, engine, files, refusals, refuse
-from ..parts import builder, examples, player, side_by_side, status, views
+from ..parts import builder, examples, links, player, side_by_side, status, views
 from ..parts.side_by_side import Run, requests_of
 from ..parts.status import Status
 from ..serving.pace import about
@@ -177,9 +177,11 @@ class See:
             controls.cap: "" if cap is None else f"{cap:g}",
         }
 
-    def opening(self) -> Updates:
-        """The updates with the recorded run that the page opens with."""
-        return self.recorded(*examples.opening())
+    def opening(self, visit: gr.Request) -> Updates:
+        """The updates with the recorded run that the page's address names, or the one that the page opens with."""
+        link = links.followed(visit.query_params.multi_items())
+        named = link is not None and link.run is not None
+        return self.recorded(*(examples.recorded(link.run, link.begin) if named else examples.opening()))
 
 
 def roll() -> int:

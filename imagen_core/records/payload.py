@@ -76,16 +76,30 @@ class Header(TypedDict):
     tracks: list[RecordedTrack]
 
 
+class State(TypedDict, total=False):
+    """What a player shows of a recording: a step from 1, a view, the rule in front, a pixel [x, y]."""
+
+    step: int
+    view: str
+    rule: str
+    pixel: list[int]
+
+
 class _Recorded(Header):
     kind: Literal["recording"]
     blobs: dict[str, str]
 
 
 class Recorded(_Recorded, total=False):
-    """A recording with its arrays in base64; ``picked`` is the rule in front, ``run`` the run that it is the end of."""
+    """A recording with its arrays in base64; ``picked`` is the rule in front, ``run`` the run that it is the end of.
+
+    With ``begin`` the player rests in that state instead of playing. ``link`` is the query of a link to the recording.
+    """
 
     run: str
     picked: str
+    begin: State
+    link: str
 
 
 class LiveTrack(_Track):

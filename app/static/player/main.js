@@ -2,6 +2,7 @@
 
 import { Player } from "./player.js";
 import { keep, RULES, sorted } from "./rules.js";
+import { prepare, stateOf } from "./state.js";
 import { histogram } from "./values.js";
 
 /** engine: { burnt, styles, schemas } from app/parts/player.py. The rules are there for tests. */
@@ -14,6 +15,8 @@ export const create = (engine) => ({
     changed();
     return player;
   },
+  prepare,
+  stateOf,
   RULES,
   keep,
   sorted,

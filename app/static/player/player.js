@@ -10,6 +10,8 @@ import { Parts } from "./parts.js";
 import { parse } from "./payload.js";
 import { swatch } from "./pictures.js";
 import { Probe } from "./probe.js";
+import { linkTo, Share } from "./share.js";
+import { prepare, stateOf } from "./state.js";
 import { styleOf } from "./styles.js";
 import { Transport } from "./transport.js";
 import { unpack } from "./unpack.js";
@@ -102,12 +104,13 @@ export class Player {
     this.micro.start(data, this.track);
     this.probe.start(data);
     // A recorded run plays by itself once; a run that was watched live stays at its end.
-    const plays = before?.kind !== "live" && !calm();
+    const plays = before?.kind !== "live" && !calm() && !data.begin;
     if (plays) {
       this.at = 0;
       this.play();
     }
     this.draw();
+    if (data.begin) prepare(this, data.begin);
   }
 
   // Generate may be far below the player on a phone.
@@ -154,6 +157,9 @@ export class Player {
       pause: () => this.pause(),
       toggle: () => (this.timer ? this.pause() : this.play()),
     });
+    this.share = new Share(() =>
+      linkTo(location.href, this.data.link, { ...stateOf(this), last: this.data.steps.at(-1).step }),
+    );
     this.curves = new Curves((step) => this.seek(step));
     const tools = h("div", { class: "pl-tools" }, this.probe.lay(), this.micro.lay());
     for (const tool of tools.children) {
@@ -162,7 +168,7 @@ export class Player {
     }
     this.root.replaceChildren(
       h("div", { class: "pl-head" }, this.title, this.words),
-      h("div", { class: "pl-bar" }, this.layViews()),
+      h("div", { class: "pl-bar" }, this.layViews(), this.share.element),
       h("div", { class: "pl-stage" }, cards, this.wipe.lay(tracks, draw), this.parts.lay()),
       this.legend,
       this.transport.element,
@@ -283,6 +289,7 @@ export class Player {
   drawHead() {
     const { state, facts } = headOf(this.data);
     const { prompt } = this.data.request;
+    this.share.element.hidden = !this.data.link;
     this.title.replaceChildren(h("b", {}, state), h("q", { title: prompt }, prompt), h("span", {}, facts));
   }
 

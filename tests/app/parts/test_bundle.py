@@ -13,7 +13,9 @@ from app.parts.bundle import script
 
 def write(folder: Path, **modules: str) -> Path:
     for name, text in modules.items():
-        (folder / f"{name}.js").write_text(text, encoding="utf-8")
+        path = folder / f"{name}.js"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
     return folder / "main.js"
 
 
@@ -40,6 +42,14 @@ def test_modules_of_equal_names_do_not_meet_and_each_runs_once(tmp_path: Path) -
         ({"main": "export default 1;\n"}, "not understood: export default 1;"),
         ({"main": 'import * as a from "./a.js";\n'}, "not understood"),
         ({"main": 'import { a } from "https://example.org/a.js";\n'}, "not understood"),
+        (
+            {
+                "main": 'import { b } from "./a.js";\nimport { c } from "./other/a.js";\n',
+                "a": "export const b = 1;\n",
+                "other/a": "export const c = 1;\n",
+            },
+            "has the name of",
+        ),
     ],
 )
 def test_what_cannot_be_joined_is_refused(tmp_path: Path, modules: dict[str, str], reason: str) -> None:

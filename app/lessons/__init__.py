@@ -1,0 +1,1 @@
+"""Lessons: Markdown files whose claims and numbers come from the recorded runs."""

@@ -1,0 +1,189 @@
+"""``imagen-lab pack``: lessons, player and recorded runs as static files, which open from disk and on any host."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from imagen_core.commands.options import Parser
+from imagen_core.files.writing import check_writable, written_whole
+from imagen_core.records.shipped import SHIPPED
+from imagen_core.types import UserError
+
+from .lessons.lesson import Lesson
+from .lessons.shelf import LANGUAGES, shelf
+from .parts import learning, player
+
+# Nothing but the pack's own files: a page cannot ask the network for anything.
+POLICY = (
+    "default-src 'none'; script-src 'self' file: 'unsafe-inline'; style-src 'self' file: 'unsafe-inline'; "
+    "img-src data: blob:"
+)
+PAGE = """<!doctype html>
+<html lang="{language}">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<title>{title}</title>
+<link rel="stylesheet" href="lab.css">
+</head>
+<body>
+<main>
+{body}
+</main>
+</body>
+</html>
+"""
+STYLE = """
+body { margin: 0; background: var(--lab-paper); color: var(--lab-ink); font: 1rem/1.5 system-ui, sans-serif; }
+main { max-width: 1180px; margin: 0 auto; padding: 1.2rem 1.2rem 3rem; }
+main > h1 { font-size: 1.5rem; letter-spacing: -.02em; margin: 0 0 .8rem; }
+main a { color: var(--lab-accent); }
+footer { margin-top: 2.5rem; font-size: .88rem; color: var(--lab-soft); display: grid; gap: .4rem; }
+pre { background: var(--lab-wash); border-radius: 8px; padding: .8rem 1rem; white-space: pre-wrap; }
+.sheet li { break-inside: avoid; margin-bottom: 1rem; }
+.sheet ul { list-style: "☐  "; }
+.sheet section { break-before: page; }
+@media print { .screen { display: none; } main { padding: 0; max-width: none; } }
+"""
+# What all pages of a pack run: dark as the reader's system is, and recorded runs by <script>, since browsers refuse
+# to fetch a file from disk.
+START = """
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const follow = () => document.documentElement.classList.toggle("dark", dark.matches);
+dark.addEventListener("change", follow);
+follow();
+window.ImagenRuns = {};
+const load = (run) => new Promise((resolve, reject) => {
+  const script = document.createElement("script");
+  script.src = `runs/${run}.js`;
+  script.onload = () => resolve(window.ImagenRuns[run]);
+  script.onerror = reject;
+  document.head.append(script);
+});
+"""
+LEARN = """
+ImagenLearn.mount(
+  document.getElementById("learn"),
+  document.getElementById("lessons").textContent,
+  { kit: ImagenPlayer, load, attempt: null },
+);
+"""
+PLAY = """
+const asked = new URLSearchParams(location.search);
+const runs = [...document.querySelectorAll("[data-run]")].map((link) => link.dataset.run);
+const run = runs.includes(asked.get("run")) ? asked.get("run") : runs[0];
+const begin = {};
+if (/^[0-9]{1,4}$/.test(asked.get("step"))) begin.step = Number(asked.get("step"));
+for (const name of ["view", "rule"]) if (asked.get(name)) begin[name] = asked.get(name);
+load(run).then((text) => {
+  const value = Object.keys(begin).length ? JSON.stringify({ ...JSON.parse(text), begin }) : text;
+  ImagenPlayer.mount(document.getElementById("player"), () => value, () => {});
+});
+"""
+EMBED = '<iframe src="{address}" width="100%" height="720" style="border:0" title="Imagen Lab"></iframe>'
+
+
+def main(prog: str, arguments: list[str]) -> None:
+    """Parse the arguments and write the pack; exit 2 with one line where that cannot be."""
+    parser = Parser(prog=prog, description="Lessons, player and recorded runs as static files for a class.")
+    parser.add_argument("--to", type=Path, required=True, help="folder to write to; a new one, or an earlier pack")
+    args = parser.parse_args(arguments)
+    try:
+        files = list(write(args.to))
+    except (UserError, OSError) as error:
+        parser.exit(2, f"{prog}: {str(error).splitlines()[0]}\n")
+    size = sum(path.stat().st_size for path in files)
+    print(f"{len(files)} files, {size / 1e6:.1f} MB. Open {args.to / 'index.html'}")
+
+
+def write(folder: Path) -> Iterator[Path]:
+    """Write the pack's files into a folder; yields each once it is there.
+
+    Raises:
+        UserError: the folder holds something else, a lesson is damaged, or a run cannot be read.
+    """
+    strange = folder.is_dir() and any(folder.iterdir()) and not (folder / "lab.js").is_file()
+    if strange or (folder.exists() and not folder.is_dir()):
+        raise UserError(f"--to: {folder} holds something else; name a new folder")
+    books = shelf()
+    check_writable(folder, "--to")
+    (folder / "runs").mkdir(parents=True, exist_ok=True)
+    for name in SHIPPED:
+        # JSON twice: the first is what the player reads, the second a string of JavaScript.
+        text = json.dumps(learning.recorded(name))
+        yield _save(folder / "runs" / f"{name}.js", f"window.ImagenRuns[{json.dumps(name)}] = {text};\n")
+    yield _save(folder / "lab.js", player.SCRIPT + learning.SCRIPT + START)
+    styles = (player.STYLE, learning.STYLE)
+    yield _save(folder / "lab.css", player.COLOURS + "".join(path.read_text("utf-8") for path in styles) + STYLE)
+    yield _save(folder / "index.html", _page("Imagen Lab", _lessons(), LEARN))
+    yield _save(folder / "play.html", _page("Imagen Lab: recorded runs", _player(), PLAY))
+    for language, lessons in books.items():
+        yield _save(
+            folder / f"sheet-{language}.html", _page(SHEETS[language][0], _sheet(lessons, language), "", language)
+        )
+
+
+def _save(path: Path, text: str) -> Path:
+    with written_whole(path) as aside:
+        aside.write_text(text, encoding="utf-8", newline="\n")
+    return path
+
+
+def _page(title: str, body: str, script: str, language: str = "en") -> str:
+    scripts = f'<script src="lab.js"></script>\n<script>{script}</script>' if script else ""
+    return PAGE.format(language=language, policy=POLICY, title=title, body=f"{body}\n{scripts}")
+
+
+def _lessons() -> str:
+    sheets = " · ".join(
+        f'<a href="sheet-{code}.html">{SHEETS[code][0]} ({name})</a>' for code, name in LANGUAGES.items()
+    )
+    embed = html.escape(EMBED.format(address="https://YOUR.HOST/FOLDER/index.html?lesson=3&step=2"))
+    return f"""<h1>Imagen Lab</h1>
+<div id="learn"></div>
+<noscript>These lessons need JavaScript, which is switched off here.</noscript>
+<footer><div><a href="play.html">All recorded runs</a> · {sheets}</div>
+<details><summary>Put a lesson into another page</summary><pre>{embed}</pre></details></footer>
+<script type="application/json" id="lessons">{learning.lessons()}</script>"""
+
+
+def _player() -> str:
+    links = " · ".join(
+        f'<a href="?run={name}" data-run="{name}">{html.escape(title)}</a>' for name, (title, _) in SHIPPED.items()
+    )
+    ways = f'<p><a href="index.html">Lessons</a> · {links}</p>'
+    return f'<h1>Recorded runs</h1>\n{player.WHY}\n{ways}\n<div id="player"></div>'
+
+
+# The title of the sheet, and that of its answers.
+SHEETS = {"en": ("Questions", "Answers"), "de": ("Fragen", "Antworten")}
+
+
+def _sheet(lessons: Iterable[Lesson], language: str) -> str:
+    """The questions of all lessons, and on a page of their own the answers."""
+    title, answers = SHEETS[language]
+    asked, told = [], []
+    for lesson in lessons:
+        head = f"<h2>{lesson.number}. {html.escape(lesson.title)}</h2>"
+        questions = "".join(
+            f"<li>{_text(step.predict)}<ul>{''.join(f'<li>{_text([one])}</li>' for one in step.answers)}</ul></li>"
+            for step in lesson.steps
+        )
+        solutions = "".join(
+            f"<li><b>{_text([step.answers[step.right]])}</b><br>{_text(step.reveal)}</li>" for step in lesson.steps
+        )
+        asked.append(f"{head}<ol>{questions}</ol>")
+        told.append(f"{head}<ol>{solutions}</ol>")
+    return (
+        f'<div class="sheet"><h1>Imagen Lab: {title}</h1>{"".join(asked)}'
+        f"<section><h1>{answers}</h1>{''.join(told)}</section></div>"
+    )
+
+
+def _text(paragraphs: Iterable[str]) -> str:
+    """Paragraphs as escaped HTML, without marks of emphasis."""
+    return "<br>".join(html.escape(text).replace("*", "") for text in paragraphs)

@@ -1,0 +1,18 @@
+// What a document sees of the lessons, as window.ImagenLearn.
+
+import { Lessons } from "./lessons.js";
+
+/** What a link's query asks for. */
+const queryIn = (search) => {
+  const query = new URLSearchParams(search);
+  return { language: query.get("lang"), lesson: query.get("lesson") ?? undefined, step: query.get("step") ?? 1 };
+};
+
+
+export const create = () => ({
+  /** text: JSON of app/parts/learning.py; for the rest see Lessons. */
+  mount: (place, text, { kit, load, attempt }) => {
+    const options = { ...JSON.parse(text), kit, load, attempt, query: queryIn(location.search) };
+    return new Lessons(place.querySelector(".learn-place") ?? place, options);
+  },
+});

@@ -1,0 +1,93 @@
+"""The tab Learn: by keyboard alone in a real browser, and what a hostile browser is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+import pytest
+from app_page import values_of
+
+from app.lessons.shelf import shelf
+from app.page import Tabs
+from app.parts import learning
+
+# Enough tab stops to reach anything in a lesson.
+STOPS = 60
+
+
+def tab_to(page: Any, name: str) -> None:
+    """Move the focus with the tab key until it stands on a control of this name."""
+    for _ in range(STOPS):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.textContent.trim()") == name:
+            return
+    raise AssertionError(f"{name!r} cannot be reached by the tab key")
+
+
+@pytest.mark.parametrize("lesson", shelf()["en"], ids=lambda lesson: lesson.name)
+def test_a_lesson_by_keyboard_alone(visit: Any, url: str, lesson: Any) -> None:
+    page = visit(f"{url}?lesson={lesson.number}")
+    for step in lesson.steps:
+        page.locator("#learn h3", has_text=step.title).wait_for()
+        assert page.locator(".learn-screen[data-covered]").count() == 1
+        tab_to(page, step.answers[step.right])
+        page.keyboard.press("Enter")
+        assert page.locator(".learn-outcome strong").first.inner_text() == "Right."
+        assert page.locator(".learn-screen[data-covered]").count() == 0
+        # The player shows what the lesson speaks of.
+        page.locator("#learn .pl-counter", has_text=f"{step.show.step} / ").wait_for()
+        names = page.locator("#learn .pl-card b").all_text_contents()
+        assert names == list(step.show.rules)
+        assert page.locator(f"#learn .pl[data-view={step.show.view}]").count() == 1
+        last = step is lesson.steps[-1]
+        tab_to(page, "Set the controls")
+        if not last:
+            tab_to(page, "Next")
+            page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
+    w = lesson.steps[-1].request.stages[0].guidance
+    page.wait_for_function(f"document.querySelector('#guidance input[type=number]')?.value == {w}")
+    assert page.get_by_role("tab", name="See it").get_attribute("aria-selected") == "true"
+
+
+def test_a_link_opens_step_and_language(visit: Any, url: str) -> None:
+    page = visit(f"{url}?lesson=3&step=2&lang=de")
+    german = next(book for book in shelf()["de"] if book.number == 3)
+    page.locator("#learn h3", has_text=german.steps[1].title).wait_for()
+    page.locator(".learn-answer").first.click()
+    page.get_by_text("Nicht ganz.").wait_for()
+
+
+def test_a_link_rests_at_its_step_and_share_makes_it(visit: Any, url: str) -> None:
+    page = visit(f"{url}?run=strong&step=2&view=mask&rule=none")
+    page.locator("#player .pl-counter", has_text="2 / ").wait_for()
+    assert page.locator("#player .pl[data-view=mask]").count() == 1
+    page.locator("#player .pl-share-button").click()
+    assert page.locator("#player .pl-share-field").input_value() == page.url
+
+
+def test_a_hostile_link_changes_nothing(visit: Any, url: str) -> None:
+    page = visit(f"{url}?run=../strong&step=1&view=%3Cscript%3E")
+    page.get_by_text("run: must be one of").first.wait_for()
+    page.locator("#player .pl-title b", has_text="Recorded run").wait_for()
+    assert page.get_by_role("tab", name="See it").get_attribute("aria-selected") == "true"
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_text_of_a_lesson_has_contrast(visit: Any, url: str, theme: str, contrast_script: str) -> None:
+    page = visit(f"{url}?lesson=3&__theme={theme}")
+    page.locator(".learn-answer").first.click()
+    page.locator("#learn .pl-card").first.wait_for()
+    assert page.evaluate(contrast_script) == []
+
+
+@pytest.mark.parametrize("data", [None, {}, {"lesson": 3}, {"lesson": 3, "step": 900}, {"lesson": "3", "step": 1}, [3]])
+def test_a_step_that_does_not_exist_is_refused(tabs: Tabs, data: Any) -> None:
+    with pytest.raises(gr.Error, match="there is no such step"):
+        tabs.learn.attempt(values_of(tabs), gr.EventData(None, data))
+
+
+@pytest.mark.parametrize("name", ["walrus", "../strong", None, 3, ["strong"]])
+def test_a_run_that_does_not_exist_is_a_note(name: Any) -> None:
+    assert '"kind": "waiting"' in learning.recorded(name)
