@@ -9,7 +9,7 @@ from pathlib import Path
 
 from imagen_core.commands.options import Parser
 from imagen_core.files.writing import check_writable, written_whole
-from imagen_core.records.shipped import SHIPPED
+from imagen_core.records.shipped import SHIPPED, STILLS
 from imagen_core.types import UserError
 
 from .lessons.lesson import Lesson
@@ -112,7 +112,7 @@ def write(folder: Path) -> Iterator[Path]:
     books = shelf()
     check_writable(folder, "--to")
     (folder / "runs").mkdir(parents=True, exist_ok=True)
-    for name in SHIPPED:
+    for name in (*SHIPPED, *STILLS):
         # JSON twice: the first is what the player reads, the second a string of JavaScript.
         text = json.dumps(learning.recorded(name))
         yield _save(folder / "runs" / f"{name}.js", f"window.ImagenRuns[{json.dumps(name)}] = {text};\n")

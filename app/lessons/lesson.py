@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from imagen_core.records.shipped import SHIPPED
 from imagen_core.settings import Request
 from imagen_core.settings.text import with_more
 from imagen_core.types import UserError
@@ -29,7 +28,7 @@ _ANSWER = re.compile(r"- \[([ x])\] (.+)")
 
 @dataclass(frozen=True)
 class Show:
-    """What the player shows: a recorded run at a step from 1, a view, some of its rules, and a formula.
+    """What the player shows: a recorded run at a step from 1, a view, some of its rules, and a formula; or stills.
 
     ``pixel`` is [x, y] or None for the one with the largest value. Parts of the formula between asterisks are lit.
     """
@@ -60,8 +59,7 @@ class Step:
     @property
     def request(self) -> Request:
         """What "try it" sets the controls to."""
-        shown = SHIPPED[self.show.run][1]
-        return with_more(shown, " ".join(self.settings))
+        return with_more(facts.request_of(self.show.run), " ".join(self.settings))
 
 
 @dataclass(frozen=True)
@@ -174,24 +172,23 @@ class _Reader:
         if unknown := given.keys() - set(SHOWN):
             self.refuse(f"the block show has no {', '.join(sorted(unknown))}; it has {', '.join(SHOWN)}")
         try:
-            header = facts.header(given.get("run", ""))
+            count, labels, size = facts.size_of(given.get("run", ""))
         except UserError as error:
             self.refuse(str(error))
-        count, asked = len(header["steps"]), given.get("step", "last")
+        asked = given.get("step", "last")
         step = count if asked == "last" else int(asked) if asked.isdecimal() else 0
         if not 1 <= step <= count:
             self.refuse(f"step: must be between 1 and {count}, or last, got {asked}")
         view = given.get("view", "side")
         if view not in facts.VIEWS:
             self.refuse(f"view: must be one of {', '.join(facts.VIEWS)}, got {view}")
-        labels = tuple(track["label"] for track in header["tracks"])
         rules = tuple(given["rules"].split(", ")) if "rules" in given else labels
         if not set(rules) <= set(labels):
             self.refuse(f"rules: must be among {', '.join(labels)}, got {given['rules']}")
         pixel = re.fullmatch(r"(\d+), (\d+)", given.get("pixel", "0, 0"))
-        place = (int(pixel[1]), int(pixel[2])) if pixel else (header["size"], 0)
-        if max(place) >= header["size"]:
-            self.refuse(f"pixel: must be x, y between 0 and {header['size'] - 1}, got {given['pixel']}")
+        place = (int(pixel[1]), int(pixel[2])) if pixel else (size, 0)
+        if max(place) >= size:
+            self.refuse(f"pixel: must be x, y between 0 and {size - 1}, got {given['pixel']}")
         return Show(given["run"], step, view, rules, place if "pixel" in given else None, given.get("formula", ""))
 
     def _paragraphs(self, body: list[str], begin: int, show: Show | None) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from imagen_core.types import UserError
 
-from .lesson import Lesson, load
+from .lesson import Lesson, Step, load
 
 FOLDER = Path(__file__).parent
 # The first is the one that the others are held to.
@@ -52,7 +52,7 @@ def _compare(lessons: tuple[Lesson, ...], translated: tuple[Lesson, ...], langua
         raise UserError(f"{language}/{number}-{name}.md: has no original")
 
 
-def _facts(step) -> tuple[object, ...]:
+def _facts(step: Step) -> tuple[object, ...]:
     """What a translation must not change."""
     show = step.show
     shown = (show.run, show.step, show.view, show.rules, show.pixel, show.formula.count("*"))

@@ -9,8 +9,9 @@ from typing import Any
 
 import gradio as gr
 
-from imagen_core.records.shipped import SHIPPED
+from imagen_core.records.shipped import SHIPPED, STILLS
 
+from ..lessons import facts
 from ..lessons.lesson import Step
 from ..lessons.shelf import LANGUAGES, shelf
 from . import examples, player
@@ -37,7 +38,9 @@ def component(*, elem_id: str) -> gr.HTML:
 
 
 def recorded(name: Any) -> str:
-    """The player's value of a recorded run; a note where the browser asks for one that does not exist."""
+    """The player's value of a recorded run, or stills; a note where the browser asks for one that does not exist."""
+    if isinstance(name, str) and name in STILLS:
+        return json.dumps({"kind": "stills", **facts.pictures(name)})
     known = isinstance(name, str) and name in SHIPPED
     return examples.recorded(name)[0] if known else player.waiting("There is no such recorded run.")
 

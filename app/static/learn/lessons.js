@@ -86,11 +86,7 @@ export class Lessons {
       h("button", { type: "button", class: "learn-answer", onclick: () => this.reveal(k) }, ...inline(text));
     this.answers = step.answers.map(answer);
     this.outcome = h("div", { class: "learn-outcome", tabindex: -1 });
-    const skip = h(
-      "button",
-      { type: "button", class: "learn-plain", onclick: () => this.reveal(null) },
-      words.skip,
-    );
+    const skip = h("button", { type: "button", class: "learn-plain", onclick: () => this.reveal(null) }, words.skip);
     this.text.replaceChildren(
       h("p", { class: "learn-where" }, `${lesson.title} · ${words.step(at.step + 1, lesson.steps.length)}`),
       ...(at.step ? [] : [h("div", { class: "learn-intro" }, ...paragraphs(lesson.intro))]),
@@ -111,7 +107,9 @@ export class Lessons {
     return h(
       "div",
       { class: "learn-moves" },
-      at.step || at.lesson ? h("button", { type: "button", class: "learn-plain", onclick: move(-1) }, words.back) : null,
+      at.step || at.lesson
+        ? h("button", { type: "button", class: "learn-plain", onclick: move(-1) }, words.back)
+        : null,
       this.forward,
       h("a", { class: "learn-link", href: queryOf(shelf, at) }, words.link),
     );
@@ -130,11 +128,7 @@ export class Lessons {
     const right = guess === step.right;
     const said = guess === null ? null : h("strong", {}, right ? words.right : words.wrong);
     const answer = right ? [] : [" ", h("em", {}, ...inline(step.answers[step.right]))];
-    this.outcome.replaceChildren(
-      h("p", {}, said, ...answer),
-      ...paragraphs(step.reveal),
-      this.layAttempt(),
-    );
+    this.outcome.replaceChildren(h("p", {}, said, ...answer), ...paragraphs(step.reveal), this.layAttempt());
     this.outcome.focus({ preventScroll: true });
     this.outcome.scrollIntoView({ block: "nearest" });
   }

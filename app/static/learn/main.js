@@ -8,7 +8,6 @@ const queryIn = (search) => {
   return { language: query.get("lang"), lesson: query.get("lesson") ?? undefined, step: query.get("step") ?? 1 };
 };
 
-
 export const create = () => ({
   /** text: JSON of app/parts/learning.py; for the rest see Lessons. */
   mount: (place, text, { kit, load, attempt }) => {

@@ -10,6 +10,15 @@ export const only = (text, rules) => {
   return tracks?.length ? JSON.stringify({ ...data, tracks }) : text;
 };
 
+/** The stills in a text of records/stills.py: [{ label, picture, numbers }]; null where it holds a run. */
+export const stillsIn = (text) => {
+  const data = JSON.parse(text);
+  return data.kind === "stills" ? data.stills : null;
+};
+
+const still = ({ label, picture }) =>
+  h("figure", {}, h("img", { src: `data:image/webp;base64,${picture}`, alt: label }), h("figcaption", {}, label));
+
 export class Screen {
   /** kit: the player's { mount, prepare } (static/player/main.js); load(run): resolves to a recording's text.
    *
@@ -22,11 +31,12 @@ export class Screen {
     this.turn = 0;
     this.formula = h("p", { class: "learn-formula" });
     this.place = h("div", { class: "learn-player" });
+    this.stills = h("div", { class: "learn-stills", hidden: true });
     this.cover = h("p", { class: "learn-cover", "aria-hidden": "true" });
     this.element = h(
       "div",
       { class: "learn-screen" },
-      h("div", { class: "learn-frame" }, this.place, this.cover),
+      h("div", { class: "learn-frame" }, this.place, this.stills, this.cover),
       this.formula,
     );
     this.player = kit.mount(
@@ -54,10 +64,14 @@ export class Screen {
     this.uncover(covered);
     const wanted = `${run} ${rules}`;
     if (this.wanted !== wanted) {
-      const recording = only(await this.fetch(run), rules);
+      const value = await this.fetch(run);
       // The reader has moved on meanwhile.
       if (turn !== this.turn) return;
-      await this.player.show(recording);
+      const stills = stillsIn(value);
+      this.place.hidden = stills !== null;
+      this.stills.hidden = stills === null;
+      if (stills) this.stills.replaceChildren(...stills.map(still));
+      else await this.player.show(only(value, rules));
       if (turn !== this.turn) return;
       this.wanted = wanted;
     }
@@ -68,6 +82,6 @@ export class Screen {
   uncover(covered) {
     this.element.toggleAttribute("data-covered", covered !== null);
     this.cover.textContent = covered ?? "";
-    this.place.inert = covered !== null;
+    this.place.inert = this.stills.inert = covered !== null;
   }
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { only } from "./screen.js";
+import { only, stillsIn } from "./screen.js";
 
 const TEXT = JSON.stringify({ kind: "recording", tracks: [{ label: "none" }, { label: "dynamic" }] });
 
@@ -12,4 +12,9 @@ test("a lesson may show some of a run's tracks", () => {
 test("a note, or a run without these tracks, stays whole", () => {
   assert.equal(only('{"kind":"waiting","note":""}', ["none"]), '{"kind":"waiting","note":""}');
   assert.equal(only(TEXT, ["squash"]), TEXT);
+});
+
+test("stills are told from a run", () => {
+  assert.deepEqual(stillsIn('{"kind":"stills","stills":[{"label":"a"}]}'), [{ label: "a" }]);
+  assert.equal(stillsIn(TEXT), null);
 });

@@ -10,6 +10,7 @@ import { Parts } from "./parts.js";
 import { parse } from "./payload.js";
 import { swatch } from "./pictures.js";
 import { Probe } from "./probe.js";
+import { listen, project } from "./projector.js";
 import { linkTo, Share } from "./share.js";
 import { prepare, stateOf } from "./state.js";
 import { styleOf } from "./styles.js";
@@ -60,6 +61,7 @@ export class Player {
     root.player = this;
     root.classList.add("pl");
     root.addEventListener("keydown", (event) => this.key(event));
+    listen();
     new ResizeObserver(() => {
       root.toggleAttribute("data-narrow", root.clientWidth < NARROW);
       this.draw();
@@ -155,11 +157,13 @@ export class Player {
     this.transport = new Transport({
       go: (at) => this.go(at),
       pause: () => this.pause(),
-      toggle: () => (this.timer ? this.pause() : this.play()),
+      toggle: () => this.toggle(),
     });
     this.share = new Share(() =>
       linkTo(location.href, this.data.link, { ...stateOf(this), last: this.data.steps.at(-1).step }),
     );
+    const alone = { type: "button", class: "pl-share-button", title: "Key p. Arrow keys move, Esc ends." };
+    const projector = h("button", { ...alone, onclick: () => project(this) }, "Projector");
     this.curves = new Curves((step) => this.seek(step));
     const tools = h("div", { class: "pl-tools" }, this.probe.lay(), this.micro.lay());
     for (const tool of tools.children) {
@@ -168,7 +172,7 @@ export class Player {
     }
     this.root.replaceChildren(
       h("div", { class: "pl-head" }, this.title, this.words),
-      h("div", { class: "pl-bar" }, this.layViews(), this.share.element),
+      h("div", { class: "pl-bar" }, this.layViews(), projector, this.share.element),
       h("div", { class: "pl-stage" }, cards, this.wipe.lay(tracks, draw), this.parts.lay()),
       this.legend,
       this.transport.element,
@@ -234,6 +238,11 @@ export class Player {
     this.drawTransport();
   }
 
+  toggle() {
+    if (this.timer) this.pause();
+    else this.play();
+  }
+
   tick() {
     if (!this.root.isConnected) return this.pause();
     // Out of sight, the run waits.
@@ -258,8 +267,7 @@ export class Player {
       this.probe.move(this.data, x + move[0], y + move[1]);
       this.draw();
     } else if (key === " " && target === this.transport.scrubber) {
-      if (this.timer) this.pause();
-      else this.play();
+      this.toggle();
     } else if (move?.[0] && !target.matches("input, select")) {
       this.pause();
       this.go(this.at + move[0]);

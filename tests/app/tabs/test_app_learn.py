@@ -8,9 +8,11 @@ import gradio as gr
 import pytest
 from app_page import values_of
 
+from app.lessons import facts
 from app.lessons.shelf import shelf
 from app.page import Tabs
 from app.parts import learning
+from imagen_core.records.shipped import STILLS
 
 # Enough tab stops to reach anything in a lesson.
 STOPS = 60
@@ -25,6 +27,17 @@ def tab_to(page: Any, name: str) -> None:
     raise AssertionError(f"{name!r} cannot be reached by the tab key")
 
 
+def check_shown(page: Any, show: Any) -> None:
+    """The pictures are those that the lesson speaks of."""
+    if show.run in STILLS:
+        page.locator("#learn .learn-stills img").first.wait_for()
+        assert page.locator("#learn .learn-stills img").count() == facts.size_of(show.run)[0]
+        return
+    page.locator("#learn .pl-counter", has_text=f"{show.step} / ").wait_for()
+    assert page.locator("#learn .pl-card b").all_text_contents() == list(show.rules)
+    assert page.locator(f"#learn .pl[data-view={show.view}]").count() == 1
+
+
 @pytest.mark.parametrize("lesson", shelf()["en"], ids=lambda lesson: lesson.name)
 def test_a_lesson_by_keyboard_alone(visit: Any, url: str, lesson: Any) -> None:
     page = visit(f"{url}?lesson={lesson.number}")
@@ -35,11 +48,7 @@ def test_a_lesson_by_keyboard_alone(visit: Any, url: str, lesson: Any) -> None:
         page.keyboard.press("Enter")
         assert page.locator(".learn-outcome strong").first.inner_text() == "Right."
         assert page.locator(".learn-screen[data-covered]").count() == 0
-        # The player shows what the lesson speaks of.
-        page.locator("#learn .pl-counter", has_text=f"{step.show.step} / ").wait_for()
-        names = page.locator("#learn .pl-card b").all_text_contents()
-        assert names == list(step.show.rules)
-        assert page.locator(f"#learn .pl[data-view={step.show.view}]").count() == 1
+        check_shown(page, step.show)
         last = step is lesson.steps[-1]
         tab_to(page, "Set the controls")
         if not last:
@@ -65,6 +74,23 @@ def test_a_link_rests_at_its_step_and_share_makes_it(visit: Any, url: str) -> No
     assert page.locator("#player .pl[data-view=mask]").count() == 1
     page.locator("#player .pl-share-button").click()
     assert page.locator("#player .pl-share-field").input_value() == page.url
+
+
+def test_one_key_shows_the_player_alone(visit: Any, url: str) -> None:
+    page = visit(f"{url}?run=strong&step=2")
+    page.locator("#player .pl-counter", has_text="2 / ").wait_for()
+    page.keyboard.press("p")
+    box = page.locator(".pl-projected").bounding_box()
+    assert box == {"x": 0, "y": 0, "width": 1366, "height": 900}
+    assert page.locator(".pl-sentence").evaluate("x => getComputedStyle(x).fontSize") == "28px"
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#player .pl-counter").inner_text().startswith("3 / ")
+    page.keyboard.press("Escape")
+    assert page.locator(".pl-projected").count() == 0
+    # Where text is written, the key writes.
+    page.locator("#prompt textarea").fill("")
+    page.locator("#prompt textarea").press("p")
+    assert page.locator("#prompt textarea").input_value() == "p" and page.locator(".pl-projected").count() == 0
 
 
 def test_a_hostile_link_changes_nothing(visit: Any, url: str) -> None:
