@@ -25,7 +25,8 @@ let groups = 0;
 
 /** A group of radio buttons; options: text by key; changed(key) is called on a choice. */
 export const radios = (label, options, chosen, changed) => {
-  const name = `pl-${groups++}`;
+  // A page may hold several scripts with this module, so a count alone would join their groups.
+  const name = `pl-${label}-${groups++}`;
   const option = ([key, text]) =>
     h(
       "label",
