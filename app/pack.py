@@ -45,6 +45,7 @@ main a { color: var(--lab-accent); }
 footer { margin-top: 2.5rem; font-size: .88rem; color: var(--lab-soft); display: grid; gap: .4rem; }
 pre { background: var(--lab-wash); border-radius: 8px; padding: .8rem 1rem; white-space: pre-wrap; }
 .sheet li { break-inside: avoid; margin-bottom: 1rem; }
+.sheet li li { margin-bottom: .2rem; }
 .sheet ul { list-style: "☐  "; }
 .sheet section { break-before: page; }
 @media print { .screen { display: none; } main { padding: 0; max-width: none; } }
@@ -170,7 +171,7 @@ def _sheet(lessons: Iterable[Lesson], language: str) -> str:
     for lesson in lessons:
         head = f"<h2>{lesson.number}. {html.escape(lesson.title)}</h2>"
         questions = "".join(
-            f"<li>{_text(step.predict)}<ul>{''.join(f'<li>{_text([one])}</li>' for one in step.answers)}</ul></li>"
+            f"<li>{_text([*step.predict, step.show.formula])}<ul>{_items(step.answers)}</ul></li>"
             for step in lesson.steps
         )
         solutions = "".join(
@@ -184,6 +185,10 @@ def _sheet(lessons: Iterable[Lesson], language: str) -> str:
     )
 
 
+def _items(texts: Iterable[str]) -> str:
+    return "".join(f"<li>{_text([text])}</li>" for text in texts)
+
+
 def _text(paragraphs: Iterable[str]) -> str:
     """Paragraphs as escaped HTML, without marks of emphasis."""
-    return "<br>".join(html.escape(text).replace("*", "") for text in paragraphs)
+    return "<br>".join(html.escape(text).replace("*", "") for text in paragraphs if text)

@@ -72,7 +72,7 @@ def test_a_link_rests_at_its_step_and_share_makes_it(visit: Any, url: str) -> No
     page = visit(f"{url}?run=strong&step=2&view=mask&rule=none")
     page.locator("#player .pl-counter", has_text="2 / ").wait_for()
     assert page.locator("#player .pl[data-view=mask]").count() == 1
-    page.locator("#player .pl-share-button").click()
+    page.locator("#player").get_by_role("button", name="Share").click()
     assert page.locator("#player .pl-share-field").input_value() == page.url
 
 
