@@ -10,7 +10,7 @@ from imagen_core.types import UserError
 
 from ..controls import Page, Updates, Values
 from ..handlers import QUIET, refuse
-from ..parts import learning
+from ..parts import learning, views
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,11 @@ class Learn:
 def lay_out(page: Page) -> Learn:
     """Place the tab."""
     with gr.Tab("Learn", id="learn"):
-        return Learn(page, learning.component(elem_id="learn"))
+        try:
+            return Learn(page, learning.component(elem_id="learn"))
+        except UserError as error:
+            # Runs that were recorded anew may contradict a lesson; the rest of the page works.
+            return Learn(page, gr.HTML(views.note(str(error), wrong=True)))
 
 
 def wire(learn: Learn) -> None:

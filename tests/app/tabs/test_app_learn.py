@@ -12,7 +12,9 @@ from app.lessons import facts
 from app.lessons.shelf import shelf
 from app.page import Tabs
 from app.parts import learning
+from app.tabs import learn
 from imagen_core.records.shipped import STILLS
+from imagen_core.types import UserError
 
 # Enough tab stops to reach anything in a lesson.
 STOPS = 60
@@ -117,3 +119,13 @@ def test_a_step_that_does_not_exist_is_refused(tabs: Tabs, data: Any) -> None:
 @pytest.mark.parametrize("name", ["walrus", "../strong", None, 3, ["strong"]])
 def test_a_run_that_does_not_exist_is_a_note(name: Any) -> None:
     assert '"kind": "waiting"' in learning.recorded(name)
+
+
+def test_a_lesson_that_does_not_hold_leaves_the_page_standing(tabs: Tabs, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused() -> None:
+        raise UserError("en/1-noise.md, line 9: this claim does not hold")
+
+    monkeypatch.setattr(learning, "shelf", refused)
+    with gr.Blocks(), gr.Tabs():
+        tab = learn.lay_out(tabs.see.page)
+    assert "this claim does not hold" in tab.lessons.value
