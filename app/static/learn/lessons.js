@@ -6,6 +6,9 @@ import { Screen } from "./screen.js";
 import { inline, paragraphs } from "./text.js";
 import { WORDS } from "./words.js";
 
+// Where learn.css puts the text below the pictures.
+const NARROW = "(max-width: 899px)";
+
 export class Lessons {
   /** options: { shelf, languages, kit, load, attempt, query }. attempt(lesson, step) sets the page's controls; null where there are none. */
   constructor(root, options) {
@@ -130,7 +133,8 @@ export class Lessons {
     const answer = right ? [] : [" ", h("em", {}, ...inline(step.answers[step.right]))];
     this.outcome.replaceChildren(h("p", {}, said, ...answer), ...paragraphs(step.reveal), this.layAttempt());
     this.outcome.focus({ preventScroll: true });
-    this.outcome.scrollIntoView({ block: "nearest" });
+    const shown = matchMedia(NARROW).matches ? this.screen.element : this.outcome;
+    shown.scrollIntoView({ block: "nearest" });
   }
 
   layAttempt() {
