@@ -180,8 +180,9 @@ class See:
     def opening(self, visit: gr.Request) -> Updates:
         """The updates with the recorded run that the page's address names, or the one that the page opens with."""
         link = links.followed(visit.query_params.multi_items())
-        named = link is not None and link.run is not None
-        return self.recorded(*(examples.recorded(link.run, link.begin) if named else examples.opening()))
+        if link is None or link.run is None:
+            return self.recorded(*examples.opening())
+        return self.recorded(*examples.recorded(link.run, link.begin))
 
 
 def roll() -> int:
