@@ -44,7 +44,9 @@ LAUNCH: dict[str, Any] = {
     # The largest picture made here takes 3 MB.
     "max_file_size": inspect_tab.MAX_PNG,
     "app_kwargs": {
-        "middleware": [Middleware(Guard, scripts=(player.SCRIPT, tiles.SCRIPT), most_upload=inspect_tab.MAX_PNG)]
+        "middleware": [
+            Middleware(Guard, scripts=(player.SCRIPT, learning.SCRIPT, tiles.SCRIPT), most_upload=inspect_tab.MAX_PNG)
+        ]
     },
 }
 
