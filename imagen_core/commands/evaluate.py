@@ -38,7 +38,8 @@ def _of_the_base(name: str) -> Option:
 BENCH, JUDGED = ("tabletopbench",), ("tabletopbench", "figures")
 OF_THE_BASE = ("guidance", "steps", "threshold", "sampler")
 OPTIONS = (
-    Option("each", int, f"pictures a prompt, 1 to {MOST_EACH} (default {EACH})", BENCH),
+    Option("each", int, f"pictures a prompt, 1 to {MOST_EACH} (default {EACH})", (*BENCH, "settings")),
+    Option("half", str, "half of the prompts, choose (default) or report", ("settings",)),
     Option("seed", int, "of the first picture (default 0)", BENCH),
     *map(_of_the_base, OF_THE_BASE),
     Option("sheet", Path, "also write 64 pictures with their verdicts to this PNG", BENCH),
@@ -49,10 +50,10 @@ OPTIONS = (
     Option("reference", Path, "with --clip, real pictures for FID", JUDGED, "FOLDER"),
     Option(
         "cache", Path, f"folder that caches true renders and finished pictures (default {CACHE})",
-        ("tabletopbench", "sr", "figures", "samplers"),
+        ("tabletopbench", "sr", "figures", "samplers", "settings"),
     ),
-    Option("out", Path, f"folder of CSV and PNG (default {OUT})", ("figures", "samplers")),
-    Option("train", Path, "train or resume it in this folder, then write it to the assets", ("detector",), "RUN"),
+    Option("out", Path, f"folder of CSV and PNG (default {OUT})", ("figures", "samplers", "settings")),
+    Option("train", Path, "train it in this folder, then write it to the assets", ("detector", "outlines"), "RUN"),
     Option("data", Path, f"folder of training pictures (default {DATA})", ("detector",)),
 )  # fmt: skip
 # With --quick the bench draws every second prompt once.
@@ -67,6 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="tabletopbench: how often pictures show what their prompt names; captions: how much exchanging words of a "
         "caption raises the base's loss; sr: super-resolution against true renders; "
         "figures: the paper's figures on this model; samplers: quality against steps; "
+        "settings: which settings draw the best pictures; outlines: the network that judges outlines; "
         "detector: the detector itself on fresh renders",
     )
     add_model_argument(parser)
@@ -193,11 +195,32 @@ def _detector(args: argparse.Namespace) -> dict[str, Any]:
     return {**facts, "detector": digest, "indicative": args.quick}
 
 
+def _settings(args: argparse.Namespace) -> dict[str, Any]:
+    from ..evaluation.settings_study import grid, study
+    from ..models.opening import load_cascade
+
+    each, stride = (1, QUICK_STRIDE) if args.quick else (args.each, 1)
+    args.out.mkdir(parents=True, exist_ok=True)
+    cascade = load_cascade(args.model, loading(args))
+    facts = study(cascade, args.half or "choose", stride, grid(), each, args.cache, args.out)
+    return {**facts, "indicative": args.quick}
+
+
+def _outlines(args: argparse.Namespace) -> dict[str, Any]:
+    from ..evaluation.outline_training import measured, train_and_ship
+
+    if args.train:
+        train_and_ship(args.train)
+    return {**measured(), "indicative": args.quick}
+
+
 VERBS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "tabletopbench": _bench,
     "captions": _captions,
     "sr": _sr,
     "figures": _figures,
     "samplers": _samplers,
+    "settings": _settings,
     "detector": _detector,
+    "outlines": _outlines,
 }

@@ -41,6 +41,15 @@ def interval(w: float, levels: Sequence[Level], *, low: float = -4.0, high: floa
     return tuple(w if low <= level.log_snr <= high else 1.0 for level in levels)
 
 
+def early(w: float, levels: Sequence[Level], *, until: float = 0.0) -> Weights:
+    """Guide while ``log_snr <= until``, then stop: interval with its noisy end open (2404.07724).
+
+    Colours, shapes and places are decided at high noise. At low noise guidance only sharpens what is there: it dents
+    outlines and burns colours (docs/LOG.md). At log_snr = 0, our choice, picture and noise are equally strong.
+    """
+    return tuple(w if level.log_snr <= until else 1.0 for level in levels)
+
+
 def oscillating(w: float, levels: Sequence[Level], *, hold: float = 0.2, rest: float = 1.0) -> Weights:
     """w for the first ``hold`` of the steps, then ``rest`` and w by turns (Imagen Video, Ho et al. 2022, 2210.02303).
 
@@ -66,6 +75,10 @@ W_SCHEDULES: dict[str, Choice] = {
     "interval": Choice(
         interval, "Interval", "Kynkäänniemi et al. 2024, arXiv 2404.07724",
         "Guides only while log_snr is between low and high; elsewhere guidance is off.",
+    ),
+    "early": Choice(
+        early, "Early", "Kynkäänniemi et al. 2024, arXiv 2404.07724",
+        "Guides while log_snr is at most until, when there is more noise than picture; then guidance is off.",
     ),
     "oscillating": Choice(
         oscillating, "Oscillating", "Ho et al. 2022, arXiv 2210.02303",

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -26,6 +27,7 @@ from ..worlds.tabletop.vocabulary import WORLD_VERSION
 from .detector import SIZE, Detector, load_detector, look
 from .disk import kept_in
 from .frechet import frechet
+from .outline import load_segmenter, outline_errors
 from .sampling import Order, kept
 
 # Scenes at each size, in full and with --quick: rendering takes seconds at 1024, half a second at 256.
@@ -100,7 +102,8 @@ def evaluate(cascade: Cascade, cache: Path, scenes: dict[int, int]) -> dict[str,
 
     ``sr256_frechet_ratio`` is the distance of the stage's crops to true crops of the same scenes, divided by bicubic's.
     ``…_generated`` is the same from generated inputs; their layouts differ from the true ones, which alone brings the
-    ratio nearer to 1. ``sharpness`` is a fraction of the truth's, ``psnr`` is in dB.
+    ratio nearer to 1. ``sharpness`` is a fraction of the truth's, ``psnr`` is in dB. ``outline`` is how far outlines
+    lie from true ones, in hundredths of a thing's width (outline.py); ``…_given`` is that of the input itself.
 
     Raises:
         UserError: the cascade has no super-resolution stage.
@@ -121,6 +124,10 @@ def evaluate(cascade: Cascade, cache: Path, scenes: dict[int, int]) -> dict[str,
             plain = describe(detector, bicubic(clean, size))
             result = compared(describe(detector, pictures), plain, true, float(consistency(pictures, clean).mean()))
             name = f"sr{size}"
+            readings, _ = look(detector, resize(clean, SIZE))
+            for given, images in (("", pictures), ("_given", clean)):
+                errors = outline_errors(load_segmenter(), images, readings)
+                facts[f"{name}_outline{given}{suffix}"] = round(100 * float(np.mean(errors)), 2)
             facts[f"{name}_frechet_ratio{suffix}"] = round(result.frechet / result.frechet_bicubic, 4)
             facts[f"{name}_psnr{suffix}"] = round(result.psnr, 2)
             for key in ("frechet", "frechet_bicubic", "sharpness", "sharpness_bicubic"):

@@ -36,6 +36,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "knee": (0.0, 0.99),
     "low": (-20.0, 20.0),
     "high": (-20.0, 20.0),
+    "until": (-20.0, 20.0),
     "hold": (0.0, 1.0),
     "rest": (0.0, 30.0),
 }

@@ -193,8 +193,16 @@ def vary(stage: StageConfig, changes: Mapping[str, Any]) -> StageConfig:
     return _varied(stage, changes, stage.options)
 
 
+def schedule_taken(changes: Mapping[str, Any]) -> dict[str, str]:
+    """Constant w where the changes choose a guidance rule that takes no other schedule; a given one is still refused."""
+    rule = changes.get("guidance_rule")
+    constant = isinstance(rule, str) and rule in GUIDANCE and GUIDANCE[rule].off_at != 1
+    return {"w_schedule": "constant"} if constant else {}
+
+
 def _varied(stage: StageConfig, changes: Mapping[str, Any], before: Mapping[str, float]) -> StageConfig:
     """The stage changed; of the options ``before``, those that the rules now take."""
+    changes = {**schedule_taken(changes), **changes}
     plain = replace(stage, **{name: value for name, value in changes.items() if name in STAGE_FIELDS}, options={})
     taken = plain.allowed_options()
     kept = {name: value for name, value in before.items() if name in taken}

@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 from ..types import UserError
 from .ranges import CHOICES, DEFAULT_SIZES, FORMAT, KEPT_OPTIONS, RULES, escaped, hyper_parameters, unknown
 from .request import Request, later_stages, request
-from .stage import DEFAULTS, STAGE_FIELDS, StageConfig, vary
+from .stage import DEFAULTS, STAGE_FIELDS, StageConfig, schedule_taken, vary
 
 # All settings of three stages take about 700 characters, a prompt at most 6000 once it is quoted. Hundreds of explicit
 # times exceed this. No server takes such a link; a PNG holds them.
@@ -132,6 +132,7 @@ def unflat(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> tuple[Requ
     stages = {stage.name: asdict(stage) for stage in start.stages}
     data: dict[str, Any] = {"format": given.pop("format", FORMAT), "stages": list(stages.values())}
     warnings, options = [], option_names()
+    given = {**schedule_taken(given), **given}
     for key, value in given.items():
         stage, name = _place(key)
         if name in options and stage in stages:

@@ -45,6 +45,11 @@ def test_interval_guides_only_inside() -> None:
     assert set(weights) == {1.0, 6.0}
 
 
+def test_early_is_an_interval_open_on_the_noisy_side() -> None:
+    assert W_SCHEDULES["early"].fn(6.0, PATH, until=1.0) == W_SCHEDULES["interval"].fn(6.0, PATH, low=-20, high=1.0)
+    assert W_SCHEDULES["early"].fn(6.0, PATH)[0] == 6.0 and W_SCHEDULES["early"].fn(6.0, PATH)[-1] == 1.0
+
+
 def test_oscillating_holds_and_then_alternates() -> None:
     assert W_SCHEDULES["oscillating"].fn(9.0, PATH[:8], hold=0.25, rest=2.0) == (9, 9, 2, 9, 2, 9, 2, 9)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional as F
 
 from .floors import MEAN_COLOUR, TEXTURES
 from .geometry import FAR, blocked, dot, intersect, unit
@@ -52,6 +53,9 @@ LIGHTING = {
 }
 SHADOW_RAYS = 16
 CHUNK = 1 << 15
+# Smaller pictures are shrunk from at least this size, as the inputs of super-resolution are: two samples along a pixel
+# of a 64 × 64 picture made steps of every edge, and the base learnt the steps (docs/LOG.md).
+SMOOTH = 128
 
 
 def render(
@@ -64,12 +68,16 @@ def render(
 ) -> Float[Tensor, "3 h w"]:
     """Render ``scene`` as a ``size`` × ``size`` picture in [-1, 1] (sRGB), or the ``crop`` of it.
 
-    ``crop`` is (top, left, height, width) in pixels of that picture; ``samples`` is the number of
-    sub-pixels along each side. The same arguments give the same picture.
+    ``crop`` is (top, left, height, width) in pixels of that picture; ``samples`` is the number of sub-pixels along
+    each side. A picture below SMOOTH pixels is a larger one shrunk by area. The same arguments give the same picture.
     """
     top, left, height, width = crop or (0, 0, size, size)
     if not (top >= 0 and left >= 0 and 0 < height <= size - top and 0 < width <= size - left):
         raise ValueError(f"crop: {crop} does not lie within a picture of {size} × {size} pixels")
+    if size < SMOOTH:
+        factor = -(-SMOOTH // size)
+        larger = (top * factor, left * factor, height * factor, width * factor)
+        return F.avg_pool2d(render(scene, size * factor, crop=larger, samples=samples, device=device), factor)
     fine = [(torch.arange(n * samples, device=device) + 0.5) / samples for n in (height, width)]
     rows, columns = (fine[0] + top) * 2 / size - 1, (fine[1] + left) * 2 / size - 1
     # Whole pixels only: each sub-row of a pixel takes its own part of the sun.
@@ -133,6 +141,12 @@ def camera(scene: Scene, device: torch.device | str = "cpu") -> tuple[Tensor, Te
     forward = unit(eye.new_tensor([0.0, LOOK_AT_HEIGHT, 0.0]) - eye)
     right = unit(torch.linalg.cross(eye.new_tensor([0.0, 1.0, 0.0]), forward))
     return eye, forward, right, torch.linalg.cross(forward, right)
+
+
+def rays(scene: Scene, size: int) -> tuple[Float[Tensor, "p 3"], Float[Tensor, "p 3"]]:
+    """Where the rays through all pixels of a ``size`` × ``size`` picture begin, and their directions, row by row."""
+    line = (torch.arange(size) + 0.5) * 2 / size - 1
+    return _rays(scene, line, line)
 
 
 def _rays(scene: Scene, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
