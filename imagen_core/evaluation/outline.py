@@ -148,7 +148,7 @@ def outline_errors(segmenter: Segmenter, images: Image, readings: Sequence[Readi
 
 
 def _alone(soft: Float[Tensor, "h w"], reading: Reading) -> list[tuple[Float[Tensor, "h w"], str]]:
-    """The soft masks of the things that touch nothing, with their shapes."""
+    """The masks of the things that touch nothing, with their shapes."""
     hard = soft > 0.5
     pixels = [tuple(int((c + 1) * SIDE / 2) for c in (thing.y, thing.x)) for thing in reading.things]
     masks = []
@@ -157,9 +157,8 @@ def _alone(soft: Float[Tensor, "h w"], reading: Reading) -> list[tuple[Float[Ten
         edge = mine[0].any() or mine[-1].any() or mine[:, 0].any() or mine[:, -1].any()
         others = sum(bool(mine[r, c]) for r, c in pixels) > 1
         if not edge and not others and float(mine.float().mean()) >= LEAST:
-            # Two pixels more hold the soft edge.
-            around = F.max_pool2d(mine[None].float(), 5, stride=1, padding=2)[0]
-            masks.append((soft * around, thing.shape))
+            # The soft edge of an unsure network lies further out than the outline; half is where both agree.
+            masks.append((mine.float(), thing.shape))
     return masks
 
 

@@ -94,7 +94,7 @@ def measure_settings(
 
     ``objects``: every named thing is right; ``exact``: and there is nothing else. ``frechet``: the distance to true
     renders. ``contrast``, ``colourfulness``, ``burnt``: saturation.py. ``outline``: how far outlines lie from true
-    ones, in hundredths of a thing's width (outline.py).
+    ones (the median, in hundredths of a thing's width; outline.py).
     """
     detector, _ = load_detector()
     truth = true_renders(chosen, cache)
@@ -111,7 +111,7 @@ def measure_settings(
             "contrast": round(float(shown.contrast.mean()), 4),
             "colourfulness": round(float(shown.colourfulness.mean()), 4),
             "burnt": round(float(shown.burnt.mean()), 5),
-            "outline": round(100 * float(np.mean(errors)), 2),
+            "outline": round(100 * float(np.median(errors)), 2),
             "pictures": len(images),
         }
 
