@@ -125,7 +125,7 @@ def dented(images: Image, pixels: float, random: torch.Generator) -> Image:
 
 
 def measured(scenes: int = 60) -> dict[str, float]:
-    """The measure on fresh scenes, the median in hundredths of a thing's width: as rendered, from 64 × 64, and with dents.
+    """The measure on fresh scenes (median, hundredths of a thing's width): as rendered, from 64 × 64, and with dents.
 
     ``overlap`` is the segmenter's intersection over union with the true coverage.
     """

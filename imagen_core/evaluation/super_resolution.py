@@ -103,7 +103,7 @@ def evaluate(cascade: Cascade, cache: Path, scenes: dict[int, int]) -> dict[str,
     ``sr256_frechet_ratio`` is the distance of the stage's crops to true crops of the same scenes, divided by bicubic's.
     ``…_generated`` is the same from generated inputs; their layouts differ from the true ones, which alone brings the
     ratio nearer to 1. ``sharpness`` is a fraction of the truth's, ``psnr`` is in dB. ``outline`` is how far outlines
-    lie from true ones (the median, in hundredths of a thing's width; outline.py); ``…_given`` is that of the input itself.
+    lie from true ones (median, hundredths of a thing's width; outline.py); ``…_given`` is that of the input itself.
 
     Raises:
         UserError: the cascade has no super-resolution stage.

@@ -194,7 +194,7 @@ def vary(stage: StageConfig, changes: Mapping[str, Any]) -> StageConfig:
 
 
 def schedule_taken(changes: Mapping[str, Any]) -> dict[str, str]:
-    """Constant w where the changes choose a guidance rule that takes no other schedule; a given one is still refused."""
+    """Constant w where the changes choose a guidance rule that takes no other; a given schedule is still refused."""
     rule = changes.get("guidance_rule")
     constant = isinstance(rule, str) and rule in GUIDANCE and GUIDANCE[rule].off_at != 1
     return {"w_schedule": "constant"} if constant else {}
