@@ -36,7 +36,7 @@ PICTURES_FILE, MASKS_FILE = "pictures.npy", "masks.npy"
 class Recipe:
     """Settings of a training run."""
 
-    steps: int = 2000
+    steps: int = 1200
     batch: int = 12
     lr: float = 3e-3
     ema: float = 0.99
