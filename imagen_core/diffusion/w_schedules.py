@@ -41,11 +41,11 @@ def interval(w: float, levels: Sequence[Level], *, low: float = -4.0, high: floa
     return tuple(w if low <= level.log_snr <= high else 1.0 for level in levels)
 
 
-def early(w: float, levels: Sequence[Level], *, until: float = 0.0) -> Weights:
+def early(w: float, levels: Sequence[Level], *, until: float = -2.0) -> Weights:
     """Guide while ``log_snr <= until``, then stop: interval with its noisy end open (2404.07724).
 
     Colours, shapes and places are decided at high noise. At low noise guidance only sharpens what is there: it dents
-    outlines and burns colours (docs/LOG.md). At log_snr = 0, our choice, picture and noise are equally strong.
+    outlines and burns colours (docs/LOG.md). The default is our choice by the study of settings (docs/results).
     """
     return tuple(w if level.log_snr <= until else 1.0 for level in levels)
 
@@ -78,7 +78,7 @@ W_SCHEDULES: dict[str, Choice] = {
     ),
     "early": Choice(
         early, "Early", "Kynkäänniemi et al. 2024, arXiv 2404.07724",
-        "Guides while log_snr is at most until, when there is more noise than picture; then guidance is off.",
+        "Guides while log_snr is at most until, when noise is stronger than the picture; then guidance is off.",
     ),
     "oscillating": Choice(
         oscillating, "Oscillating", "Ho et al. 2022, arXiv 2210.02303",

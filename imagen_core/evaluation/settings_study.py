@@ -35,7 +35,7 @@ FILE = "settings.csv"
 HALVES = {"choose": 0, "report": 1}
 WEIGHTS, RULES = (3.0, 5.0, 8.0, 12.0, 20.0), ("none", "static", "dynamic")
 # Where guidance ends, as log_snr; None is never, as in the paper.
-ENDS = (None, 0.0, -2.0)
+ENDS = (None, 0.0, -1.0, -2.0)
 LOWER_PERCENTILE, FEW_STEPS = 97.0, (10, 15)
 
 
@@ -69,9 +69,9 @@ def grid() -> tuple[Cell, ...]:
     """All cells: w × end × rule, a lower percentile, fewer steps, and each guidance rule of two estimates."""
     cells = [Cell(w, until, rule) for w, until, rule in product(WEIGHTS, ENDS, RULES)]
     cells += [Cell(w, until, percentile=LOWER_PERCENTILE) for w, until in product(WEIGHTS, ENDS)]
-    cells += [Cell(5.0, 0.0, steps=steps) for steps in FEW_STEPS]
+    cells += [Cell(5.0, -2.0, steps=steps) for steps in FEW_STEPS]
     rules = [name for name, guide in GUIDANCE.items() if guide.off_at == 1 and guide.source == "text"]
-    cells += [Cell(w, until, guidance_rule=rule) for rule in rules for w, until in ((5.0, 0.0), (12.0, None))]
+    cells += [Cell(w, until, guidance_rule=rule) for rule in rules for w, until in ((5.0, -2.0), (12.0, None))]
     return tuple(dict.fromkeys(cells))
 
 

@@ -10,8 +10,8 @@ FOLDER = ASSETS / "recordings"
 _SPHERE = "a large red sphere to the left of a small blue cube on grass at sunset"
 # By file name: the title of each run, and its request.
 SHIPPED: dict[str, tuple[str, Request]] = {
-    "strong": ("Strong guidance", settings.request(_SPHERE, seed=1, guidance=12.0)),
-    "paper": ("The paper's weight", settings.request(_SPHERE, seed=1, guidance=5.0)),
+    "strong": ("Strong guidance", settings.request(_SPHERE, seed=1, guidance=20.0)),
+    "paper": ("As in the paper", settings.request(_SPHERE, seed=1, guidance=5.0, w_schedule="constant")),
     "off": ("No guidance", settings.request(_SPHERE, seed=1, guidance=1.0)),
     "interval": (
         "A remedy: a band of guidance",
