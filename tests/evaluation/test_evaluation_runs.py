@@ -367,8 +367,8 @@ def test_fid_without_its_extra_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
         (["tabletopbench", "--quick", "--each", "2"], "--each: --quick draws one picture a prompt"),
         (["figures", "--clip", "x"], "--clip, --prompts and --reference: go together"),
         (["sr", "--clip", "x"], "--clip: belongs to tabletopbench or figures, not to sr"),
-        (["captions", "--each", "2"], "--each: belongs to tabletopbench, not to captions"),
-        (["tabletopbench", "--out", "x"], "--out: belongs to figures or samplers, not to tabletopbench"),
+        (["captions", "--each", "2"], "--each: belongs to tabletopbench or settings, not to captions"),
+        (["tabletopbench", "--out", "x"], "--out: belongs to figures or samplers or settings, not to tabletopbench"),
     ],
 )
 def test_bad_input_is_refused_in_one_line(

@@ -44,7 +44,7 @@ def run(asked: Request, cascade: Cascade) -> tuple[dict[str, Request], dict[str,
 
 @pytest.fixture(scope="module")
 def watched(tiny: Cascade) -> tuple[recording.Recording, dict[str, list[StepRecord]]]:
-    requests, steps = run(request("a red ball", steps=4, guidance=9.0, seed=3, count=2), tiny)
+    requests, steps = run(request("a red ball", steps=4, guidance=9.0, seed=3, count=2, w_schedule="constant"), tiny)
     frames = {rule: [Frame.of(step) for step in steps[rule]] for rule in RULES}
     return recording.make(requests, frames, weights="w"), steps
 

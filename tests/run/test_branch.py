@@ -68,7 +68,7 @@ def test_guidance_with_a_memory_remembers(sampler: str, change: dict, tiny: Casc
 def test_a_memory_is_that_of_the_branchs_own_weights(tiny: Cascade, tmp_path: Path) -> None:
     """Where the new weights are 1 the memory would not have moved, though the stored run has both estimates there."""
     apg = {"steps": 6, "guidance": 4.0, "guidance_rule": "apg", "threshold": "static"}
-    stored, _, _ = recorded(request("a red ball", **apg), tiny, tmp_path)
+    stored, _, _ = recorded(request("a red ball", **apg, w_schedule="constant"), tiny, tmp_path)
     later = request("a red ball", **apg, w_schedule="interval", options={"low": 0.0, "high": 20.0})
     weights = Plan(later.stages[0], stored.stages["base64"].trained).weights
     first = next(i for i, w in enumerate(weights) if w != 1)
@@ -97,7 +97,7 @@ def test_a_classifier_at_the_base_says_nothing_of_later_stages(tiny: Cascade, tm
 
 @pytest.mark.parametrize("change", [{"threshold": "none"}, {"guidance": 9.0}, {"prompt": "a blue cube on sand"}])
 def test_every_setting_of_a_branch_counts(change: dict, tiny: Cascade, tmp_path: Path) -> None:
-    run = request("a red ball", steps=4, guidance=3.0)
+    run = request("a red ball", steps=4, guidance=3.0, w_schedule="constant")
     stored, records, _ = recorded(run, tiny, tmp_path)
     rules = {name: value for name, value in change.items() if name != "prompt"}
     changed = replace(base(run, **rules), prompt=change.get("prompt", run.prompt))
@@ -224,7 +224,7 @@ def test_rules_on_a_stored_step_are_what_they_would_have_been(tiny: Cascade, tmp
 
 
 def test_a_step_recorded_without_guidance_cannot_be_guided(tiny: Cascade, tmp_path: Path) -> None:
-    run = request("a red ball", steps=3, guidance=1.0)
+    run = request("a red ball", steps=3, guidance=1.0, w_schedule="constant")
     stored, _, _ = recorded(run, tiny, tmp_path)
     plain = reapply(stored, 1, base(run, threshold="static").stages[0])
     assert plain.x0_uncond is None

@@ -66,13 +66,13 @@ def added(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def every_face(**base: Any):
     """A request that went through JSON, a link and the command line, and came back the same each time."""
-    asked = request("a red ball", steps=4, guidance=3.0, **base)
+    asked = request("a red ball", steps=4, guidance=3.0, w_schedule="constant", **base)
     assert from_json(to_json(asked)) == (asked, ())
     restored = from_query([tuple(pair.split("=")) for pair in to_query(asked)[1:].replace("+", " ").split("&")], {})
     assert restored == (asked, ())
     parser = cli.Parser()
     cli.add_run_arguments(parser)
-    words = ["a red ball", "--steps", "4", "--guidance", "3"]
+    words = ["a red ball", "--steps", "4", "--guidance", "3", "--w-schedule", "constant"]
     for name, value in base.items():
         sets = {f"base64.{k}": v for k, v in value.items()} if name == "options" else {}
         words += [f"--set={k}={v}" for k, v in sets.items()]
@@ -121,7 +121,7 @@ def test_a_memory_moves_once_a_step(sampler: str, tiny: Cascade, monkeypatch: py
         return counting(cond, uncond, w=w, memory=memory)
 
     monkeypatch.setitem(guidance.GUIDANCE, "counting", replace(ADDED["counting"], fn=watched))
-    list(generate(request("a ball", steps=3, guidance_rule="counting", sampler=sampler), tiny))
+    list(generate(request("a ball", steps=3, guidance_rule="counting", sampler=sampler, w_schedule="constant"), tiny))
     # Heun's method evaluates twice for its middle step's weight, before and at it.
     assert list(dict.fromkeys(before)) == [None, 1, 2]
 

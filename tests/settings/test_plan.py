@@ -30,10 +30,11 @@ def test_a_plan_that_exists_can_be_run() -> None:
 @pytest.mark.parametrize(
     ("base", "rows"),
     [
-        ({}, (2, 2, 2, 2)),
+        ({}, (2, 1, 1, 1)),
+        ({"w_schedule": "constant"}, (2, 2, 2, 2)),
         ({"guidance": 1.0}, (1, 1, 1, 1)),
         # Heun's first step starts above its limit, its last ends at the clean picture: one evaluation each.
-        ({"sampler": "heun"}, (2, 4, 4, 2)),
+        ({"sampler": "heun", "w_schedule": "constant"}, (2, 4, 4, 2)),
         # The second evaluation of a step has the weight of the next level.
         ({"sampler": "heun", "w_schedule": "interval", "options": {"low": -1.0, "high": 1.0}}, (1, 3, 3, 1)),
         ({"guidance_rule": "classifier"}, (1, 1, 1, 1)),

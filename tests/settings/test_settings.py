@@ -89,10 +89,13 @@ def test_a_wrong_stage_cannot_be_made(field: str, wrong: object) -> None:
 
 
 def test_cfgpp_takes_a_weight_up_to_1_and_a_sampler_that_renoises() -> None:
-    assert replace(DEFAULTS[64], guidance_rule="cfgpp", guidance=0.6, sampler="ddim").guidance == 0.6
+    chosen = vary(DEFAULTS[64], {"guidance_rule": "cfgpp", "guidance": 0.6, "sampler": "ddim"})
+    assert chosen.guidance == 0.6 and chosen.w_schedule == "constant"
     for change in ({"guidance": 5.0}, {"guidance": 0.6, "sampler": "heun"}):
         with pytest.raises(UserError, match="^guidance_rule: cfgpp"):
-            replace(DEFAULTS[64], guidance_rule="cfgpp", **change)
+            vary(DEFAULTS[64], {"guidance_rule": "cfgpp", **change})
+    with pytest.raises(UserError, match="^w_schedule: cfgpp takes a constant one"):
+        replace(chosen, w_schedule="early")
 
 
 def test_an_interval_has_two_ends() -> None:
@@ -140,7 +143,7 @@ def test_options_follow_the_chosen_rules() -> None:
 
 @pytest.mark.parametrize("option", ["cap", "eta", "phi", "rest"])
 def test_an_option_of_a_rule_that_was_not_chosen_is_refused(option: str) -> None:
-    with pytest.raises(UserError, match=f"^{option}: not an option of dpmpp_2m, cfg, constant, static"):
+    with pytest.raises(UserError, match=f"^{option}: not an option of dpmpp_2m, cfg, early, static"):
         replace(DEFAULTS[64], threshold="static", options={option: 1.0})
 
 

@@ -28,7 +28,7 @@ REL = 1e-3
 
 @pytest.fixture(scope="module")
 def asked() -> Request:
-    return request("a red ball", steps=STEPS, guidance=9.0, seed=3)
+    return request("a red ball", steps=STEPS, guidance=9.0, seed=3, w_schedule="constant")
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +179,9 @@ def test_the_rule_of_guidance_is_named_and_the_formula_is_cfgs_alone(
 ) -> None:
     _, legend = shown_parts(page)
     assert "cfg = without text + w (with text − without text), w = 9 at every step" in legend
-    made = record(request("a red ball", steps=2, guidance=9.0, guidance_rule="apg"), tiny, ("dynamic",))
+    made = record(
+        request("a red ball", steps=2, guidance=9.0, guidance_rule="apg", w_schedule="constant"), tiny, ("dynamic",)
+    )
     file = tmp_path / "apg.html"
     file.write_text(report.page(made), encoding="utf-8")
     captions, legend = shown_parts(visit(file.as_uri(), reduced_motion="reduce"))
