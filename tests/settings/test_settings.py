@@ -27,6 +27,7 @@ from imagen_core.settings import (
     hyper_parameters,
     request,
     to_json,
+    vary,
     weight,
     with_preset,
     with_rule,
