@@ -49,7 +49,7 @@ def test_generate_streams_all_rules_and_ends_with_a_picture(tabs: Tabs) -> None:
     assert [Path(file).is_file() for file, _ in gallery] == [True, True] and finished.request.seeds == (7, 8)
     assert buttons_of(tabs, updates[-1]) == [True, True] and updates[-1][see.report].interactive
     asked, _ = png.read_settings(Path(gallery[1][0]).read_bytes())
-    assert asked == finished.request
+    assert asked == finished.request.alone(1)
     assert set(finished.images) == set(SIDE_BY_SIDE)
 
 
@@ -92,7 +92,7 @@ def test_a_refused_run_leaves_the_one_before(model: Model, tabs: Tabs) -> None:
     """What only the cascade can refuse comes before the new run takes the old one's place."""
     model.get()
     with pytest.raises(gr.Error, match="guidance_rule: .* has no classifier"):
-        next(tabs.see.generate(values_of(tabs, ASKED, guidance_rule="classifier")))
+        next(tabs.see.generate(values_of(tabs, ASKED, guidance_rule="classifier", w_schedule="constant")))
 
 
 def test_a_shipped_run_is_made_ready_once() -> None:
