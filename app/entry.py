@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 
+from imagen_core.commands.console import for_any_console
+
 HELP = """imagen-lab opens the page, and so does imagen-lab page; imagen-lab page --help names the page's options.
 Every other verb is the engine's:
 """
 
 
+@for_any_console
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; the exit code is 0, 2 for bad input, or 130 when interrupted."""
     arguments = sys.argv[1:] if arguments is None else arguments
