@@ -26,7 +26,7 @@ from imagen_core.types import StageResult, StepRecord, UserError
 
 from ..controls import LATER, Page, Updates, Values
 from ..handlers import QUIET, STATUS_SECONDS, engine, refusals
-from ..parts import status, tiles, upscaling, views
+from ..parts import expiry, status, tiles, upscaling, views
 from ..parts.status import Status
 from ..parts.upscaling import KEPT, SCORES, Base, badges
 from ..serving.pace import about
@@ -256,6 +256,7 @@ def wire(cascade: CascadeTab) -> None:
     ]
     working.append(cascade.go.click(cascade.sweep, cascade.inputs, cascade.outputs, **engine(cascade.price)))
     cascade.status.stop_with(cascade.stop, working)
+    expiry.watch(cascade.files, [*cascade.ups.values(), cascade.go])
     cascade.own.change(lambda path: upscaling.own_note(path, page.model), cascade.own, cascade.own_note, **QUIET)
     sliders = [*controls.aug_levels.values(), *controls.aug_twins.values()]
     cascade.pick.input(cascade.take, cascade.pick, sliders, **QUIET)
