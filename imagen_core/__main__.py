@@ -12,7 +12,7 @@ from typing import Any
 from .commands import bench, branch, compare, data, evaluate, info, reapply, record, render, sample, space, sweep, train
 from .commands.console import for_any_console
 from .commands.options import Parser, add_json_argument
-from .types import UserError
+from .types import UserError, in_words
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,7 @@ def main(arguments: list[str] | None = None, prog: str = "imagen_core") -> int:
     except BrokenPipeError:
         raise
     except (UserError, OSError) as error:
-        # str() of an OSError begins with a number that says nothing to people.
-        line = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
-        print(f"{prog} {args.verb}: {' '.join(line.split())}", file=sys.stderr)
+        print(f"{prog} {args.verb}: {in_words(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"{prog} {args.verb}: interrupted", file=sys.stderr)
