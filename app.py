@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from app.launch import main, shipped_page
+from imagen_core.commands.console import for_any_console
 
 if __name__ == "__main__":
-    main("app.py")
+    for_any_console(main)("app.py")
 else:
     demo = shipped_page().demo

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 
+from imagen_core.commands.console import for_any_console
+
 HELP = """imagen-lab opens the page, and so does imagen-lab page; imagen-lab page --help names the page's options.
 imagen-lab pack --to FOLDER writes the lessons as static files for a class.
 Every other verb is the engine's:
 """
 
 
+@for_any_console
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; the exit code is 0, 2 for bad input, or 130 when interrupted."""
     arguments = sys.argv[1:] if arguments is None else arguments

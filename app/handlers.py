@@ -49,11 +49,14 @@ def refuse(error: UserError) -> gr.Error:
 
 @contextlib.contextmanager
 def refusals() -> Iterator[None]:
-    """Raise a UserError of the block as a message on the page."""
+    """Raise a UserError of the block, or a disk that is full, as a message on the page."""
     try:
         yield
     except UserError as error:
         raise refuse(error) from None
+    except OSError as error:
+        # Without the file's name: it is the server's own.
+        raise refuse(UserError(f"disk: the server cannot keep this run's files ({error.strerror})")) from None
 
 
 def warn(text: str, title: str) -> None:

@@ -15,6 +15,7 @@ from imagen_core.types import UserError
 
 from .page import LAUNCH, build
 from .serving.gate import Gate
+from .serving.listening import refusal
 from .serving.model import Model
 
 # How long a server that is told to stop waits for the run at work. Docker kills after 10 s unless told to wait longer
@@ -66,7 +67,7 @@ def main(prog: str, arguments: list[str] | None = None) -> None:
         signal.signal(signal.SIGTERM, drainer(page))
         page.launch(server_name=args.host, server_port=args.port, mcp_server=args.mcp, **LAUNCH)
     except (UserError, OSError) as error:
-        parser.exit(2, f"{prog}: {str(error).splitlines()[0]}\n")
+        parser.exit(2, f"{prog}: {refusal(error, args.host, args.port)}\n")
 
 
 def drainer(page: Gate) -> Callable[[int, Any], None]:

@@ -19,7 +19,7 @@ from imagen_core.settings.text import from_query
 from . import api, controls, handlers
 from .controls import Controls, Page
 from .handlers import ENGINE, QUIET, WAKING
-from .parts import examples, learning, links, player, tiles, views
+from .parts import examples, expiry, learning, links, player, tiles, views
 from .serving import gate, session
 from .serving.guard import Guard
 from .serving.model import Model
@@ -45,7 +45,11 @@ LAUNCH: dict[str, Any] = {
     "max_file_size": inspect_tab.MAX_PNG,
     "app_kwargs": {
         "middleware": [
-            Middleware(Guard, scripts=(player.SCRIPT, learning.SCRIPT, tiles.SCRIPT), most_upload=inspect_tab.MAX_PNG)
+            Middleware(
+                Guard,
+                scripts=(player.SCRIPT, learning.SCRIPT, tiles.SCRIPT, expiry.SCRIPT),
+                most_upload=inspect_tab.MAX_PNG,
+            )
         ]
     },
 }
@@ -64,7 +68,9 @@ class Tabs:
 
 def build(model: Model, *others: Model) -> gate.Gate:
     """The page of a model, with its API; each other model has the same page at its own address."""
-    demo = gate.Gate(title="Imagen Lab", analytics_enabled=False, delete_cache=(3600, 3600))
+    demo = gate.Gate(
+        title="Imagen Lab", analytics_enabled=False, delete_cache=(handlers.KEEP_SECONDS, handlers.KEEP_SECONDS)
+    )
     with demo:
         if others:
             gr.Navbar(main_page_name=model.label)
@@ -85,7 +91,8 @@ def lay_out(model: Model, demo: gr.Blocks) -> Tabs:
     """Place the header and the tabs."""
     status = gr.HTML(_head("starting …"))
     loaded = demo.load(partial(_status, model), None, status, show_progress="hidden", api_visibility="private")
-    runs, opened = gr.State((), time_to_live=3600), gr.State(0)
+    runs, opened = gr.State(()), gr.State(0)
+    expiry.component()
     with gr.Tabs(selected="see", elem_id="tabs") as tabs:
         page = Page(model, controls.create(), runs=runs, opened=opened, tabs=tabs, demo=demo, loaded=loaded)
         return Tabs(

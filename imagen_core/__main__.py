@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from .commands import bench, branch, compare, data, evaluate, info, reapply, record, render, sample, space, sweep, train
+from .commands.console import for_any_console
 from .commands.options import Parser, add_json_argument
-from .types import UserError
+from .types import UserError, in_words
 
 
 @dataclass(frozen=True)
@@ -52,16 +53,20 @@ VERBS = {
 }
 
 
+@for_any_console
 def main(arguments: list[str] | None = None, prog: str = "imagen_core") -> int:
-    """Run one verb; 0 when it worked, 2 for bad input (one line on standard error), 130 when interrupted."""
+    """Run one verb; 0 when it worked, 2 for bad input (one line on standard error), 130 when interrupted.
+
+    141 when whoever read its output went away.
+    """
     args = build_parser(prog).parse_args(arguments)
     try:
         facts = VERBS[args.verb].run(args)
         print(json.dumps(facts) if args.json else "\n".join(_lines(facts)), flush=True)
+    except BrokenPipeError:
+        raise
     except (UserError, OSError) as error:
-        # str() of an OSError begins with a number that says nothing to people.
-        line = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
-        print(f"{prog} {args.verb}: {' '.join(line.split())}", file=sys.stderr)
+        print(f"{prog} {args.verb}: {in_words(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"{prog} {args.verb}: interrupted", file=sys.stderr)

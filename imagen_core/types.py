@@ -36,6 +36,18 @@ class UserError(ValueError):
     """A user's mistake; the message is one line that names the field and the allowed range."""
 
 
+def in_words(error: Exception) -> str:
+    """One line about a mistake, or about a file that cannot be read or written.
+
+    ``str()`` of an OSError begins with a number that says nothing to people.
+    """
+    if isinstance(error, OSError) and error.strerror:
+        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    else:
+        text = str(error)
+    return " ".join(text.split()) or type(error).__name__
+
+
 @dataclass(frozen=True)
 class Choice:
     """A function that a user may choose by name, and what people are told about it.

@@ -31,11 +31,12 @@ def values_of(tabs: Tabs, asked: Request = SHORT, **changes: object) -> dict[Any
 
 def at_cascade(
     tabs: Tabs, asked: Request = SHORT, *, runs: Any = (), base: Any = "now", rule: Any = "unchanged", at: Any = 256,
-    levels: Any = "0.1", aug: tuple[Any, Any] = (0.1, 0.1),
+    levels: Any = "0.1", aug: tuple[Any, Any] = (0.1, 0.1), file: Any = None,
 ) -> dict[Any, Any]:  # fmt: skip
     """As :func:`values_of`, with what stands on the tab Cascade."""
     tab, controls = tabs.cascade, tabs.see.page.controls
     own = {tab.page.runs: runs, tab.base: base, tab.rule: rule, tab.at: at, tab.levels: levels}
+    own[tab.own] = file
     return values_of(tabs, asked) | own | dict(zip(controls.aug_levels.values(), aug))
 
 

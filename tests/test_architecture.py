@@ -37,7 +37,7 @@ PAGE_LAYERS = (
 FOR_THE_PAGE = {"settings", "run", "models", "records", "types", "worlds", "diffusion.saturation"}
 # What opens the page, or runs a verb instead, is a command line too.
 FOR_THE_COMMAND_LINE = {
-    "app/entry.py": {"__main__"},
+    "app/entry.py": {"__main__", "commands.console"},
     "app/launch.py": {"commands.options"},
     "app/load.py": {"commands.options", "files.writing"},
     "app/pack.py": {"commands.options", "files.writing"},

@@ -58,6 +58,12 @@ class Run:
         self.delivered, self.frames = True, session.kept(self.frames or {})
 
 
+def forget(run: Run | None) -> None:
+    """Let go of the steps of a run that the page has; the session's list of runs holds the same ones."""
+    if run is not None and run.delivered and run.frames:
+        run.frames.clear()
+
+
 def begin(request: Request, cascade: Cascade, model: str) -> Run:
     """A base run that has not taken a step yet."""
     requests = requests_of(request)

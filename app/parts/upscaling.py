@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from imagen_core.models.cascade import Cascade
+from imagen_core.records.own import open_own, unlike
 from imagen_core.run.experiments import LevelFacts, picture_facts, vary_base
 from imagen_core.run.generate import generate
 from imagen_core.settings import DEFAULT_SIZES, Request, StageConfig
-from imagen_core.types import StageResult
+from imagen_core.types import StageResult, UserError
 
 from ..handlers import STATUS_SECONDS, files
 from ..serving import session
@@ -49,15 +50,43 @@ def badges(scores: Sequence[LevelFacts]) -> list[list[str]]:
 
 @dataclass(frozen=True, eq=False)
 class Base:
-    """A base picture [1, 3, 64, 64], to see and to go on from, and a request for the whole cascade that makes it."""
+    """A base picture [1, 3, 64, 64], to see and to go on from, and a request for the whole cascade that makes it.
+
+    ``own`` is the fact of PNG files made from it: where the picture came from, if not from the request.
+    """
 
     request: Request
     image: Any = None
     onward: Any = None
+    own: Mapping[str, str] = field(default_factory=dict)
 
     def up_to(self, size: int) -> Request:
         """The request as far as the stage of ``size``."""
         return replace(self.request, stages=tuple(stage for stage in self.request.stages if stage.size <= size))
+
+
+def own_base(now: Request, cascade: Cascade, path: Any) -> Base:
+    """The base picture in a visitor's file, with the settings of ``now``, the controls' request.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    image = open_own(Path(path)).image
+    stages = tuple(stage for stage in now.stages if stage.size in cascade.sizes)
+    return Base(replace(now, count=1, stages=stages), image, image, {"origin": "image"})
+
+
+def own_note(path: Any, model: Model) -> str:
+    """What becomes of a visitor's file, and what to expect of it, or why it cannot be used."""
+    if path is None:
+        return ""
+    try:
+        done = open_own(Path(path)).done
+    except UserError as error:
+        return views.note(str(error), wrong=True)
+    told = unlike(model.get()) if model.ready else ""
+    used = f"{done}. This is enlarged, not the base picture above, until you remove it."
+    return views.note(used) + (views.note(f"{told}.") if told else "")
 
 
 def base(now: Request, cascade: Cascade, runs: Runs, key: Any, rule: Any) -> Base:
@@ -115,11 +144,11 @@ def strip(pictures: Sequence[str]) -> str:
     return tiles.row(pictures, 5 if len(pictures) > 3 else 3)
 
 
-def kept(pictures: Sequence[tuple[Any, Request]], weights: str) -> Any:
-    """Pictures as PNG files, named by their size, seed and aug_level."""
+def kept(pictures: Sequence[tuple[Any, Request]], weights: str, own: Mapping[str, str]) -> Any:
+    """Pictures as PNG files, named by their size, seed and aug_level; ``own`` as in :class:`Base`."""
     paths = []
     for image, request in pictures:
-        path = Path(files(image, request, weights)[0][0])
+        path = Path(files(image, request, weights, **own)[0][0])
         level = f"{request.stages[-1].aug_level:g}"
         paths.append(str(path.rename(path.with_stem(f"{path.stem}-aug{level}"))))
     return gr.File(paths, visible=True)

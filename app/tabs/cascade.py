@@ -26,7 +26,7 @@ from imagen_core.types import StageResult, StepRecord, UserError
 
 from ..controls import LATER, Page, Updates, Values
 from ..handlers import QUIET, STATUS_SECONDS, engine, refusals
-from ..parts import status, tiles, upscaling, views
+from ..parts import expiry, status, tiles, upscaling, views
 from ..parts.status import Status
 from ..parts.upscaling import KEPT, SCORES, Base, badges
 from ..serving.pace import about
@@ -43,6 +43,8 @@ class CascadeTab:
     tab: gr.Tab
     base: gr.Dropdown
     rule: gr.Dropdown
+    own: gr.File
+    own_note: gr.HTML
     aug_notes: Mapping[int, gr.HTML]
     ups: Mapping[int, gr.Button]
     stop: gr.Button
@@ -58,7 +60,7 @@ class CascadeTab:
     @property
     def inputs(self) -> set[Any]:
         """What upscaling and the sweep read."""
-        own = {self.page.runs, self.base, self.rule, self.at, self.levels}
+        own = {self.page.runs, self.base, self.rule, self.own, self.at, self.levels}
         return own | self.page.controls.components
 
     @property
@@ -67,7 +69,9 @@ class CascadeTab:
         return [*self.status.parts, self.tiles, self.files, self.pick]
 
     def start(self, now: Request, values: Values, cascade: Cascade) -> Base:
-        """The chosen base, with the later stages of ``now``, the controls' request."""
+        """The visitor's own picture or the chosen base, with the later stages of ``now``, the controls' request."""
+        if values[self.own] is not None:
+            return upscaling.own_base(now, cascade, values[self.own])
         return upscaling.base(now, cascade, values[self.page.runs], values[self.base], values[self.rule])
 
     def cleared(self) -> Updates:
@@ -109,7 +113,7 @@ class CascadeTab:
                     yield {**self.status.progress(step), **self.cleared()}
             # Updates that come fast are merged by the browser, so the last one must be complete.
             done = f"{size} × {size} is ready, aug_level {configs[f'sr{size}'].aug_level:g}."
-            files = upscaling.kept([(picture, request)], cascade.digest)
+            files = upscaling.kept([(picture, request)], cascade.digest, start.own)
             yield {
                 **self.cleared(),
                 **self.status.finished(done),
@@ -143,9 +147,9 @@ class CascadeTab:
                     below = f"The {config.size} × {config.size} picture: step"
                     what = f"{views.counted(len(row), 'level')} in step:" if row is event else below
                     yield self.tell(f"{what} {row[0].index + 1} of {config.steps}")
-            yield self.swept(levels, cascade)
+            yield self.swept(levels, cascade, start.own)
 
-    def swept(self, levels: Sequence[SweptLevel], cascade: Cascade) -> Updates:
+    def swept(self, levels: Sequence[SweptLevel], cascade: Cascade, own: Mapping[str, str]) -> Updates:
         """The updates at the end of a sweep: its pictures and what each was made from, files, and levels to pick."""
         best = badges([level.facts for level in levels])
         pictures = [upscaling.result(level.result.image, level.facts, marks) for level, marks in zip(levels, best)]
@@ -157,7 +161,7 @@ class CascadeTab:
         return {
             **self.status.finished(f"{views.counted(len(levels), 'level')} from the same noise. {SCORES}"),
             self.tiles: tiles.row(pictures, columns) + tiles.row(inputs, columns),
-            self.files: upscaling.kept([(level.result.image, level.request) for level in levels], cascade.digest),
+            self.files: upscaling.kept([(level.result.image, level.request) for level in levels], cascade.digest, own),
             self.pick: gr.Radio(choices, label=f"Use a level for SR {configs[0].size}", visible=True, value=None),
         }
 
@@ -203,6 +207,10 @@ def lay_out(page: Page) -> CascadeTab:
             rules = [(KEPT, KEPT), *((entry.title, name) for name, entry in CHOICES["threshold"].items())]
             rule = gr.Dropdown(rules, value=KEPT, label="Threshold rule", interactive=True,
                                scale=1, min_width=150, elem_id="cascade-rule")  # fmt: skip
+        with gr.Accordion("A picture of your own", open=False, elem_id="cascade-own"):
+            own = gr.File(label="Enlarge this picture (up to 8 MB)", file_types=["image"], type="filepath", height=120,
+                          elem_id="cascade-file")  # fmt: skip
+            own_note = gr.HTML(elem_id="cascade-own-note")
         aug_notes = _aug_levels(page)
         with gr.Row():
             ups = {size: gr.Button(f"Upscale to {size}", variant="primary", elem_id=f"cascade-up-{size}", scale=2)
@@ -223,8 +231,8 @@ def lay_out(page: Page) -> CascadeTab:
         files = gr.File(label="Pictures as PNG, with their settings inside", file_count="multiple", interactive=False,
                         visible=False, elem_id="cascade-files")  # fmt: skip
     return CascadeTab(
-        page=page, tab=tab, base=base, rule=rule, aug_notes=aug_notes, ups=ups, stop=stop, at=at, levels=levels, go=go,
-        price=price, status=line, pick=pick, tiles=pictures, files=files,
+        page=page, tab=tab, base=base, rule=rule, own=own, own_note=own_note, aug_notes=aug_notes, ups=ups, stop=stop,
+        at=at, levels=levels, go=go, price=price, status=line, pick=pick, tiles=pictures, files=files,
     )  # fmt: skip
 
 
@@ -248,6 +256,8 @@ def wire(cascade: CascadeTab) -> None:
     ]
     working.append(cascade.go.click(cascade.sweep, cascade.inputs, cascade.outputs, **engine(cascade.price)))
     cascade.status.stop_with(cascade.stop, working)
+    expiry.watch(cascade.files, [*cascade.ups.values(), cascade.go])
+    cascade.own.change(lambda path: upscaling.own_note(path, page.model), cascade.own, cascade.own_note, **QUIET)
     sliders = [*controls.aug_levels.values(), *controls.aug_twins.values()]
     cascade.pick.input(cascade.take, cascade.pick, sliders, **QUIET)
     for size, twin in controls.aug_twins.items():

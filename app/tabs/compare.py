@@ -15,8 +15,8 @@ from imagen_core.types import StepRecord, UserError
 
 from ..controls import Page, Updates, Values
 from ..handlers import QUIET, STATUS_SECONDS, WAKING, engine, refusals
+from ..parts import expiry, status, tiles, views
 from ..parts import grid as grid_parts
-from ..parts import status, tiles, views
 from ..parts.status import Status
 from ..serving import session
 from ..serving.pace import about
@@ -157,7 +157,7 @@ def pinned(runs: Runs, a: Any, b: Any) -> str:
 def lay_out(page: Page) -> Compare:
     """Place the tab's parts."""
     with gr.Tab("Compare", id="compare") as tab:
-        grid = gr.State(None, time_to_live=3600)
+        grid = gr.State(None)
         gr.HTML(
             '<p class="lab-lead">Vary two settings of one base run. Every cell starts from the same noise. All other '
             "settings are those of <b>See it</b>. The number of steps is under Advanced there.</p>"
@@ -205,6 +205,7 @@ def wire(compare: Compare) -> None:
         )
     priced = [compare.rows.values.change, compare.columns.values.change, compare.tab.select]
     gr.on(priced, compare.cost, compare.inputs, compare.price, **QUIET)
+    expiry.watch(compare.files, [compare.go])
     compare.tiles.click(
         compare.open, {compare.grid, controls.more, page.opened}, [*controls.settable, page.tabs, page.opened], **WAKING
     )

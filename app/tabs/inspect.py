@@ -22,7 +22,7 @@ from imagen_core.types import StepRecord, UserError
 
 from ..controls import Page, Updates, Values
 from ..handlers import QUIET, STATUS_SECONDS, WAKING, engine, refusals, refuse, warn
-from ..parts import exports, reproduce, status, take_away, tiles, views
+from ..parts import expiry, exports, reproduce, status, take_away, tiles, views
 from ..parts.side_by_side import requests_of
 from ..parts.status import Status
 from ..serving import session
@@ -193,6 +193,7 @@ class Inspect:
             warn(str(error), "Not this picture")
             return self.read(views.note(str(error), wrong=True), None)
         lines, model = views.few(warnings), self.page.model
+        lines += filter(None, [png.origin(data)])
         weights = png.read_fact(data, "weights")
         if weights and model.ready and weights != model.get().digest:
             lines.append("made with other weights: the same settings draw another picture here")
@@ -270,7 +271,7 @@ def _picture_parts() -> dict[str, Any]:
                      elem_id="inspect-png")  # fmt: skip
     inside = gr.HTML(elem_id="inspect-inside", apply_default_css=False)
     apply = gr.Button("Apply these settings to all tabs", interactive=False, elem_id="inspect-apply")
-    return {"upload": upload, "inside": inside, "apply": apply, "dropped": gr.State(None, time_to_live=3600)}
+    return {"upload": upload, "inside": inside, "apply": apply, "dropped": gr.State(None)}
 
 
 def _recipe_parts() -> dict[str, Any]:
@@ -294,6 +295,7 @@ def wire(inspect: Inspect) -> None:
     page, controls = inspect.page, inspect.page.controls
     looking = inspect.go.click(inspect.look, inspect.inputs, inspect.outputs, **engine(inspect.price))
     inspect.status.stop_with(inspect.stop, [looking])
+    expiry.watch(inspect.files, [inspect.go])
     inspect.upload.change(
         inspect.read_picture, inspect.upload, [inspect.inside, inspect.dropped, inspect.apply], **WAKING
     )

@@ -19,8 +19,8 @@ from imagen_core.settings import DEFAULT_SIZES, DEFAULTS, RANGES
 from imagen_core.types import StageResult, StepRecord, UserError
 
 from ..controls import ADVANCED, LATER, Page, Updates, Values, explained, weight_named
-from ..handlers import FRAME_SECONDS, QUIET, engine, files, refusals, refuse
-from ..parts import builder, examples, links, player, side_by_side, status, views
+from ..handlers import FRAME_SECONDS, KEEP_SECONDS, QUIET, engine, files, refusals, refuse
+from ..parts import builder, examples, expiry, links, player, side_by_side, status, views
 from ..parts.side_by_side import Run, requests_of
 from ..parts.status import Status
 from ..serving.pace import about
@@ -112,7 +112,8 @@ class See:
     def upscale(self, size: int, values: Values) -> Iterator[Updates]:
         """Carry the pictures of the rule that is now picked on to ``size``."""
         with refusals():
-            run: Run | None = values[self.run]
+            # The latest run's steps are kept for an hour, its pictures as long as the page is open.
+            run = values[self.run] or next(reversed(values[self.page.runs]), None)
             if run is None or not run.images:
                 raise UserError("upscale: press Generate first; there is no 64 × 64 picture yet")
             wanted = self.page.controls.read(values, size)
@@ -120,7 +121,8 @@ class See:
             if rule not in run.images:
                 raise UserError(f"threshold: the run had {', '.join(run.images)}; press Generate for {rule}")
             cascade = self.page.model.get()
-            request = replace(run.requests[rule], stages=(run.requests[rule].stages[0], *wanted.stages[1:]))
+            base = requests_of(run.request)[rule].stages[0]
+            request = replace(run.request, stages=(base, *wanted.stages[1:]))
             steps = {stage.name: stage.steps for stage in request.stages}
             last_update = 0.0
             for event in self.page.model.in_turn(generate(request, cascade, image=run.onward[rule]), request):
@@ -198,7 +200,7 @@ def lay_out(page: Page) -> See:
     """
     controls = page.controls
     with gr.Tab("See it", id="see"), gr.Column(elem_id="see"):
-        run = gr.State(None, time_to_live=3600)
+        run = gr.State(None, time_to_live=KEEP_SECONDS, delete_callback=side_by_side.forget)
         gr.HTML(player.WHY, elem_id="why", padding=False)
         with gr.Column(elem_id="ask", min_width=0):
             controls.prompt.render()
@@ -284,7 +286,7 @@ def wire(see: See) -> list[Any]:
         see.generate, needed, see.changed, **{**engine(see.price), "trigger_mode": "multiple"}
     )  # fmt: skip
     upscaling = [
-        button.click(partial(see.upscale, size), {see.run, *needed}, [see.gallery, *see.status.parts],
+        button.click(partial(see.upscale, size), {see.run, page.runs, *needed}, [see.gallery, *see.status.parts],
                      **engine(see.status.line))
         for size, button in see.ups.items()
     ]  # fmt: skip
@@ -295,6 +297,8 @@ def wire(see: See) -> list[Any]:
         see.choose, {see.examples, controls.more}, [see.player, see.report, *controls.settable], **QUIET
     )  # fmt: skip
     page.demo.load(see.opening, None, [see.player, see.report], **QUIET)
+    expiry.watch(see.gallery, [see.go, *see.ups.values()])
+    expiry.watch(see.report, [see.go], changed=see.player)
     _wire_controls(see, [running, opened])
     return [running, opened]
 

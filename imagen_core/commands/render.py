@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from ..files.writing import check_writable
+from ..files.writing import check_writable, write_text, written_whole
 from ..types import UserError
 from ..worlds.known import FIRST, WORLDS, open_world
 
@@ -52,10 +52,14 @@ def run(args: argparse.Namespace) -> dict:
 
     world = open_world(args.world, "--world")
     args.out.mkdir(parents=True, exist_ok=True)
-    with (args.out / "captions.jsonl").open("w", encoding="utf-8", newline="\n") as captions:
-        for seed in tqdm(range(args.seed, args.seed + args.count), unit="scene"):
-            name = f"{seed:06d}.png"
-            to_pil(world.picture(seed, args.size, held_out=args.held_out)).save(args.out / name)
-            facts = {"file": name, "seed": seed, "caption": world.caption(seed, seed, held_out=args.held_out)}
-            captions.write(json.dumps(facts) + "\n")
+    lines = []
+    for seed in tqdm(range(args.seed, args.seed + args.count), unit="scene"):
+        name = f"{seed:06d}.png"
+        picture = to_pil(world.picture(seed, args.size, held_out=args.held_out))
+        with written_whole(args.out / name) as aside:
+            picture.save(aside, format="PNG")
+        facts = {"file": name, "seed": seed, "caption": world.caption(seed, seed, held_out=args.held_out)}
+        lines.append(json.dumps(facts) + "\n")
+    # Last: who finds captions finds all pictures.
+    write_text(args.out / "captions.jsonl", "".join(lines))
     return {"folder": str(args.out), "scenes": args.count, "size": args.size}

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from ..diffusion.augmentation import bicubic, resize
 from ..diffusion.saturation import consistency, measure
+from ..files.writing import written_whole
 from ..models.cascade import Cascade
 from ..records.png import save_grid
 from ..settings import SIDE_BY_SIDE, with_rule
@@ -131,7 +132,7 @@ def recommended(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def write_table(rows: Sequence[dict[str, Any]], file: Path) -> None:
     """CSV with a header."""
-    with file.open("w", encoding="utf-8", newline="") as out:
+    with written_whole(file) as aside, aside.open("w", encoding="utf-8", newline="") as out:
         writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

@@ -9,6 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
+from ..files.writing import written_whole
 from ..records.styles import STYLES
 from ..settings import SIDE_BY_SIDE
 
@@ -82,5 +83,7 @@ def _finish(figure: Figure, axes: Sequence[Any], note: str, file: Path) -> None:
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].legend(frameon=False, fontsize=9)
     figure.supxlabel(note, fontsize=8, color="0.4")
-    figure.savefig(file, dpi=150, metadata={"Software": None})
-    figure.savefig(file.with_suffix(".svg"), metadata={"Date": None})
+    with written_whole(file) as aside:
+        figure.savefig(aside, format="png", dpi=150, metadata={"Software": None})
+    with written_whole(file.with_suffix(".svg")) as aside:
+        figure.savefig(aside, format="svg", metadata={"Date": None})

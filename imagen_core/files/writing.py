@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from errno import EIO
 from pathlib import Path
 from tempfile import TemporaryFile
 from threading import get_native_id
 
 from ..types import UserError
+
+# No writer pauses for as long as this.
+STALE_SECONDS = 3600.0
 
 
 @contextmanager
@@ -25,6 +29,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     target = path.resolve()
     # Short, since a name may have at most 255 bytes; and unique to this thread.
     aside = target.with_name(f".{os.getpid()}-{get_native_id()}.part")
+    _clear(target.parent)
     try:
         yield aside
         aside.replace(target)
@@ -32,6 +37,15 @@ def written_whole(path: Path) -> Iterator[Path]:
         raise OSError(error.errno or EIO, error.strerror or str(error), str(path)) from error
     finally:
         aside.unlink(missing_ok=True)
+
+
+def _clear(folder: Path) -> None:
+    """Delete what writers left that were killed: temporary files that nobody has written to for STALE_SECONDS."""
+    for left in folder.glob(".[0-9]*-[0-9]*.part"):
+        # Another program may delete it at the same time, or own it.
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > STALE_SECONDS:
+                left.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..files import hub
 from ..files.checked import read_checked
 from ..files.digests import file_digest
-from ..files.writing import write_text
+from ..files.writing import write_text, written_whole
 from ..networks.classifier import ClassifierConfig
 from ..networks.text import LAST, TextEncoder
 from ..networks.unet import UNetConfig
@@ -127,7 +127,8 @@ def save_cascade(cascade: Cascade, folder: Path | str) -> None:
     copies["README.md"] = hub.inside(cascade.folder, "README.md").read_bytes() if there else _card(cascade).encode()
     for file, data in copies.items():
         (Path(folder) / file).parent.mkdir(parents=True, exist_ok=True)
-        (Path(folder) / file).write_bytes(data)
+        with written_whole(Path(folder) / file) as aside:
+            aside.write_bytes(data)
 
 
 def push_to_hub(cascade: Cascade, repository: str, *, private: bool = True) -> str:

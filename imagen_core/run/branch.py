@@ -165,7 +165,9 @@ def _recorded(run: Trace, index: int, config: StageConfig) -> StageTrace:
     """
     before = _before(run, config)
     if config.name not in run.stages:
-        raise UserError(f"trace: has no steps of {config.name}")
+        own = run.stages and config == run.request.stages[0]
+        why = "; it began from a picture of somebody's own" if own else ""
+        raise UserError(f"trace: has no steps of {config.name}{why}")
     for name in OF_THE_LEVELS:
         if getattr(config, name) != getattr(before, name):
             raise UserError(f"{name}: must stay as recorded; the levels of a run are there already")

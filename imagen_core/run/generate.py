@@ -5,8 +5,10 @@ Everything is a generator. Whoever drains it shows progress, records steps, or s
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import zip_longest
@@ -122,11 +124,12 @@ def run_stage(
 
     # Time that the consumer takes between two steps is not counted.
     seconds = 0.0
-    for record in sample(plan.sampler, denoise, start, plan.levels, noise, stage=spec.name):
-        seconds += time.perf_counter() - began
-        yield record
-        began = time.perf_counter()
-    picture = (stage.decode(record.out.x0_hat) if stage.decode else record.out.x0_hat).clamp(-1, 1)
+    with _enough_memory(spec.name):
+        for record in sample(plan.sampler, denoise, start, plan.levels, noise, stage=spec.name):
+            seconds += time.perf_counter() - began
+            yield record
+            began = time.perf_counter()
+        picture = (stage.decode(record.out.x0_hat) if stage.decode else record.out.x0_hat).clamp(-1, 1)
     seconds += time.perf_counter() - began
     done = stage.finish(picture) if stage.finish else Finished(picture, picture, (False,) * len(picture))
     black = tuple(a or b for a, b in zip_longest(done.withheld, inputs.withheld, fillvalue=False))
@@ -141,6 +144,22 @@ def run_stage(
     )
     yield result
     return result
+
+
+@contextmanager
+def _enough_memory(stage: str) -> Iterator[None]:
+    """Turn running out of memory into one line that names the stage.
+
+    Raises:
+        UserError: the memory is too small.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        # torch has a type for a card's memory alone.
+        if isinstance(error, RuntimeError) and not re.search("out of memory|allocate memory", str(error)):
+            raise
+        raise UserError(f"memory: too little for {stage}; choose fewer pictures or a smaller size") from error
 
 
 def _low_res(spec: StageSpec, aug_level: float | None, inputs: Inputs) -> Image | None:

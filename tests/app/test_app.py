@@ -17,7 +17,8 @@ from PIL import Image
 
 from app import controls as page_controls
 from app.page import Tabs, build, lay_out
-from app.parts import examples, tiles, views
+from app.parts import examples, side_by_side, tiles, views
+from app.serving import session
 from app.serving.model import Model
 from app.serving.waiting import Waiting
 from app.tabs import see as see_tab
@@ -131,9 +132,9 @@ def test_bad_controls_are_one_line(tabs: Tabs, field: str, wrong: object) -> Non
 def test_upscale_needs_a_base_and_gives_the_size(tabs: Tabs) -> None:
     see, controls = tabs.see, tabs.see.page.controls
 
-    def upscale(run: object, level: float, **changes: object) -> list[dict]:
+    def upscale(run: object, level: float, runs: session.Runs = (), **changes: object) -> list[dict]:
         levels = {controls.aug_levels[256]: level, controls.aug_levels[1024]: 0.1}
-        return list(see.upscale(256, values_of(tabs, ASKED, **changes) | levels | {see.run: run}))
+        return list(see.upscale(256, values_of(tabs, ASKED, **changes) | levels | {see.run: run, see.page.runs: runs}))
 
     with pytest.raises(gr.Error, match="press Generate first"):
         upscale(None, 0.1)
@@ -149,6 +150,12 @@ def test_upscale_needs_a_base_and_gives_the_size(tabs: Tabs) -> None:
     assert Image.open(file).size == (256, 256)
     asked, _ = png.read_settings(Path(file).read_bytes())
     assert asked.stages[0].threshold == "static" and asked.stages[1].aug_level == 0.2
+    # A page that was left open: its run has expired, the session's pictures have not.
+    runs = session.remember(finished, ())
+    side_by_side.forget(finished)
+    assert finished.frames == {} and session.steps(runs, "1.0") is None
+    again = upscale(None, 0.2, runs, threshold="static")[-1][see.gallery][0][0]
+    assert Path(again).read_bytes() == Path(file).read_bytes()
 
 
 def test_a_missing_or_broken_model_is_one_line(tmp_path: Path) -> None:

@@ -124,6 +124,37 @@ def test_sample_writes_pictures_with_their_settings(run, capsys, tmp_path: Path)
     assert trace.load(tmp_path / "t.npz").request.alone(1) == asked and (asked.seed, asked.count) == (4, 1)
 
 
+def test_a_picture_of_ones_own_is_enlarged(run, capsys, tmp_path: Path) -> None:
+    Image.effect_noise((90, 64), 90).save(tmp_path / "own.jpg")
+    chosen = ["--image", "own.jpg", "--set", "sr256.steps=2", "-n", "2", "--aug-level", "0.2", "--trace", "t.npz"]
+    assert run("sample", "a photo", *chosen, "--out", "x.png", "--json") == 0
+    printed = capsys.readouterr()
+    assert "the largest square in the middle is kept" in json.loads(printed.out)["image"]
+    assert "image: not square" in printed.err and "trained on pictures of tabletop alone" in printed.err
+    for number in (1, 2):
+        data = (tmp_path / f"x-{number}.png").read_bytes()
+        asked, _ = png.read_settings(data)
+        assert (asked.seed, asked.stages[-1].size, asked.stages[-1].aug_level) == (number - 1, 256, 0.2)
+        assert "picture of somebody's own" in str(png.origin(data))
+    assert set(trace.load(tmp_path / "t.npz").stages) == {"sr256"}
+    for verb in (["reapply"], ["branch"]):
+        assert run(*verb, "--from", "t.npz", "--step", "1", "--out", "y.png") == 2
+        assert "it began from a picture of somebody's own" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("says", "arguments"),
+    [("--size: must be larger than 64", ["--image", "own.png", "--size", "64"]),
+     ("image: 'no.png' cannot be read", ["--image", "no.png"]),
+     ("image: 'bad.png': cannot be decoded whole", ["--image", "bad.png"])],
+)  # fmt: skip
+def test_what_cannot_be_enlarged_is_one_line(run, capsys, tmp_path: Path, says: str, arguments: list[str]) -> None:
+    (tmp_path / "bad.png").write_bytes(b"x")
+    assert run("sample", "a photo", *arguments, "--out", "x.png") == 2
+    err = capsys.readouterr().err
+    assert says in err and err.count("\n") == 1 and not (tmp_path / "x.png").exists()
+
+
 def test_the_same_seed_is_the_same_file(run, tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):
         assert run("sample", "a red ball", "--steps", "2", "--seed", "3", "--out", name) == 0

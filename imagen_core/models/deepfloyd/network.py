@@ -71,15 +71,15 @@ class DiffusersUNet:
         x = z if low_res is None else torch.cat([z, low_res], dim=1)
         timestep = timestep_of(self.spec.schedule, log_snr).to(context.device)
         labels = None if aug_level is None else aug_timestep(aug_level).to(context.device)
-        with enough_memory():
+        with enough_memory(self.spec.name):
             (out,) = unet(x.to(context.device, context.dtype), timestep, context, labels, return_dict=False)
         channels = self.spec.channels * (2 if self.spec.learned_variance else 1)
         return out[:, :channels].float().to(z.device)
 
 
 @contextmanager
-def enough_memory() -> Iterator[None]:
-    """Turn running out of memory into one line that names the options to change.
+def enough_memory(stage: str = "") -> Iterator[None]:
+    """Turn running out of memory into one line that names the stage, if any, and the options to change.
 
     Raises:
         UserError: the memory is too small.
@@ -88,8 +88,8 @@ def enough_memory() -> Iterator[None]:
         yield
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise UserError(
-            "model: out of memory; try --dtype float16 (or bfloat16), --eight-bit, fewer pictures, or --device auto, "
-            "which spreads a network over GPU, memory and disk"
+            f"model: {stage and f'{stage} is '}out of memory; try --dtype float16 (or bfloat16), --eight-bit, fewer "
+            "pictures, or --device auto, which spreads a network over GPU, memory and disk"
         ) from error
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import os
+import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -34,8 +35,14 @@ MOST_AT_ONCE = 32
 
 def cache_folder() -> Path:
     """Where embeddings are kept: IMAGEN_LAB_CACHE, or imagen-lab in the user's cache."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("IMAGEN_LAB_CACHE") or Path(home) / "imagen-lab")
+    if own := os.environ.get("IMAGEN_LAB_CACHE"):
+        return Path(own)
+    try:
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:
+        # A service's user may have no home.
+        home = Path(tempfile.gettempdir())
+    return home / "imagen-lab"
 
 
 @lru_cache(maxsize=1)

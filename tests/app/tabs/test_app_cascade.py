@@ -15,6 +15,7 @@ from app.parts import upscaling
 from app.serving.model import Model
 from app.tabs import cascade as cascade_tab
 from imagen_core.records import png
+from imagen_core.records.own import open_own
 from imagen_core.run import experiments
 from imagen_core.run.experiments import LevelFacts
 from imagen_core.run.generate import generate
@@ -54,6 +55,31 @@ def test_a_sweep_keeps_the_noise(tabs: Tabs, runs, monkeypatch: pytest.MonkeyPat
     assert len({r.seed for r in requests}) == 1 and all(r.stages[0].threshold == "none" for r in requests)
     assert sent(pick, "choices") == [("0 · first of all", "256:0"), ("0.3", "256:0.3")]
     assert shown.count("first of all") == 1
+
+
+def test_a_picture_of_ones_own_is_enlarged(model: Model, tabs: Tabs, tmp_path) -> None:
+    """It goes through the stages as if it were the base; its PNGs say that their settings do not hold it."""
+    tab, file = tabs.cascade, tmp_path / "photo.jpg"
+    Image.effect_noise((96, 80), 90).save(file)
+    note = upscaling.own_note(str(file), model)
+    assert "the largest square in the middle" in note and "trained on pictures of tabletop alone" in note
+    ends = [
+        last(tab.upscale(1024, at_cascade(tabs, file=str(file)))),
+        last(tab.sweep(at_cascade(tabs, file=str(file)))),
+    ]
+    for end in ends:
+        (path,) = files_of(end[tab.files])
+        data = path.read_bytes()
+        assert "picture of somebody's own" in str(png.origin(data))
+    asked, _ = png.read_settings(files_of(ends[0][tab.files])[0].read_bytes())
+    events = generate(asked, model.get(), image=open_own(file).image)
+    image = [e.image for e in events if isinstance(e, StageResult)][-1][0]
+    found = np.asarray(Image.open(files_of(ends[0][tab.files])[0])).transpose(2, 0, 1)
+    assert (found == png.to_bytes(image)).all()
+    file.write_bytes(b"GIF89a")
+    with pytest.raises(gr.Error, match="photo.jpg': cannot be decoded whole"):
+        list(tab.upscale(256, at_cascade(tabs, file=str(file))))
+    assert "lab-wrong" in upscaling.own_note(str(file), model) and upscaling.own_note(None, model) == ""
 
 
 def test_a_badge_is_for_a_lead_that_can_be_seen() -> None:

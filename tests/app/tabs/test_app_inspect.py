@@ -144,6 +144,13 @@ def test_a_dropped_picture_gives_its_settings(model: Model, tabs: Tabs, tmp_path
         assert "other weights" not in dropped(tabs, file)[0]
 
 
+def test_a_branch_is_told_apart(tabs: Tabs, tmp_path: Path) -> None:
+    file = tmp_path / "made.png"
+    png.save(torch.zeros(3, 8, 8), file, SHORT, origin="branch")
+    shown, found, applies = dropped(tabs, file)
+    assert found == SHORT and applies and "a branch of another run" in shown
+
+
 def test_a_thousand_unknown_settings_in_a_picture_are_told_in_a_few_lines(tabs: Tabs, tmp_path: Path) -> None:
     unknown = {f"k{i}": 1 for i in range(500)}
     file = tmp_path / "x.png"
