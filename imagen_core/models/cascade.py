@@ -65,7 +65,8 @@ Finish = Callable[[Image], Finished]
 class Stage:
     """A trained stage: its description, its network and the facts of its training.
 
-    ``encode`` is the stage's own text encoder; None for the cascade's. ``decode`` turns a latent stage's latents into
+    ``encode`` is the stage's own text encoder; None for the cascade's. ``weaker`` is a weaker version of the network,
+    for autoguidance; most stages have none. ``decode`` turns a latent stage's latents into
     pictures. ``finish`` does to pictures what the model's authors ask for before anybody sees them.
     """
 
@@ -75,6 +76,7 @@ class Stage:
     encode: TextEncoder | None = None
     decode: Callable[[Tensor], Image] | None = None
     finish: Finish | None = None
+    weaker: Network | None = None
 
     def aug_sigma(self, aug_level: float) -> float:
         """Standard deviation of the noise that ``aug_level`` adds to this stage's low-resolution image."""
