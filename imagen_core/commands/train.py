@@ -141,8 +141,8 @@ def recipe_of(args: argparse.Namespace) -> tuple[Recipe, dict[str, Tensor] | Non
     Raises:
         UserError: a value is out of range, or the run or the weights cannot be read.
     """
+    from ..networks.precision import bf16_is_fast
     from ..networks.text import MINILM
-    from ..training.loop import bf16_is_fast
     from ..training.recipes import BEFORE, RECIPES, STAGES, Recipe
     from ..training.text_layers import WEIGHTS
 

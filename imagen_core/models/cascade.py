@@ -17,15 +17,16 @@ from ..settings import DEFAULTS, StageConfig
 from ..types import Image, Network, StageSpec, UserError
 from ..worlds.world import World
 
-# The dtypes that a large model may compute in.
+# The dtypes that a model may compute in; float16 is for large ones only.
 DTYPES = ("auto", "float32", "float16", "bfloat16")
 
 
 @dataclass(frozen=True)
 class Loading:
-    """How a large model is loaded. This project's cascades are small and ignore it.
+    """How a model is loaded. This project's cascades are small and take the dtype alone.
 
-    ``dtype`` "auto" is float16 on a GPU and float32 elsewhere. ``device`` "auto" spreads a network over GPUs, memory
+    ``dtype`` "auto" is float16 on a GPU and float32 elsewhere, and for this project's cascades always float32.
+    ``device`` "auto" spreads a network over GPUs, memory
     and disk; any other value is a torch device that must hold it. ``eight_bit`` loads the text encoder in 8 bits.
     ``safety`` switches the authors' safety checker and watermark on.
 
@@ -94,7 +95,8 @@ class Cascade:
     ``classifier`` reads noisy pictures of the base's size, for classifier guidance; most cascades have none. ``folder``
     is where a cascade of this project was read from. ``world`` says which words its training captions used; None where
     that is not known. ``guard`` says in one sentence what is done to pictures before anybody sees them; empty for
-    nothing. ``defaults`` are the settings that suit the model, by size.
+    nothing. ``defaults`` are the settings that suit the model, by size. ``dtype`` is what the networks compute in; what
+    goes in and comes out is float32.
     """
 
     name: str
@@ -106,6 +108,7 @@ class Cascade:
     world: World | None = None
     guard: str = ""
     defaults: Mapping[int, StageConfig] = field(default_factory=lambda: DEFAULTS, repr=False)
+    dtype: torch.dtype = torch.float32
 
     @property
     def sizes(self) -> tuple[int, ...]:

@@ -50,10 +50,11 @@ WEAKER = "weaker"
 NOT_A_DESCRIPTION = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
-def read_cascade(folder: Path) -> Cascade:
+def read_cascade(folder: Path, dtype: torch.dtype = torch.float32) -> Cascade:
     """Read and check a cascade of this project; the text encoder loads when it is first used.
 
-    Weights become float32 in channels_last.
+    The stages' weights become ``dtype`` in channels_last. The classifier's become float32: it is small, and its
+    gradient is needed.
 
     Raises:
         UserError: a file is missing, altered, truncated or of another format; the message names it.
@@ -79,9 +80,9 @@ def read_cascade(folder: Path) -> Cascade:
         raise UserError(f"model: {path} was trained with another {encoder_name} (digest differs)")
     if not names:
         raise UserError(f"model: {path} names no stage")
-    stages = tuple(_load_stage(folder, stage, digests, encoder) for stage in names)
+    stages = tuple(_load_stage(folder, stage, digests, encoder, dtype=dtype) for stage in names)
     if f"{WEAKER}/config.json" in digests:
-        weaker = _load_stage(folder, stages[0].spec.name, digests, encoder, place=WEAKER)
+        weaker = _load_stage(folder, stages[0].spec.name, digests, encoder, dtype=dtype, place=WEAKER)
         if weaker.spec != stages[0].spec:
             raise UserError(f"model: {folder / WEAKER} is no version of {stages[0].spec.name}")
         stages = (replace(stages[0], weaker=weaker.network), *stages[1:])
@@ -98,6 +99,7 @@ def read_cascade(folder: Path) -> Cascade:
         classifier=judge,
         folder=folder,
         world=_world_of(facts, path),
+        dtype=dtype,
     )
 
 
@@ -160,7 +162,9 @@ def unet_of(stage: Stage) -> UNet:
     return stage.network
 
 
-def _load_stage(folder: Path, name: str, digests: dict[str, str], encoder: TextEncoder, place: str = "") -> Stage:
+def _load_stage(
+    folder: Path, name: str, digests: dict[str, str], encoder: TextEncoder, *, dtype: torch.dtype, place: str = ""
+) -> Stage:
     """The stage of this name, from the cascade's folder of the same name or from that called ``place``."""
     place = place or name
     data, path = read_checked(folder, f"{place}/config.json", digests), folder / place / "config.json"
@@ -189,7 +193,7 @@ def _load_stage(folder: Path, name: str, digests: dict[str, str], encoder: TextE
     if not fits:
         raise UserError(f"model: {path}: stage, network and text encoder do not belong together")
     _fill(network, folder, place, digests)
-    return Stage(spec, network, training)
+    return Stage(spec, network.to(dtype), training)
 
 
 def _load_classifier(folder: Path, digests: dict[str, str]) -> Classifier:
