@@ -70,6 +70,37 @@ def build_denoiser(
 
     The denoiser raises a UserError at the first estimate that is not finite.
     """
+    estimates = _estimator(network, conditioning, spec, rules.guide.source, second)
+
+    # A sampler such as Heun's evaluates twice for one step's weight; guidance remembers that step once.
+    last, before = -1, memory
+
+    def denoise(z: Image, level: Level, *, step: int = 0, ahead: int = 0) -> Denoised:
+        nonlocal last, before, memory
+        index = step + ahead
+        if index != last:
+            last, before = index, memory
+        w = weights[index]
+
+        def estimate(text: TextEmbedding, *, z: Image = z, level: Level = level, network: Network = network) -> Image:
+            return _predict(conditioning, spec, network, network.prepare(text), z, level)[0]
+
+        cond, uncond, gamma = estimates(z, level, rules.guide.needs_uncond(w))
+        moment = Moment(w, memory=before, level=level, z=z, text=conditioning.text, estimate=estimate)
+        out, memory = rules.apply(cond, uncond, moment)
+        _check_finite(spec.name, index, cond, uncond, out.x0_raw)
+        return replace(out, gamma=gamma)
+
+    return denoise
+
+
+def _estimator(
+    network: Network, conditioning: Conditioning, spec: StageSpec, source: str, second: Second
+) -> Callable[[Image, Level, bool], tuple[Image, Image | None, Image | None]]:
+    """What makes the estimates that guidance mixes: ``(z, level, guided) -> (cond, uncond, gamma)``.
+
+    ``uncond`` is None where not ``guided``, and ``gamma`` where the network learned no variance.
+    """
     text = conditioning.text
 
     @cache
@@ -92,7 +123,7 @@ def build_denoiser(
         if not guided:
             cond, gamma = predict(context("cond"), z, level)
             return cond, None, gamma
-        if rules.guide.source == "network":
+        if source == "network":
             cond, gamma = predict(context("cond"), z, level)
             return cond, _predict(conditioning, spec, *weaker(), z, level)[0], gamma
         both, gamma = predict(context("both"), torch.cat([z, z]), level)
@@ -100,26 +131,7 @@ def build_denoiser(
         # Guidance is for the mean alone: the variance is what the text's own branch, the first half, says.
         return cond, uncond, None if gamma is None else gamma[: len(z)]
 
-    # A sampler such as Heun's evaluates twice for one step's weight; guidance remembers that step once.
-    last, before = -1, memory
-
-    def denoise(z: Image, level: Level, *, step: int = 0, ahead: int = 0) -> Denoised:
-        nonlocal last, before, memory
-        index = step + ahead
-        if index != last:
-            last, before = index, memory
-        w = weights[index]
-
-        def estimate(text: TextEmbedding, *, z: Image = z, level: Level = level, network: Network = network) -> Image:
-            return _predict(conditioning, spec, network, network.prepare(text), z, level)[0]
-
-        cond, uncond, gamma = estimates(z, level, rules.guide.needs_uncond(w))
-        moment = Moment(w, memory=before, level=level, z=z, text=text, estimate=estimate)
-        out, memory = rules.apply(cond, uncond, moment)
-        _check_finite(spec.name, index, cond, uncond, out.x0_raw)
-        return replace(out, gamma=gamma)
-
-    return denoise
+    return estimates
 
 
 def _check_finite(stage: str, index: int, *estimates: Image | None) -> None:
