@@ -1,4 +1,4 @@
-"""``bench``: what a run costs here; its speed is a ratio to a large matrix product of the same minute."""
+"""``bench``: what a run costs here; its speed is a ratio to a large matrix product in float32 of the same minute."""
 
 from __future__ import annotations
 
@@ -112,6 +112,7 @@ def bench(request: Request, cascade: Cascade) -> dict[str, Any]:
     figures = {r.stage: _figures(r, timed[r.stage], matmul) for r in results}
     return {
         "seconds": round(total, 3),
+        "dtype": str(cascade.dtype).removeprefix("torch."),
         "network_share": round(sum(timed[r.stage].seconds for r in results) / sum(r.seconds for r in results), 3),
         "matmul_gflop_per_s": round(matmul, 1),
         "peak_memory_mb": _peak_memory_mb(),

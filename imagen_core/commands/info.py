@@ -25,9 +25,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     from ..models.opening import load_cascade, memory_plan
     from ..networks.unet import gflop
 
-    if plan := memory_plan(args.model, loading(args)):
+    wanted = loading(args)
+    if plan := memory_plan(args.model, wanted):
         return plan
-    cascade = load_cascade(args.model, loading(args))
+    cascade = load_cascade(args.model, wanted)
     stages = {
         stage.spec.name: {
             "size": stage.spec.size,
@@ -40,7 +41,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         for stage in cascade.stages
     }
     encoder = {"name": cascade.encode.name, "digest": cascade.encode.digest, "width": cascade.encode.width}
-    return {"name": cascade.name, "weights": cascade.digest, "text_encoder": encoder, "stages": stages}
+    return {
+        "name": cascade.name,
+        "weights": cascade.digest,
+        "dtype": str(cascade.dtype).removeprefix("torch."),
+        "text_encoder": encoder,
+        "stages": stages,
+    }
 
 
 def _networks() -> dict[str, Any]:

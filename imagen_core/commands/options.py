@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, NoReturn
 from .. import settings
 from ..diffusion.thresholding import PRESETS
 from ..models.cascade import DTYPES, Loading
-from ..models.opening import defaults_of
+from ..models.opening import defaults_of, falls_back
 from ..run.branch import OF_THE_LEVELS
 from ..run.experiments import MOST_CELLS, Grid, make_grid, values_in
 from ..settings import CHOICES, CONVENTIONS, DEFAULT_SIZES, DEFAULTS, RANGES, RULES, Request
@@ -42,8 +43,14 @@ def add_model_argument(parser: argparse.ArgumentParser) -> None:
         help="tabletop, a folder or a hub id (owner/name@revision): a cascade of this project, or the stages of "
         "DeepFloyd IF joined by commas (default %(default)s)",
     )
+    parser.add_argument(
+        "--dtype",
+        choices=DTYPES,
+        default="auto",
+        help="what the networks compute in; auto: float32, and for DeepFloyd IF on a card float16. bfloat16 is faster "
+        "where the processor has it, float16 is for DeepFloyd IF",
+    )
     large = parser.add_argument_group("a large model", "how DeepFloyd IF is loaded; the shipped model ignores these")
-    large.add_argument("--dtype", choices=DTYPES, default="auto", help="auto: float16 on a card, else float32")
     large.add_argument(
         "--device", default="auto", help="auto spreads it over cards, memory and disk; or cpu, cuda, cuda:N, mps"
     )
@@ -52,8 +59,11 @@ def add_model_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def loading(args: argparse.Namespace) -> Loading:
-    """The options of :func:`add_model_argument` as a value."""
-    return Loading(dtype=args.dtype, device=args.device, eight_bit=args.eight_bit, safety=not args.no_safety)
+    """The options of :func:`add_model_argument` as a value; a dtype that this machine lacks is said in one line."""
+    wanted = Loading(dtype=args.dtype, device=args.device, eight_bit=args.eight_bit, safety=not args.no_safety)
+    if why := falls_back(args.model, wanted):
+        print(f"imagen_core: {why}", file=sys.stderr)
+    return wanted
 
 
 def add_json_argument(parser: argparse.ArgumentParser) -> None:

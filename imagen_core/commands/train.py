@@ -73,6 +73,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="with --ship: ship the mean of this run's averaged weights and those of this cascade",
     )
     parser.add_argument(
+        "--as-weaker",
+        action="store_true",
+        help="with --stage base --ship: as the weaker version that autoguidance moves away from, beside the base",
+    )
+    parser.add_argument(
         "--precision",
         choices=PRECISIONS,
         help="bf16 computes a stage in bfloat16, no in float32 (default bf16 where that is fast)",
@@ -136,8 +141,8 @@ def recipe_of(args: argparse.Namespace) -> tuple[Recipe, dict[str, Tensor] | Non
     Raises:
         UserError: a value is out of range, or the run or the weights cannot be read.
     """
+    from ..networks.precision import bf16_is_fast
     from ..networks.text import MINILM
-    from ..training.loop import bf16_is_fast
     from ..training.recipes import BEFORE, RECIPES, STAGES, Recipe
     from ..training.text_layers import WEIGHTS
 
@@ -172,6 +177,8 @@ def run(args: argparse.Namespace) -> dict:
         raise UserError(f"--workers: must be between 1 and {MOST_WORKERS}, got {args.workers}")
     if args.grid_every is not None and args.grid_every < 0:
         raise UserError(f"--grid-every: must be at least 0, got {args.grid_every}")
+    if args.as_weaker and not (args.ship and args.stage == "base"):
+        raise UserError("--as-weaker: needs --stage base and --ship")
     check_writable(args.run, "--run")
     return {CLASSIFIER: _run_classifier, LAYOUT: _run_layout}.get(args.stage, _run_stage)(args)
 
@@ -179,6 +186,7 @@ def run(args: argparse.Namespace) -> dict:
 def _run_stage(args: argparse.Namespace) -> dict:
     from accelerate import PartialState
 
+    from ..models.checkpoints import WEAKER
     from ..networks.text import open_encoder
     from ..training.data import Shards, encode_shards, render_shards, unrendered
     from ..training.grids import draw_grid
@@ -194,7 +202,7 @@ def _run_stage(args: argparse.Namespace) -> dict:
     recipe, start = recipe_of(args)
     world = _prepared(args) or open_world(recipe.world)
     if args.ship:
-        check_shippable(args.ship, spec.name, world)
+        check_shippable(args.ship, WEAKER if args.as_weaker else spec.name, world)
     other = _weights(args.average_with, spec.size, "--average-with") if args.average_with else None
     encoder = open_encoder(recipe.encoder, recipe.layer)
     shards = Shards(args.data, world, spec.size, _among_others(encoder))
@@ -219,7 +227,7 @@ def _run_stage(args: argparse.Namespace) -> dict:
     if state.is_main_process:
         draw_grid(unet, spec, world, encoder, args.run / "grid.png")
         if args.ship:
-            ship(args.ship, unet, recipe, encoder, average_with=other, world=world)
+            ship(args.ship, unet, recipe, encoder, average_with=other, world=world, weaker=args.as_weaker)
     return {"stage": args.stage, "run": str(args.run), **dataclasses.asdict(recipe)}
 
 

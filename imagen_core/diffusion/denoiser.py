@@ -37,6 +37,17 @@ class Rules:
         return out, memory
 
 
+@dataclass(frozen=True)
+class Second:
+    """Where the second estimate comes from, if not from the network without text (Guide.source).
+
+    ``steer`` is the gradient in z of log p(y | z) of a classifier. ``weaker`` is a weaker version of the network.
+    """
+
+    steer: Callable[[Image, Level], Image] | None = None
+    weaker: Network | None = None
+
+
 def build_denoiser(
     network: Network,
     conditioning: Conditioning,
@@ -44,7 +55,7 @@ def build_denoiser(
     rules: Rules,
     weights: Sequence[float],
     *,
-    steer: Callable[[Image, Level], Image] | None = None,
+    second: Second = Second(),
     memory: Any = None,
 ) -> Denoise:
     """A denoiser for one run of one stage: what depends on the text alone is computed once, when first needed.
@@ -53,32 +64,13 @@ def build_denoiser(
     unconditional network is not called; otherwise both estimates come from one batch of twice the size. ``memory`` is
     the guidance's, to resume.
 
-    With ``steer``, the gradient in z of log p(y | z) of a classifier, the text is not used: the conditional estimate is
-    the unconditional one moved by Bayes' rule, ``x0 + (sigma^2 / alpha) steer`` (Dhariwal & Nichol 2021, sec. 4:
-    ``eps - sigma steer``), and w is their gradient scale, 0 being off.
+    With ``second.steer`` the text is not used: the conditional estimate is the unconditional one moved by Bayes' rule,
+    ``x0 + (sigma^2 / alpha) steer`` (Dhariwal & Nichol 2021, sec. 4: ``eps - sigma steer``), and w is their gradient
+    scale, 0 being off. For a rule that guides by the network, ``second.weaker`` reads the same text.
 
     The denoiser raises a UserError at the first estimate that is not finite.
     """
-    text = conditioning.text
-
-    @cache
-    def context(texts: str) -> Any:
-        chosen = {"cond": lambda: text, "uncond": text.null, "both": lambda: _join(text, text.null())}
-        return network.prepare(chosen[texts]())
-
-    predict = partial(_predict, conditioning, spec, network)
-
-    def estimates(z: Image, level: Level, guided: bool) -> tuple[Image, Image | None, Image | None]:
-        if steer is not None:
-            uncond, gamma = predict(context("uncond"), z, level)
-            return uncond + level.sigma**2 / level.alpha * steer(z, level), uncond, gamma
-        if not guided:
-            cond, gamma = predict(context("cond"), z, level)
-            return cond, None, gamma
-        both, gamma = predict(context("both"), torch.cat([z, z]), level)
-        cond, uncond = both.chunk(2)
-        # Guidance is for the mean alone: the variance is what the text's own branch, the first half, says.
-        return cond, uncond, None if gamma is None else gamma[: len(z)]
+    estimates = _estimator(network, conditioning, spec, rules.guide.source, second)
 
     # A sampler such as Heun's evaluates twice for one step's weight; guidance remembers that step once.
     last, before = -1, memory
@@ -94,12 +86,52 @@ def build_denoiser(
             return _predict(conditioning, spec, network, network.prepare(text), z, level)[0]
 
         cond, uncond, gamma = estimates(z, level, rules.guide.needs_uncond(w))
-        moment = Moment(w, memory=before, level=level, z=z, text=text, estimate=estimate)
+        moment = Moment(w, memory=before, level=level, z=z, text=conditioning.text, estimate=estimate)
         out, memory = rules.apply(cond, uncond, moment)
         _check_finite(spec.name, index, cond, uncond, out.x0_raw)
         return replace(out, gamma=gamma)
 
     return denoise
+
+
+def _estimator(
+    network: Network, conditioning: Conditioning, spec: StageSpec, source: str, second: Second
+) -> Callable[[Image, Level, bool], tuple[Image, Image | None, Image | None]]:
+    """What makes the estimates that guidance mixes: ``(z, level, guided) -> (cond, uncond, gamma)``.
+
+    ``uncond`` is None where not ``guided``, and ``gamma`` where the network learned no variance.
+    """
+    text = conditioning.text
+
+    @cache
+    def context(texts: str) -> Any:
+        chosen = {"cond": lambda: text, "uncond": text.null, "both": lambda: _join(text, text.null())}
+        return network.prepare(chosen[texts]())
+
+    @cache
+    def weaker() -> tuple[Network, Any]:
+        if second.weaker is None:
+            raise ValueError("second: a rule that guides by the network needs its weaker version")
+        return second.weaker, second.weaker.prepare(text)
+
+    predict = partial(_predict, conditioning, spec, network)
+
+    def estimates(z: Image, level: Level, guided: bool) -> tuple[Image, Image | None, Image | None]:
+        if second.steer is not None:
+            uncond, gamma = predict(context("uncond"), z, level)
+            return uncond + level.sigma**2 / level.alpha * second.steer(z, level), uncond, gamma
+        if not guided:
+            cond, gamma = predict(context("cond"), z, level)
+            return cond, None, gamma
+        if source == "network":
+            cond, gamma = predict(context("cond"), z, level)
+            return cond, _predict(conditioning, spec, *weaker(), z, level)[0], gamma
+        both, gamma = predict(context("both"), torch.cat([z, z]), level)
+        cond, uncond = both.chunk(2)
+        # Guidance is for the mean alone: the variance is what the text's own branch, the first half, says.
+        return cond, uncond, None if gamma is None else gamma[: len(z)]
+
+    return estimates
 
 
 def _check_finite(stage: str, index: int, *estimates: Image | None) -> None:

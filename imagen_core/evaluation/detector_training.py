@@ -23,9 +23,10 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from ..files.writing import check_writable, written_whole
+from ..networks.precision import bf16_is_fast
 from ..records.png import from_bytes
 from ..training.data import FRESH_SEEDS, Images, Shards, render_shards
-from ..training.loop import averaged, bf16_is_fast
+from ..training.loop import averaged
 from ..training.state import DAMAGED
 from ..types import UserError
 from ..worlds.tabletop.render import camera, render

@@ -104,6 +104,7 @@ def kept(
     facts = {
         "engine": engine_digest(),
         "weights": cascade.digest,
+        "dtype": str(cascade.dtype),
         # A safety checker blackens what it withholds.
         "guard": cascade.guard,
         "settings": asdict(config),

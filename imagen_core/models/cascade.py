@@ -17,15 +17,16 @@ from ..settings import DEFAULTS, StageConfig
 from ..types import Image, Network, StageSpec, UserError
 from ..worlds.world import World
 
-# The dtypes that a large model may compute in.
+# The dtypes that a model may compute in; float16 is for large ones only.
 DTYPES = ("auto", "float32", "float16", "bfloat16")
 
 
 @dataclass(frozen=True)
 class Loading:
-    """How a large model is loaded. This project's cascades are small and ignore it.
+    """How a model is loaded. This project's cascades are small and take the dtype alone.
 
-    ``dtype`` "auto" is float16 on a GPU and float32 elsewhere. ``device`` "auto" spreads a network over GPUs, memory
+    ``dtype`` "auto" is float16 on a GPU and float32 elsewhere, and for this project's cascades always float32.
+    ``device`` "auto" spreads a network over GPUs, memory
     and disk; any other value is a torch device that must hold it. ``eight_bit`` loads the text encoder in 8 bits.
     ``safety`` switches the authors' safety checker and watermark on.
 
@@ -65,7 +66,8 @@ Finish = Callable[[Image], Finished]
 class Stage:
     """A trained stage: its description, its network and the facts of its training.
 
-    ``encode`` is the stage's own text encoder; None for the cascade's. ``decode`` turns a latent stage's latents into
+    ``encode`` is the stage's own text encoder; None for the cascade's. ``weaker`` is a weaker version of the network,
+    for autoguidance; most stages have none. ``decode`` turns a latent stage's latents into
     pictures. ``finish`` does to pictures what the model's authors ask for before anybody sees them.
     """
 
@@ -75,6 +77,7 @@ class Stage:
     encode: TextEncoder | None = None
     decode: Callable[[Tensor], Image] | None = None
     finish: Finish | None = None
+    weaker: Network | None = None
 
     def aug_sigma(self, aug_level: float) -> float:
         """Standard deviation of the noise that ``aug_level`` adds to this stage's low-resolution image."""
@@ -92,7 +95,8 @@ class Cascade:
     ``classifier`` reads noisy pictures of the base's size, for classifier guidance; most cascades have none. ``folder``
     is where a cascade of this project was read from. ``world`` says which words its training captions used; None where
     that is not known. ``guard`` says in one sentence what is done to pictures before anybody sees them; empty for
-    nothing. ``defaults`` are the settings that suit the model, by size.
+    nothing. ``defaults`` are the settings that suit the model, by size. ``dtype`` is what the networks compute in; what
+    goes in and comes out is float32.
     """
 
     name: str
@@ -104,6 +108,7 @@ class Cascade:
     world: World | None = None
     guard: str = ""
     defaults: Mapping[int, StageConfig] = field(default_factory=lambda: DEFAULTS, repr=False)
+    dtype: torch.dtype = torch.float32
 
     @property
     def sizes(self) -> tuple[int, ...]:

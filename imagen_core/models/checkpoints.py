@@ -7,6 +7,7 @@ base64/config.json                 what the stage is (StageSpec), its network's 
 base64/model-0000i-of-0000N.safetensors    float16, no shard over SHARD_BYTES, with model.safetensors.index.json
 sr256/ …   sr1024/ …   classifier/ …
 world.json                         words, counts and source of pictures that people collected
+weaker/ …                          a weaker version of the base, as a stage's folder, where one came with it
 README.md                          the model card
 ```
 Nothing is ever unpickled, nothing outside the folder is read, and a file that changed is refused.
@@ -15,6 +16,7 @@ Nothing is ever unpickled, nothing outside the folder is read, and a file that c
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -42,14 +44,17 @@ FORMAT = 1
 CLASSIFIER = "classifier"
 # The description of a world that people collected; others are known by name.
 WORLD = "world.json"
+# The folder of the weaker version of the base that autoguidance needs.
+WEAKER = "weaker"
 # Errors raised by a malformed cascade.json.
 NOT_A_DESCRIPTION = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
-def read_cascade(folder: Path) -> Cascade:
+def read_cascade(folder: Path, dtype: torch.dtype = torch.float32) -> Cascade:
     """Read and check a cascade of this project; the text encoder loads when it is first used.
 
-    Weights become float32 in channels_last.
+    The stages' weights become ``dtype`` in channels_last. The classifier's become float32: it is small, and its
+    gradient is needed.
 
     Raises:
         UserError: a file is missing, altered, truncated or of another format; the message names it.
@@ -75,7 +80,12 @@ def read_cascade(folder: Path) -> Cascade:
         raise UserError(f"model: {path} was trained with another {encoder_name} (digest differs)")
     if not names:
         raise UserError(f"model: {path} names no stage")
-    stages = tuple(_load_stage(folder, stage, digests, encoder) for stage in names)
+    stages = tuple(_load_stage(folder, stage, digests, encoder, dtype=dtype) for stage in names)
+    if f"{WEAKER}/config.json" in digests:
+        weaker = _load_stage(folder, stages[0].spec.name, digests, encoder, dtype=dtype, place=WEAKER)
+        if weaker.spec != stages[0].spec:
+            raise UserError(f"model: {folder / WEAKER} is no version of {stages[0].spec.name}")
+        stages = (replace(stages[0], weaker=weaker.network), *stages[1:])
     if any(a.spec.size >= b.spec.size for a, b in pairwise(stages)):
         raise UserError(f"model: {path} must name its stages by rising size")
     if classifier not in (None, CLASSIFIER):
@@ -89,6 +99,7 @@ def read_cascade(folder: Path) -> Cascade:
         classifier=judge,
         folder=folder,
         world=_world_of(facts, path),
+        dtype=dtype,
     )
 
 
@@ -151,8 +162,12 @@ def unet_of(stage: Stage) -> UNet:
     return stage.network
 
 
-def _load_stage(folder: Path, name: str, digests: dict[str, str], encoder: TextEncoder) -> Stage:
-    data, path = read_checked(folder, f"{name}/config.json", digests), folder / name / "config.json"
+def _load_stage(
+    folder: Path, name: str, digests: dict[str, str], encoder: TextEncoder, *, dtype: torch.dtype, place: str = ""
+) -> Stage:
+    """The stage of this name, from the cascade's folder of the same name or from that called ``place``."""
+    place = place or name
+    data, path = read_checked(folder, f"{place}/config.json", digests), folder / place / "config.json"
     try:
         config = json.loads(data)
         spec, sizes = StageSpec(**config["stage"]), UNetConfig(**config["unet"])
@@ -177,8 +192,8 @@ def _load_stage(folder: Path, name: str, digests: dict[str, str], encoder: TextE
         raise UserError(f"model: {path} names an unknown schedule or prediction")
     if not fits:
         raise UserError(f"model: {path}: stage, network and text encoder do not belong together")
-    _fill(network, folder, name, digests)
-    return Stage(spec, network, training)
+    _fill(network, folder, place, digests)
+    return Stage(spec, network.to(dtype), training)
 
 
 def _load_classifier(folder: Path, digests: dict[str, str]) -> Classifier:

@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ..files import hub
 from ..files.assets import ASSETS, shipped
+from ..networks.precision import bf16_is_fast
 from ..settings import DEFAULTS, StageConfig
 from ..types import UserError
 from ..worlds.world import World
@@ -30,15 +33,27 @@ def load_cascade(name: Path | str, loading: Loading | None = None) -> Cascade:
     """Read and check a model, as ``--model`` names it; the text encoder loads when it is first used.
 
     A name is a cascade of this project (shipped, a folder, or ``owner/name@revision`` on the hub), or one to three
-    pipelines of DeepFloyd IF in diffusers' layout, joined by commas. ``loading`` is for those pipelines.
+    pipelines of DeepFloyd IF in diffusers' layout, joined by commas. ``loading`` is for those pipelines, but for its
+    dtype: a cascade of this project computes in float32, or in bfloat16 where :func:`falls_back` does not say no.
 
     Raises:
-        UserError: a file is missing, altered, truncated or of another format; the message names it.
+        UserError: a file is missing, altered, truncated or of another format; the message names it. Or a cascade of
+            this project is asked for in float16.
     """
-    sources = locate(str(name))
-    if not is_deepfloyd(str(name)):
-        return read_cascade(hub.fetch(sources[0], OWN))
-    return load(sources, loading or Loading())
+    sources, loading = locate(str(name)), loading or Loading()
+    if is_deepfloyd(str(name)):
+        return load(sources, loading)
+    if loading.dtype == "float16":
+        raise UserError("dtype: float16 is for DeepFloyd IF; this model takes auto, float32 or bfloat16")
+    half = loading.dtype == "bfloat16" and not falls_back(str(name), loading)
+    return read_cascade(hub.fetch(sources[0], OWN), torch.bfloat16 if half else torch.float32)
+
+
+def falls_back(name: str, loading: Loading) -> str:
+    """Why a cascade of this project does not compute in the dtype that is asked for; empty if it does."""
+    if loading.dtype != "bfloat16" or bf16_is_fast() or is_deepfloyd(name):
+        return ""
+    return "dtype: this processor has no bfloat16 (avx512_bf16, amx_bf16); computing in float32"
 
 
 def is_deepfloyd(name: str) -> bool:

@@ -21,18 +21,27 @@ from ..types import StageSpec, UserError
 from ..worlds.collected.collected import Collected, description
 from ..worlds.world import World
 from .cascade import Cascade
-from .checkpoints import CLASSIFIER, FORMAT, NOT_A_DESCRIPTION, WORLD, digests_of, unet_of
+from .checkpoints import CLASSIFIER, FORMAT, NOT_A_DESCRIPTION, WEAKER, WORLD, digests_of, unet_of
 
 # A Space takes files up to 10 MB without large-file storage.
 SHARD_BYTES = 9_500_000
 
 
 def save_stage(
-    folder: Path, spec: StageSpec, config: UNetConfig, weights: dict[str, Tensor], training: dict[str, Any]
+    folder: Path,
+    spec: StageSpec,
+    config: UNetConfig,
+    weights: dict[str, Tensor],
+    training: dict[str, Any],
+    *,
+    weaker: bool = False,
 ) -> None:
-    """Write one stage below a cascade's ``folder``, replacing what was there; then call :func:`write_cascade`."""
+    """Write one stage below a cascade's ``folder``, replacing what was there; then call :func:`write_cascade`.
+
+    ``weaker`` makes it the weaker version of the base, for autoguidance.
+    """
     facts = {"stage": dataclasses.asdict(spec), "unet": dataclasses.asdict(config), "training": training}
-    _save_network(folder / spec.name, weights, facts)
+    _save_network(folder / (WEAKER if weaker else spec.name), weights, facts)
 
 
 def save_classifier(
@@ -77,8 +86,9 @@ def write_cascade(folder: Path, name: str, encoder: TextEncoder, world: World | 
     layer = {} if encoder.layer == LAST else {"layer": encoder.layer}
     configs = {path.parent.name: json.loads(path.read_bytes()) for path in folder.glob("*/config.json")}
     classifier = CLASSIFIER if configs.pop(CLASSIFIER, None) else None
+    weaker = WEAKER if configs.pop(WEAKER, None) else None
     stages = sorted(configs, key=lambda stage: configs[stage]["stage"]["size"])
-    parts = [*stages, classifier] if classifier else stages
+    parts = [*stages, *filter(None, (classifier, weaker))]
     files = sorted([*own, *(path for part in parts for path in (folder / part).iterdir())])
     facts = {
         "format": FORMAT,

@@ -20,6 +20,16 @@ def zeroed(layer: nn.Conv2d | nn.Linear) -> nn.Conv2d | nn.Linear:
     return layer
 
 
+def modulate(x: Float[Tensor, "b c h w"], scale: Float[Tensor, "b c"], shift: Float[Tensor, "b c"]) -> Tensor:
+    """``scale x + shift`` for each channel, in channels_last.
+
+    As rows of whole lines: with few channels one pixel alone does not fill a processor's vectors (docs/LOG.md).
+    """
+    scale, shift = (each.repeat(1, x.shape[3])[:, None] for each in (scale, shift))
+    rows = torch.addcmul(shift, x.permute(0, 2, 3, 1).flatten(2), scale)
+    return rows.unflatten(2, (x.shape[3], x.shape[1])).permute(0, 3, 1, 2)
+
+
 class Fourier(nn.Module):
     """A scalar → cosines and sines at frequencies spaced evenly in log, then two linear layers."""
 

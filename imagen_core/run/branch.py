@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from ..diffusion.denoiser import build_denoiser
+from ..diffusion.denoiser import Second, build_denoiser
 from ..diffusion.guidance import GUIDANCE, Moment
 from ..diffusion.samplers import Past, Start
 from ..models.cascade import Cascade
@@ -33,12 +33,12 @@ def reapply(run: Trace, index: int, config: StageConfig) -> Denoised:
     with a memory sees the steps before.
 
     Raises:
-        UserError: no such stage or step; other levels; estimates from a classifier where the rule needs them from the
-            text, or the reverse; a missing unconditional estimate; a rule that needs the network.
+        UserError: no such stage or step; other levels; estimates that differ in something else than the rule's
+            (Guide.source); a missing unconditional estimate; a rule that needs the network.
     """
     recorded = _recorded(run, index, config)
     if not _same_source(_before(run, config), config):
-        raise UserError("guidance_rule: the run's conditional estimate came from elsewhere (text or classifier)")
+        raise UserError("guidance_rule: the run's two estimates differ in something else (text, classifier or network)")
     plan = Plan(config, recorded.trained)
     rules, w = plan.rules, plan.weights[index]
     _check_needs_no_network(plan)
@@ -101,7 +101,7 @@ def _past(run: Trace, recorded: StageTrace, index: int, cascade: Cascade, histor
         stage.spec,
         plan.rules,
         plan.weights,
-        steer=steering(run.request, plan.config, cascade),
+        second=Second(steering(run.request, plan.config, cascade), stage.weaker),
         memory=_memory(recorded, first, plan),
     )
     records = []
@@ -133,7 +133,7 @@ def _check_needs_no_network(plan: Plan) -> None:
 
 
 def _same_source(before: StageConfig, config: StageConfig) -> bool:
-    """Whether both take their conditional estimates from the text, or both from a classifier."""
+    """Whether the two estimates of both differ in the same: text, classifier or network."""
     return GUIDANCE[before.guidance_rule].source == GUIDANCE[config.guidance_rule].source
 
 

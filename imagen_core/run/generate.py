@@ -16,7 +16,7 @@ from itertools import zip_longest
 import torch
 
 from ..diffusion.augmentation import augment, resize
-from ..diffusion.denoiser import build_denoiser
+from ..diffusion.denoiser import Second, build_denoiser
 from ..diffusion.guidance import GUIDANCE
 from ..diffusion.samplers import Start, sample, unit_noise
 from ..models.cascade import Cascade, Finished, Stage
@@ -44,6 +44,11 @@ def check(request: Request, cascade: Cascade) -> None:
             if cascade.classifier is None:
                 raise UserError(f"guidance_rule: {cascade.name} has no classifier; choose another rule")
             cascade.classifier.labels(request.prompt)
+        if plan.rules.guide.source == "network" and cascade.stage(config.size).weaker is None:
+            raise UserError(
+                f"guidance_rule: {config.guidance_rule} needs a weaker version of the network, and {config.name} of "
+                f"{cascade.name} has none; choose another rule"
+            )
 
 
 def plan_of(config: StageConfig, cascade: Cascade) -> Plan:
@@ -115,7 +120,7 @@ def run_stage(
         spec,
         plan.rules,
         plan.weights,
-        steer=inputs.steer,
+        second=Second(inputs.steer, stage.weaker),
         memory=start.memory,
     )
 

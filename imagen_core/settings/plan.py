@@ -61,7 +61,7 @@ class Plan:
     def rows(self) -> tuple[int, ...]:
         """Network rows for one picture at each step; a guided evaluation takes two."""
         guide = self.rules.guide
-        both = [guide.source == "text" and guide.needs_uncond(w) for w in self.weights]
+        both = [guide.source != "classifier" and guide.needs_uncond(w) for w in self.weights]
         each = [1 + guided + (guide.further if guided else 0) for guided in both]
         return tuple(sum(each[i : i + often]) for i, often in enumerate(self.evaluations))
 

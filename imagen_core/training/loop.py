@@ -52,13 +52,6 @@ class Progress:
     averaged: UNet
 
 
-def bf16_is_fast(*, cpu: bool = True) -> bool:
-    """Whether bfloat16 is faster here than float32. Without avx512_bf16 it is emulated, several times slower."""
-    if torch.cuda.is_available() and not cpu:
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.cpu._is_avx512_bf16_supported()
-
-
 def averaged(network: nn.Module, decay: float) -> AveragedModel:
     """Exponential moving average of the weights, with a shorter memory in the first steps."""
 

@@ -15,9 +15,9 @@ from tqdm import tqdm
 
 from ..diffusion.schedules import SCHEDULES, alpha_sigma
 from ..networks.classifier import Classifier, ClassifierConfig
+from ..networks.precision import bf16_is_fast
 from ..worlds.world import SceneWorld
 from .data import FRESH_SEEDS, Images, Shards
-from .loop import bf16_is_fast
 from .objective import spread
 from .recipes import STAGES
 

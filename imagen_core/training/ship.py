@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..files.writing import check_writable
-from ..models.checkpoints import CLASSIFIER, described_world
+from ..models.checkpoints import CLASSIFIER, WEAKER, described_world
 from ..models.saving import check_others, save_classifier, save_stage, write_cascade
 from ..networks.classifier import Classifier
 from ..networks.text import TEXT_ENCODERS, TextEncoder
@@ -26,10 +26,10 @@ from .recipes import STAGES, Recipe
 
 
 def check_shippable(folder: Path, part: str, world: World) -> None:
-    """Refuse a ``folder`` that the stage of this name, or the classifier, cannot be shipped to.
+    """Refuse a ``folder`` that the stage of this name, the classifier or a weaker base cannot be shipped to.
 
     A stage goes to a cascade of the same ``world`` whose other parts are as they were written, or to a new or empty
-    folder. A classifier goes to such a cascade.
+    folder. A classifier and a weaker base go to such a cascade.
 
     Raises:
         UserError: the folder holds something else or another world's cascade, or it cannot be written to.
@@ -45,7 +45,7 @@ def check_shippable(folder: Path, part: str, world: World) -> None:
             _name(folder)
         except UserError as error:
             raise UserError(f"--ship: {error}") from error
-    elif part == CLASSIFIER or (folder.exists() and any(folder.iterdir())):
+    elif part in (CLASSIFIER, WEAKER) or (folder.exists() and any(folder.iterdir())):
         raise UserError(f"--ship: {folder} holds no cascade.json; weights go to a cascade's folder")
 
 
@@ -68,9 +68,11 @@ def ship(
     *,
     average_with: tuple[Mapping[str, Tensor], str] | None = None,
     world: World | None = None,
+    weaker: bool = False,
 ) -> None:
     """Write ``unet`` as a stage of the cascade in ``folder`` and bring its cascade.json up to date.
 
+    ``weaker`` makes it the weaker version of the base, for autoguidance.
     The recorded number of ``images`` counts this run alone. ``average_with`` holds the weights of another run from the
     same start, and the digest of their cascade; the mean of the two is then shipped (Wortsman et al. 2022, a soup).
     ``world`` is that of the recipe, needed where people collected it.
@@ -82,7 +84,7 @@ def ship(
     if average_with is not None:
         others, training["averaged_with"] = average_with
         weights = {name: torch.lerp(x, others[name].to(x), 0.5) for name, x in weights.items()}
-    save_stage(folder, spec, unet.config, weights, training)
+    save_stage(folder, spec, unet.config, weights, training, weaker=weaker)
     write_cascade(folder, _name(folder), encoder, world)
     if isinstance(world, Collected):
         write_card(folder, world)

@@ -19,12 +19,12 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from ..networks.layers import TextLayout
+from ..networks.precision import bf16_is_fast
 from ..networks.text import TextEncoder
 from ..networks.unet import UNet
 from ..types import TextEmbedding
 from ..worlds.world import SceneWorld, scenes_of
 from .data import CAPTIONS, FRESH_SEEDS, Pictures, Shards
-from .loop import bf16_is_fast
 
 STEPS, BATCH, RATE = 1200, 256, 1e-3
 # Share of captions that name a relation. Without this a third do, and 115,000 captions were not enough.

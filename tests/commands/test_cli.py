@@ -394,7 +394,7 @@ def test_bench_compares_every_way_of_guiding(run, capsys) -> None:
     """The tiny model has no classifier, so that way is left out."""
     assert run("bench", "a ball", "--steps", "2", "--guidance-rules", "--json") == 0
     facts = json.loads(capsys.readouterr().out)
-    assert set(GUIDANCE) - {"classifier"} <= facts.keys() and "cfg, oscillating" in facts
+    assert set(GUIDANCE) - {"classifier", "auto"} <= facts.keys() and "cfg, oscillating" in facts
     facts.pop("weights")
     assert facts["cfg"]["ratio"] == 1 and all(fact["seconds_per_step"] > 0 for fact in facts.values())
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from imagen_core.diffusion.denoiser import Rules, build_denoiser
+from imagen_core.diffusion.denoiser import Rules, Second, build_denoiser
 from imagen_core.diffusion.guidance import GUIDANCE
 from imagen_core.diffusion.parameterization import to_eps
 from imagen_core.diffusion.samplers import SAMPLERS, Start, sample, unit_noise
@@ -104,6 +104,7 @@ def test_guidance_by_an_exact_classifier_is_classifier_free_guidance(w: float, l
         return gradient
 
     by_classifier = Rules(GUIDANCE["classifier"], THRESHOLDS["none"])
-    ours = build_denoiser(Oracle(), Conditioning(TEXT), SPEC, by_classifier, (w,), steer=steer)(z.clone(), level)
+    second = Second(steer=steer)
+    ours = build_denoiser(Oracle(), Conditioning(TEXT), SPEC, by_classifier, (w,), second=second)(z.clone(), level)
     free = build_denoiser(Oracle(), Conditioning(TEXT), SPEC, PLAIN, (w,))(z, level)
     assert_close(ours.x0_raw.detach(), free.x0_raw, rtol=1e-3, atol=1e-4)

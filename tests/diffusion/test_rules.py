@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from imagen_core.diffusion.guidance import GUIDANCE, Moment, is_off, w_from_ho
+from imagen_core.diffusion.parameterization import to_eps
 from imagen_core.diffusion.saturation import measure
 from imagen_core.diffusion.thresholding import THRESHOLDS, channelwise, dynamic, none, quantile, squash, static
 from imagen_core.types import Level
@@ -56,6 +57,120 @@ def test_rescale_gives_the_conditional_spread_at_phi_one() -> None:
     assert_close(guided.flatten(1).std(1), cond.flatten(1).std(1))
     plain, _ = GUIDANCE["rescale"].fn(cond, uncond, w=8.0, phi=0.0)
     assert_close(plain, uncond + 8 * (cond - uncond))
+
+
+NOISES = (-9.0, -2.0, 0.0, 3.0)
+
+
+def moment_of(log_snr: float, w: float, t: float = 0.5) -> Moment:
+    """A moment at this noise, with a z of the size that belongs there."""
+    level = Level(t, log_snr)
+    z = level.alpha * images(0.5, seed=4) + level.sigma * images(seed=5)
+    return Moment(w, level=level, z=z, estimate=lambda *_, **__: z)
+
+
+def pair(apart: float = 0.3) -> tuple[torch.Tensor, torch.Tensor]:
+    """Two estimates that agree in most."""
+    uncond = images(0.5, seed=1)
+    return uncond + images(apart, seed=2), uncond
+
+
+def velocity(x0: torch.Tensor, moment: Moment) -> torch.Tensor:
+    """What a network that predicts v says where the estimate is x0: ``v = alpha eps - sigma x0``."""
+    eps = to_eps(x0, moment.z, moment.level.alpha, moment.level.sigma)
+    return moment.level.alpha * eps - moment.level.sigma * x0
+
+
+@pytest.mark.parametrize("log_snr", NOISES)
+def test_mambo_guides_v_as_diffusers_does(log_snr: float) -> None:
+    from diffusers.guiders.magnitude_aware_guidance import mambo_guidance
+
+    (cond, uncond), moment = pair(), moment_of(log_snr, 7.0)
+    ours, _ = GUIDANCE["mambo"](cond, uncond, moment)
+    # Theirs takes tokens: torch's Frobenius norm knows no more than two dimensions.
+    theirs = mambo_guidance(*(velocity(x0, moment).flatten(2) for x0 in (cond, uncond)), 7.0, 8.0)
+    assert_close(velocity(ours, moment).flatten(2), theirs, rtol=1e-3, atol=1e-4)
+    # Without damping it is classifier-free guidance; estimates far apart are left with the conditional one.
+    plain, _ = GUIDANCE["mambo"].fn(cond, uncond, w=7.0, level=moment.level, z=moment.z, damping=0.0)
+    assert_close(plain, GUIDANCE["cfg"].fn(cond, uncond, w=7.0)[0])
+    far, _ = GUIDANCE["mambo"].fn(cond, uncond, w=7.0, level=moment.level, z=moment.z, damping=1e4)
+    assert_close(far, cond)
+
+
+@pytest.mark.parametrize("log_snr", NOISES)
+def test_zero_star_guides_v_as_diffusers_does(log_snr: float) -> None:
+    from diffusers.guiders import ClassifierFreeZeroStarGuidance
+
+    (cond, uncond), moment = pair(), moment_of(log_snr, 7.0)
+    peer = ClassifierFreeZeroStarGuidance(guidance_scale=7.0, zero_init_steps=1)
+    peer.set_state(step=1, num_inference_steps=25, timestep=torch.tensor(500))
+    ours, _ = GUIDANCE["zero_star"](cond, uncond, moment)
+    theirs = peer.forward(velocity(cond, moment), velocity(uncond, moment)).pred
+    assert_close(velocity(ours, moment), theirs, rtol=1e-3, atol=1e-4)
+    # Both stand still in the first of 25 steps.
+    first = moment_of(log_snr, 7.0, t=1.0)
+    assert_close(
+        velocity(GUIDANCE["zero_star"](cond, uncond, first)[0], first), torch.zeros_like(cond), atol=1e-5, rtol=0
+    )
+    peer.set_state(step=0, num_inference_steps=25, timestep=torch.tensor(999))
+    assert not peer.forward(cond, uncond).pred.any()
+    # An unconditional estimate of another size is no other estimate.
+    scaled = moment.level.alpha * moment.z - 3 * (moment.level.alpha * moment.z - uncond)
+    assert_close(GUIDANCE["zero_star"](cond, scaled, moment)[0], ours, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("log_snr", NOISES)
+def test_tcfg_guides_eps_as_diffusers_does(log_snr: float) -> None:
+    from diffusers.guiders.tangential_classifier_free_guidance import normalized_guidance
+
+    (cond, uncond), moment = pair(), moment_of(log_snr, 7.0)
+    alpha, sigma = moment.level.alpha, moment.level.sigma
+    ours, _ = GUIDANCE["tcfg"](cond, uncond, moment)
+    theirs = normalized_guidance(to_eps(cond, moment.z, alpha, sigma), to_eps(uncond, moment.z, alpha, sigma), 7.0)
+    assert_close(to_eps(ours, moment.z, alpha, sigma), theirs, rtol=1e-3, atol=1e-3)
+
+
+def test_tcfg_halves_the_weight_where_both_are_of_equal_length() -> None:
+    """At the highest noise too, where float32 would hold nothing of the difference of the two eps."""
+    cond = images(0.5, seed=1).abs()
+    for log_snr in (-20.0, 0.0):
+        level = Level(1.0, log_snr)
+        # eps is -x0 alpha / sigma for z = 0: turning the picture keeps its length.
+        uncond, z = cond.flip(3), torch.zeros_like(cond)
+        ours, _ = GUIDANCE["tcfg"].fn(cond, uncond, w=7.0, level=level, z=z)
+        assert_close(ours, GUIDANCE["cfg"].fn(cond, uncond, w=4.0)[0])
+    z = images(seed=5)
+    ours, _ = GUIDANCE["tcfg"].fn(cond, uncond, w=7.0, level=Level(1.0, -20.0), z=z)
+    # Beside so much noise the two are of nearly equal length, and the difference lies across them.
+    share = (ours - uncond).flatten(1).norm(dim=1) / (cond - uncond).flatten(1).norm(dim=1)
+    assert float(share.max()) < 60 and bool(ours.isfinite().all())
+
+
+def test_fdg_guides_each_band_by_its_own_weight() -> None:
+    uncond = images(0.5, seed=1)
+    smooth, grain = torch.full_like(uncond, 0.2), torch.ones(16).cumsum(0).remainder(2).mul(2).sub(1)
+    grain = 0.1 * (grain[:, None] * grain).expand_as(uncond)
+    ours, _ = GUIDANCE["fdg"].fn(uncond + smooth + grain, uncond, w=9.0, coarse=0.25)
+    assert_close(ours, uncond + (1 + 0.25 * 8) * smooth + 9 * grain)
+    cond, _ = pair()
+    assert_close(GUIDANCE["fdg"].fn(cond, uncond, w=9.0, coarse=1.0)[0], GUIDANCE["cfg"].fn(cond, uncond, w=9.0)[0])
+
+
+def test_mimic_has_the_contrast_of_the_smaller_weight_and_the_mean_of_the_larger() -> None:
+    """Channel by channel, as the extension's own lines do it."""
+    cond, uncond = pair()
+    guided, _ = GUIDANCE["cfg"].fn(cond, uncond, w=12.0)
+    tame, _ = GUIDANCE["cfg"].fn(cond, uncond, w=4.0)
+    for top in (100.0, 90.0):
+        ours, _ = GUIDANCE["mimic"].fn(cond, uncond, w=12.0, mimic_scale=4.0, top=top)
+        for i in range(3):
+            for c in range(3):
+                high, low = guided[i, c] - guided[i, c].mean(), tame[i, c] - tame[i, c].mean()
+                most = max(low.abs().max(), torch.quantile(high.abs(), top / 100))
+                assert_close(ours[i, c], high.clamp(-most, most) / most * low.abs().max() + guided[i, c].mean())
+    # With 90 some values were cut off; at the smaller weight itself nothing happens.
+    assert_close(GUIDANCE["mimic"].fn(cond, uncond, w=4.0, mimic_scale=4.0, top=90.0)[0], tame)
+    assert_close(GUIDANCE["mimic"].fn(cond, uncond, w=2.0)[0], GUIDANCE["cfg"].fn(cond, uncond, w=2.0)[0])
 
 
 @settings(deadline=None, max_examples=60)

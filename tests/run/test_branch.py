@@ -81,7 +81,7 @@ def test_a_memory_is_that_of_the_branchs_own_weights(tiny: Cascade, tmp_path: Pa
 
 def test_estimates_by_text_are_not_passed_off_as_a_classifiers(tiny: Cascade, tmp_path: Path) -> None:
     stored, _, _ = recorded(request("a red ball", steps=3), tiny, tmp_path)
-    with pytest.raises(UserError, match="^guidance_rule: .*text or classifier"):
+    with pytest.raises(UserError, match="^guidance_rule: .*text, classifier or network"):
         reapply(stored, 1, request("a red ball", steps=3, guidance_rule="classifier").stages[0])
 
 

@@ -55,7 +55,7 @@ def load(sources: Sequence[str], loading: Loading) -> Cascade:
     digest = sha256(json.dumps([facts, texts], sort_keys=True).encode())
     name = " + ".join(pipeline.source for pipeline in pipelines)
     defaults = {pipeline.spec.size: layout.defaults(pipeline.source) for pipeline in pipelines}
-    return Cascade(name, stages, encoder, digest, guard=guard, defaults=defaults)
+    return Cascade(name, stages, encoder, digest, guard=guard, defaults=defaults, dtype=dtype_of(loading))
 
 
 def find(sources: Sequence[str], loading: Loading) -> list[Pipeline]:
