@@ -84,7 +84,7 @@ def test_an_installation_without_weights_says_so_in_one_line(
 
 
 def test_bad_input_is_refused_in_one_line_under_the_commands_own_name(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in (["nonsense"], ["page", "--port", "0"], ["sample"]):
+    for arguments in (["nonsense"], ["page", "--port", "0"], ["--port", "0"], ["sample"]):
         with pytest.raises(SystemExit, match="2"):
             entry.main(arguments)
         lines = capsys.readouterr().err.splitlines()

@@ -147,6 +147,9 @@ def recipe_of(args: argparse.Namespace) -> tuple[Recipe, dict[str, Tensor] | Non
     from ..training.text_layers import WEIGHTS
 
     given = {f.name: value for f in dataclasses.fields(Recipe) if (value := getattr(args, f.name, None)) is not None}
+    # A cascade names the folder of its encoder, wherever it is opened from.
+    if "encoder" in given and Path(given["encoder"]).is_dir():
+        given["encoder"] = str(Path(given["encoder"]).resolve())
     if (world := _prepared(args)) is not None:
         given = {**_of_data(world, args, STAGES[args.stage].size), **given}
     if (args.run / "state.pt").exists():
@@ -225,9 +228,10 @@ def _run_stage(args: argparse.Namespace) -> dict:
 
     unet = train(recipe, shards, args.run, cpu=args.cpu, start=start, watch=watch)
     if state.is_main_process:
-        draw_grid(unet, spec, world, encoder, args.run / "grid.png")
+        # The weights first: the grid may take minutes.
         if args.ship:
             ship(args.ship, unet, recipe, encoder, average_with=other, world=world, weaker=args.as_weaker)
+        draw_grid(unet, spec, world, encoder, args.run / "grid.png")
     return {"stage": args.stage, "run": str(args.run), **dataclasses.asdict(recipe)}
 
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch.testing import assert_close
 
+from imagen_core.models.opening import load_cascade
+from imagen_core.models.saving import save_stage, write_cascade
 from imagen_core.networks import text
 from imagen_core.networks.text import TextEncoder, minilm, t5
+from imagen_core.networks.unet import UNet
+from imagen_core.training.recipes import STAGES
 from imagen_core.types import UserError
 
 
@@ -71,6 +77,33 @@ def test_any_t5_from_a_folder(tiny_t5: Path) -> None:
     assert_close(out.tokens[1, :2], encoder(["a ball"]).tokens[0], atol=1e-5, rtol=1e-4)
 
 
+def test_any_hidden_layer_can_be_read(tiny_t5: Path) -> None:
+    first, last = text.open_encoder(str(tiny_t5), 0), text.open_encoder(str(tiny_t5))
+    embeddings = last.warm_up()[1].get_input_embeddings().weight
+    assert_close(first(["a red"]).tokens[0], embeddings[[3, 4]])
+    assert first.digest == last.digest and not torch.equal(first(["a red"]).tokens, last(["a red"]).tokens)
+    with pytest.raises(UserError, match="^layer: must be between -1 and 2 for .*, got 3"):
+        text.open_encoder(str(tiny_t5), 3)(["a red"])
+    assert text.open_encoder("minilm", 3)(["a red"]).tokens.shape[-1] == 384
+
+
+def test_a_cascade_records_its_encoder_and_refuses_another(tiny_t5: Path, tmp_path: Path) -> None:
+    from conftest import TINY
+
+    folder = Path(shutil.copytree(tiny_t5, tmp_path / "t5"))
+    config = replace(TINY, text_width=32)
+    save_stage(tmp_path / "mine", STAGES["base"], config, dict(UNet(config).state_dict()), {})
+    write_cascade(tmp_path / "mine", "mine", text.open_encoder(str(folder), 1), None)
+    read = load_cascade(tmp_path / "mine").encode
+    assert (read.name, read.layer, read.width) == (str(folder), 1, 32)
+    (folder / "model.safetensors").write_bytes(b"other weights")
+    with pytest.raises(UserError, match=r"^model: .* was trained with another .* \(digest differs\)"):
+        load_cascade(tmp_path / "mine")
+    shutil.rmtree(folder)
+    with pytest.raises(UserError, match="^model: .* asks for the text encoder"):
+        load_cascade(tmp_path / "mine")
+
+
 def test_t5_in_half_precision_returns_float32(tiny_t5: Path) -> None:
     out = t5(str(tiny_t5), dtype=torch.bfloat16)(["a red ball"])
     assert out.tokens.dtype == torch.float32
@@ -78,8 +111,6 @@ def test_t5_in_half_precision_returns_float32(tiny_t5: Path) -> None:
 
 
 def test_t5_digest_follows_its_weights(tiny_t5: Path, tmp_path: Path) -> None:
-    import shutil
-
     other = Path(shutil.copytree(tiny_t5, tmp_path / "other"))
     assert t5(str(other)).digest == t5(str(tiny_t5)).digest
     weights = other / "model.safetensors"
