@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 from imagen_core.records import recording, stills
 from imagen_core.records.payload import Header, Number
@@ -73,7 +73,7 @@ def names(run: str, step: int) -> dict[str, Any]:
 def facts(run: Header, shown: int) -> Mapping[str, Any]:
     """The numbers of one run by name: its w, its count of steps, t over the steps, and those of each track."""
     tracks = {
-        track["label"]: {name: _series(values, shown) for name, values in track["numbers"].items()}
+        track["label"]: {name: _series(cast(list[Number], values), shown) for name, values in track["numbers"].items()}
         for track in run["tracks"]
     }
     times = _series([step["t"] for step in run["steps"]], shown)
