@@ -19,6 +19,7 @@ from . import api, controls, handlers
 from .controls import Controls, Page
 from .handlers import ENGINE, QUIET, WAKING
 from .parts import examples, player, tiles, views
+from .parts.bundle import script
 from .serving import gate, session
 from .serving.guard import Guard
 from .serving.model import Model
@@ -28,12 +29,14 @@ from .tabs import inspect as inspect_tab
 from .tabs import see as see_tab
 from .theme import THEME
 
+PAGE_SCRIPT = script(Path(__file__).parent / "static" / "page" / "main.js", "ImagenPage")
 LAUNCH: dict[str, Any] = {
     "theme": THEME,
     "css": player.COLOURS,
     "css_paths": [Path(__file__).parent / "static" / "style.css", player.STYLE, tiles.STYLE],
     # Gradio confines css_paths to what lies within these margins.
-    "head": "<style>.gradio-container .main.app { padding-top: .5rem; }"
+    "head": f"<script>{PAGE_SCRIPT}</script>"
+    "<style>.gradio-container .main.app { padding-top: .5rem; }"
     "@media (max-width: 720px) { .gradio-container .main.app { padding: .3rem .6rem; } }</style>",
     "ssr_mode": False,
     "run_history": False,

@@ -29,10 +29,9 @@ ENGINE = {
 SCRIPT = script(_FOLDER / "main.js", "ImagenPlayer", ENGINE)
 STYLE = _FOLDER / "player.css"
 WHY = (
-    '<p class="pl-why">At every step the model guesses the finished picture, x̂₀. Strong guidance pushes its colours '
-    'beyond what a screen can show. <b class="pl-none">None</b> ignores this. <b class="pl-static">Static</b> cuts '
-    'them off. <b class="pl-dynamic">Dynamic</b> divides the guess by s first, so shades survive. Then the runs '
-    "differ. Thresholding fixes colour, not shape.</p>"
+    '<p class="pl-why">Turn guidance up and colours leave the range a screen can show. <b class="pl-none">None</b> '
+    'ignores it. <b class="pl-static">Static</b> cuts them off. <b class="pl-dynamic">Dynamic</b> dims the whole guess '
+    "first, so that shades survive.</p>"
 )
 
 

@@ -108,7 +108,8 @@ class CascadeTab:
                     step = f"SR {config.size}: step {event.index + 1} of {config.steps}"
                     yield {**self.status.progress(step), **self.cleared()}
             # Updates that come fast are merged by the browser, so the last one must be complete.
-            done = f"{size} × {size} is ready, aug_level {configs[f'sr{size}'].aug_level:g}."
+            levels = " and ".join(f"{stage.aug_level:g} at {stage.size}" for stage in request.stages[1:])
+            done = f"{size} × {size} is ready, aug_level {levels}."
             files = upscaling.kept([(picture, request)], cascade.digest)
             yield {
                 **self.cleared(),

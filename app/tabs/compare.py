@@ -160,7 +160,7 @@ def lay_out(page: Page) -> Compare:
         grid = gr.State(None, time_to_live=3600)
         gr.HTML(
             '<p class="lab-lead">Vary two settings of one base run. Every cell starts from the same noise. All other '
-            "settings are those of <b>See it</b>. The number of steps is under Advanced there.</p>"
+            "settings are those of <b>See it</b>. The number of steps is under More settings there.</p>"
         )
         rows, columns = _side("Rows", "guidance"), _side("Columns", "threshold")
         with gr.Row():

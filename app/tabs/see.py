@@ -199,11 +199,13 @@ def lay_out(page: Page) -> See:
         gr.HTML(player.WHY, elem_id="why", padding=False)
         with gr.Column(elem_id="ask", min_width=0):
             controls.prompt.render()
-            words = gr.HTML(elem_id="words", padding=False)
-            price = gr.HTML(views.note(""), elem_id="price", elem_classes="lab-queue", padding=False)
+            controls.guidance.render()
         with gr.Row(elem_id="act"):
             go = gr.Button("Generate", variant="primary", elem_id="generate", scale=3, min_width=140)
             stop = gr.Button("Stop", variant="stop", elem_id="stop", scale=1, min_width=80)
+        with gr.Column(elem_id="told", min_width=0):
+            price = gr.HTML(views.note(""), elem_id="price", elem_classes="lab-queue", padding=False)
+            words = gr.HTML(elem_id="words", padding=False)
         screen = player.component(elem_id="player")
         with gr.Column(elem_id="knobs", min_width=0):
             dice, dataset = _knobs(page)
@@ -221,7 +223,7 @@ def lay_out(page: Page) -> See:
             if (world := page.model.world) is not None and world.picks:
                 with gr.Accordion("Build a prompt", open=False):
                     builder.build(world, controls.prompt)
-            with gr.Accordion("Advanced", open=False):
+            with gr.Accordion("More settings", open=False, elem_id="advanced"):
                 preset, aug_notes = _advanced(page)
     return See(
         page=page, run=run, words=words, price=price, go=go, stop=stop, player=screen,
@@ -233,9 +235,7 @@ def lay_out(page: Page) -> See:
 def _knobs(page: Page) -> tuple[gr.Button, gr.Dataset]:
     """The controls that everybody turns, the button for a new seed, and the examples."""
     controls = page.controls
-    controls.guidance.render()
     controls.threshold.render()
-    controls.percentile.render()
     with gr.Row(equal_height=True):
         controls.seed.render()
         dice = gr.Button("New seed", elem_id="dice", scale=2, min_width=110)
@@ -255,6 +255,7 @@ def _advanced(page: Page) -> tuple[gr.Dropdown, Mapping[int, gr.HTML]]:
         controls.steps.render()
         controls.count.render()
     controls.convention.render()
+    controls.percentile.render()
     controls.cap.render()
     preset = gr.Dropdown(
         [("—", ""), *((name, name) for name in settings.PRESETS)], value="", label="Published threshold settings",

@@ -23,7 +23,7 @@ def page(visit, url: str) -> Any:
 def few_steps(page, steps: int) -> None:
     field = page.locator("#steps input[type=number]")
     if not field.is_visible():
-        page.get_by_role("button", name="Advanced").first.click()
+        page.get_by_role("button", name="More settings").first.click()
         field.wait_for()
         # A control that has just appeared takes a moment to listen.
         page.wait_for_timeout(SECOND / 2)

@@ -48,7 +48,7 @@ def go_to(page, tab: str) -> None:
 
 def test_a_dropdown_explains_the_chosen_entry(open_at) -> None:
     page = open_at("?sampler=ddim")
-    page.get_by_role("button", name="Advanced").click()
+    page.get_by_role("button", name="More settings").click()
     sampler, rule = CHOICES["sampler"]["ddim"].help, CHOICES["guidance_rule"]
     page.get_by_text(sampler, exact=True).wait_for()
     page.get_by_text(rule["cfg"].help, exact=True).wait_for()
@@ -186,7 +186,7 @@ def test_a_cell_that_is_opened_while_a_run_is_at_work_waits_for_it(open_at) -> N
     page = open_at("?steps=2&threshold=static")
     draw_grid(page, "9", "static", "1 × 1 = 1 cell of 2 steps")
     go_to(page, "See it")
-    page.locator("#more button", has_text="Advanced").click()
+    page.locator("#more button", has_text="More settings").click()
     page.locator("#steps input[type=number]").fill("100")
     page.locator("#steps input[type=number]").press("Tab")
     page.locator("#generate").click()

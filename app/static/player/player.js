@@ -10,15 +10,18 @@ import { Parts } from "./parts.js";
 import { parse } from "./payload.js";
 import { swatch } from "./pictures.js";
 import { Probe } from "./probe.js";
+import { Strip } from "./strip.js";
 import { styleOf } from "./styles.js";
 import { Transport } from "./transport.js";
 import { unpack } from "./unpack.js";
 import { Wipe } from "./wipe.js";
-import { legend, sentence, VIEWS } from "./words.js";
+import { legend, sentence, tellingStep, VIEWS } from "./words.js";
 
 // Below this width in pixels the tools fold away and the curves stand in pairs.
 const NARROW = 640;
-const STEPS_PER_SECOND = 6;
+const STEP_MS = 1000 / 6;
+// A recorded run rests this long on its telling step before it plays.
+const REST_MS = 3000;
 
 const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
@@ -48,6 +51,7 @@ export class Player {
     this.at = 0;
     this.selected = null;
     this.turn = 0;
+    this.more = false;
     this.wipe = new Wipe();
     this.parts = new Parts();
     this.probe = new Probe();
@@ -101,13 +105,20 @@ export class Player {
     }
     this.micro.start(data, this.track);
     this.probe.start(data);
-    // A recorded run plays by itself once; a run that was watched live stays at its end.
-    const plays = before?.kind !== "live" && !calm();
-    if (plays) {
-      this.at = 0;
-      this.play();
-    }
+    this.strip.draw(data);
+    this.begin(before?.kind === "live");
     this.draw();
+  }
+
+  /** A recorded run plays by itself once, from its telling step; a run that was watched live stays at its end. */
+  begin(watched) {
+    const { data } = this;
+    data.telling = data.tracks.length > 1 ? tellingStep(data) : null;
+    const rests = data.title && data.telling !== null;
+    if (rests) this.at = data.telling;
+    if (watched || calm()) return;
+    if (!rests) this.at = 0;
+    this.play(rests ? REST_MS : STEP_MS);
   }
 
   // Generate may be far below the player on a phone.
@@ -154,21 +165,36 @@ export class Player {
       pause: () => this.pause(),
       toggle: () => (this.timer ? this.pause() : this.play()),
     });
+    this.strip = new Strip((at) => {
+      this.pause();
+      this.go(at);
+    });
+    this.root.replaceChildren(
+      this.title,
+      h("div", { class: "pl-stage" }, cards, this.wipe.lay(tracks, draw), this.parts.lay()),
+      this.transport.element,
+      this.words,
+      h("div", { class: "pl-bar" }, this.layViews(), this.legend),
+      this.strip.lay(tracks),
+      this.layMore(draw),
+    );
+  }
+
+  /** What a first look does not need: the curves, the probe and the microscope. */
+  layMore(draw) {
     this.curves = new Curves((step) => this.seek(step));
     const tools = h("div", { class: "pl-tools" }, this.probe.lay(), this.micro.lay());
     for (const tool of tools.children) {
       tool.open = this.root.clientWidth >= NARROW;
       tool.addEventListener("toggle", draw);
     }
-    this.root.replaceChildren(
-      h("div", { class: "pl-head" }, this.title, this.words),
-      h("div", { class: "pl-bar" }, this.layViews()),
-      h("div", { class: "pl-stage" }, cards, this.wipe.lay(tracks, draw), this.parts.lay()),
-      this.legend,
-      this.transport.element,
-      this.curves.element,
-      tools,
-    );
+    const summary = h("summary", {}, h("h3", {}, "More: the numbers of each step, one pixel, another percentile"));
+    const more = h("details", { class: "pl-more", open: this.more }, summary, this.curves.element, tools);
+    more.addEventListener("toggle", () => {
+      this.more = more.open;
+      draw();
+    });
+    return more;
   }
 
   layViews() {
@@ -219,12 +245,21 @@ export class Player {
     );
   }
 
-  play() {
+  /** Plays on from the shown step after `wait` milliseconds; a longer wait than a step's ends at the first step. */
+  play(wait = STEP_MS) {
     if (this.data.kind !== "recording") return;
     if (this.at >= this.last) this.at = 0;
     // Play may be pressed while the next run is unpacked.
-    clearInterval(this.timer);
-    this.timer = setInterval(() => this.tick(), 1000 / STEPS_PER_SECOND);
+    clearTimeout(this.timer);
+    const next = () => {
+      this.timer = setTimeout(next, STEP_MS);
+      this.tick();
+    };
+    const restart = () => {
+      this.at = -1;
+      next();
+    };
+    this.timer = setTimeout(wait > STEP_MS ? restart : next, wait);
     this.drawTransport();
   }
 
@@ -238,7 +273,7 @@ export class Player {
   }
 
   pause() {
-    clearInterval(this.timer);
+    clearTimeout(this.timer);
     this.timer = null;
     if (this.laid) this.drawTransport();
   }
@@ -270,12 +305,14 @@ export class Player {
     this.root.dataset.view = live ? "side" : this.view;
     this.drawTransport();
     this.drawCards();
-    this.curves.draw(data, at);
+    if (this.more) this.curves.draw(data, at);
     this.words.setAttribute("aria-live", this.timer || live ? "off" : "polite");
     this.words.textContent = sentence(data, at, this.step, engine.burnt);
     if (live) return;
     if (this.view === "wipe") this.wipe.draw(data, at);
     if (this.view === "parts") this.parts.draw(data, at, track);
+    this.strip.mark(at);
+    if (!this.more) return;
     this.probe.draw(data, at, track);
     this.micro.draw(data, at, track);
   }

@@ -51,9 +51,11 @@ def file(tiny: Cascade, asked: Request, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture
 def page(visit: Callable[..., Any], file: Path) -> Any:
-    """The report of a visitor who asked for little motion: it rests on the last step."""
+    """The report of a visitor who asked for little motion, on its last step, with everything open."""
     page = visit(file.as_uri(), reduced_motion="reduce")
     page.locator(".pl-card").first.wait_for()
+    page.locator(".pl-more > summary").click()
+    page.locator(".pl-scrubber").press("End")
     return page
 
 
