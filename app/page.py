@@ -42,6 +42,7 @@ LAUNCH: dict[str, Any] = {
     "run_history": False,
     "share": False,
     "footer_links": [],
+    "app_kwargs": {"routes": [examples.ROUTE]},
     # The largest picture made here takes 3 MB.
     "max_file_size": inspect_tab.MAX_PNG,
     "app_kwargs": {

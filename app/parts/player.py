@@ -62,12 +62,14 @@ def component(value: str | None = None, *, elem_id: str, **kwargs: Any) -> gr.HT
     )
 
 
-def recorded(run: recording.Recording, *, run_id: str = "", picked: str = "") -> str:
-    """A whole recording, with the rule ``picked`` in front, or dynamic.
+def recorded(
+    run: recording.Recording, *, run_id: str = "", picked: str = "", others: Mapping[str, str] | None = None
+) -> str:
+    """A whole recording, with the rule ``picked`` in front, or dynamic; ``others`` as in payload.Recorded.
 
     The player ignores frames of the run ``run_id`` that arrive after it.
     """
-    return to_json(recording.payload(run, run=run_id, picked=picked))
+    return to_json(recording.payload(run, run=run_id, picked=picked, others=others))
 
 
 def live(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ import gradio as gr
 from imagen_core import settings
 from imagen_core.records.shipped import SHIPPED
 from imagen_core.run.generate import generate
-from imagen_core.settings import DEFAULT_SIZES, DEFAULTS, RANGES
+from imagen_core.settings import CONVENTIONS, DEFAULT_SIZES, DEFAULTS, RANGES
 from imagen_core.types import StageResult, StepRecord, UserError
 
 from ..controls import ADVANCED, LATER, Page, Updates, Values, explained, weight_named
@@ -26,6 +27,10 @@ from ..parts.status import Status
 from ..serving.pace import about
 
 BASE = DEFAULT_SIZES[0]
+WEIGH = (
+    f"(w, convention) => {{ document.querySelector('#player .pl')?.player.weigh(w + ({json.dumps(CONVENTIONS)}"
+    "[convention] ?? 0)); return []; }"
+)
 UPSCALING = views.note("Upscale enlarges the last run's picture under the chosen rule.")
 UNFINISHED = views.note("A stopped run has no picture to upscale. Press Generate to make one.")
 
@@ -303,6 +308,8 @@ def _wire_controls(see: See, runs: Sequence[Any]) -> None:
     see.preset.input(
         see.take_preset, see.preset, [controls.threshold, controls.percentile, controls.cap], **QUIET
     )  # fmt: skip
+    # A recorded run follows the slider at once, without the server.
+    controls.guidance.input(None, [controls.guidance, controls.convention], None, js=WEIGH, **QUIET)
     see.dice.click(roll, None, controls.seed, **QUIET)
     for name in ADVANCED:
         dropdown = controls.by_setting[name]

@@ -12,7 +12,7 @@ from ..models.cascade import Cascade
 from ..records import recording
 from ..records.frames import Frame
 from ..records.packing import QUICK, SMALL
-from ..records.shipped import FOLDER, SHIPPED
+from ..records.shipped import ANOTHER, BRIEF, FOLDER, SHIPPED, brief_runs
 from ..run.experiments import compare
 from ..settings import SIDE_BY_SIDE, Request
 from ..types import StepRecord
@@ -36,21 +36,33 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def record(
-    request: Request, cascade: Cascade, rules: Sequence[str] = SIDE_BY_SIDE, *, title: str = "", effort: int = QUICK
+    request: Request,
+    cascade: Cascade,
+    rules: Sequence[str] = SIDE_BY_SIDE,
+    *,
+    title: str = "",
+    effort: int = QUICK,
+    brief: bool = False,
 ) -> recording.Recording:
-    """Run the base stage of a request under each rule and record every step; ``effort`` is zlib's level."""
+    """Run the base stage of a request under each rule and record its steps; ``effort`` and ``brief`` as for make."""
     requests = recording.under(request, rules)
     frames: dict[str, list[Frame]] = {rule: [] for rule in rules}
     for row in compare(list(requests.values()), cascade):
         for rule, event in zip(rules, row):
             if isinstance(event, StepRecord):
                 frames[rule].append(Frame.of(event))
-    return recording.make(requests, frames, weights=cascade.digest, title=title, effort=effort)
+    return recording.make(requests, frames, weights=cascade.digest, title=title, effort=effort, brief=brief)
 
 
 def record_shipped(cascade: Cascade, folder: Path) -> Iterator[Path]:
-    """Record every run of SHIPPED again into ``folder``; yields each file once it is written."""
+    """Record every run of SHIPPED and its sets again into ``folder``; yields each file once it is written."""
     for name, (title, request) in SHIPPED.items():
         path = folder / f"{name}.npz"
         recording.save(record(request, cascade, title=title, effort=SMALL), path)
+        yield path
+    place = folder / BRIEF.name
+    place.mkdir(exist_ok=True)
+    for name, request in brief_runs().items():
+        path = place / f"{name}.npz"
+        recording.save(record(request, cascade, title=ANOTHER, effort=SMALL, brief=True), path)
         yield path

@@ -82,10 +82,14 @@ class _Recorded(Header):
 
 
 class Recorded(_Recorded, total=False):
-    """A recording with its arrays in base64; ``picked`` is the rule in front, ``run`` the run that it is the end of."""
+    """A recording with its arrays in base64; ``picked`` is the rule in front, ``run`` the run that it is the end of.
+
+    ``others`` has the addresses of the same run at other guidance weights, by the weight.
+    """
 
     run: str
     picked: str
+    others: dict[str, str]
 
 
 class LiveTrack(_Track):

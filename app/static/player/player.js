@@ -5,6 +5,8 @@
 import { Card } from "./cards.js";
 import { Curves, closest } from "./curves.js";
 import { h, radios } from "./dom.js";
+import { frontOf, headOf } from "./head.js";
+import { press } from "./keys.js";
 import { Microscope } from "./microscope.js";
 import { Parts } from "./parts.js";
 import { parse } from "./payload.js";
@@ -14,6 +16,7 @@ import { Strip } from "./strip.js";
 import { styleOf } from "./styles.js";
 import { Transport } from "./transport.js";
 import { unpack } from "./unpack.js";
+import { Others } from "./weights.js";
 import { Wipe } from "./wipe.js";
 import { legend, sentence, tellingStep, VIEWS } from "./words.js";
 
@@ -25,23 +28,6 @@ const REST_MS = 3000;
 
 const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
-/** The heading's facts: what kind of run, and its settings. */
-export const headOf = (data) => {
-  const { kind, tracks, planned, title, note, request } = data;
-  const stopped = kind === "recording" && data.steps.at(-1).step < planned;
-  const recorded = title ? `Recorded run: ${title}` : stopped ? "Stopped run" : "Your run";
-  const last = kind === "live" ? note : tracks.length > 1 ? `same noise, ${tracks.length} rules` : "";
-  const facts = [`w = ${tracks[0].w}`, `seed ${request.seed}`, `${planned} steps`, last];
-  return { state: kind === "live" ? "Sampling" : recorded, facts: facts.filter(Boolean).join(" · ") };
-};
-
-/** The track in front: the chosen one, or the one that the page picked, or dynamic, or the last. */
-export const frontOf = ({ tracks, picked }, selected) =>
-  tracks.find((track) => track.label === selected) ??
-  tracks.find((track) => track.label === picked) ??
-  tracks.find((track) => track.rule === "dynamic") ??
-  tracks.at(-1);
-
 export class Player {
   /** engine: { burnt, styles, schemas } from app/parts/player.py. */
   constructor(root, engine) {
@@ -52,6 +38,7 @@ export class Player {
     this.selected = null;
     this.turn = 0;
     this.more = false;
+    this.others = new Others(async (text) => unpack(parse(text, engine.schemas)));
     this.wipe = new Wipe();
     this.parts = new Parts();
     this.probe = new Probe();
@@ -61,7 +48,7 @@ export class Player {
     }, engine.burnt);
     root.player = this;
     root.classList.add("pl");
-    root.addEventListener("keydown", (event) => this.key(event));
+    root.addEventListener("keydown", (event) => press(this, event));
     new ResizeObserver(() => {
       root.toggleAttribute("data-narrow", root.clientWidth < NARROW);
       this.draw();
@@ -89,7 +76,20 @@ export class Player {
     else this.arrive(before);
   }
 
-  arrive(before) {
+  /** Shows a recorded run at the recorded guidance weight that is nearest to w, at the same step. */
+  async weigh(w) {
+    if (this.data?.kind !== "recording") return;
+    const turn = ++this.turn;
+    const data = await this.others.at(this.data, w);
+    if (turn !== this.turn || !data?.tracks) return;
+    this.pause();
+    const { data: before, step } = this;
+    this.data = { ...data, asked: w };
+    this.arrive(before, step);
+  }
+
+  /** Lays and draws the new value; `step`, from 1, is where a run that replaces another one stands. */
+  arrive(before, step) {
     const { data } = this;
     data.tracks = data.tracks.map((track) => ({ ...track, style: styleOf(track.rule, this.engine.styles) }));
     this.at = this.last;
@@ -106,8 +106,10 @@ export class Player {
     this.micro.start(data, this.track);
     this.probe.start(data);
     this.strip.draw(data);
-    this.begin(before?.kind === "live");
+    this.begin(before?.kind === "live" || step !== undefined);
+    if (step !== undefined) this.at = closest(this.numbers, step);
     this.draw();
+    this.others.fetchAll(data);
   }
 
   /** A recorded run plays by itself once, from its telling step; a run that was watched live stays at its end. */
@@ -135,6 +137,11 @@ export class Player {
   /** The number of the shown step, from 1. */
   get step() {
     return this.data.steps ? this.data.steps[this.at].step : this.at + 1;
+  }
+
+  /** The numbers of the recorded steps, from 1. */
+  get numbers() {
+    return this.data.steps.map((x) => x.step);
   }
 
   get last() {
@@ -237,12 +244,7 @@ export class Player {
   seek(step) {
     if (this.data.kind !== "recording") return;
     this.pause();
-    this.go(
-      closest(
-        this.data.steps.map((x) => x.step),
-        step,
-      ),
-    );
+    this.go(closest(this.numbers, step));
   }
 
   /** Plays on from the shown step after `wait` milliseconds; a longer wait than a step's ends at the first step. */
@@ -276,24 +278,6 @@ export class Player {
     clearTimeout(this.timer);
     this.timer = null;
     if (this.laid) this.drawTransport();
-  }
-
-  key(event) {
-    if (this.data?.kind !== "recording" || event.altKey || event.ctrlKey || event.metaKey) return;
-    const { target, key } = event;
-    const move = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[key];
-    if (target.classList.contains("pl-picture") && move) {
-      const [x, y] = this.probe.pixel;
-      this.probe.move(this.data, x + move[0], y + move[1]);
-      this.draw();
-    } else if (key === " " && target === this.transport.scrubber) {
-      if (this.timer) this.pause();
-      else this.play();
-    } else if (move?.[0] && !target.matches("input, select")) {
-      this.pause();
-      this.go(this.at + move[0]);
-    } else return;
-    event.preventDefault();
   }
 
   // -- drawing --
