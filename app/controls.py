@@ -89,6 +89,12 @@ class Controls:
         return {*self.by_setting.values(), *own, *self.aug_levels.values()}
 
     @property
+    def ordered(self) -> list[Any]:
+        """As :attr:`settable`, always in the same order: a browser remembers the values by their place."""
+        single = [getattr(self, field.name) for field in fields(self) if not field.name.startswith("aug_")]
+        return [*single, *self.aug_levels.values(), *self.aug_twins.values()]
+
+    @property
     def settable(self) -> list[Any]:
         """Everything that :meth:`updates` may set: the outputs of such a handler."""
         return [*self.components, *self.aug_twins.values()]

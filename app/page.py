@@ -29,15 +29,21 @@ from .tabs import inspect as inspect_tab
 from .tabs import see as see_tab
 from .theme import THEME
 
+LEAD = "See how text becomes a picture, and what stops strong guidance from burning it."
 PAGE_SCRIPT = script(Path(__file__).parent / "static" / "page" / "main.js", "ImagenPage")
+# The part of an address that hides parts of the page (static/page/hide.js).
+HIDE = "hide"
 LAUNCH: dict[str, Any] = {
     "theme": THEME,
     "css": player.COLOURS,
     "css_paths": [Path(__file__).parent / "static" / "style.css", player.STYLE, tiles.STYLE],
     # Gradio confines css_paths to what lies within these margins.
     "head": f"<script>{PAGE_SCRIPT}</script>"
+    '<meta property="og:title" content="Imagen Lab">'
+    f'<meta property="og:description" content="{LEAD}"><meta name="description" content="{LEAD}">'
     "<style>.gradio-container .main.app { padding-top: .5rem; }"
     "@media (max-width: 720px) { .gradio-container .main.app { padding: .3rem .6rem; } }</style>",
+    "favicon_path": Path(__file__).parent / "static" / "favicon.svg",
     "ssr_mode": False,
     "run_history": False,
     "share": False,
@@ -110,14 +116,19 @@ def wire(tabs: Tabs) -> None:
 
     def follow(visit: gr.Request) -> Any:
         """Set the controls to what the page's address asks for."""
-        return from_link(page.controls, visit.query_params.multi_items())
+        return from_link(page.controls, [pair for pair in visit.query_params.multi_items() if pair[0] != HIDE])
 
     def suit(visit: gr.Request) -> Any:
         """Set the controls to what suits a model that is not the shipped one, unless the address asks for something."""
-        return suited(page.model, page.controls, visit.query_params)
+        return suited(page.model, page.controls, [key for key in visit.query_params if key != HIDE])
 
     page.loaded.then(suit, None, page.controls.settable, **WAKING)
     page.demo.load(follow, None, page.controls.settable, **WAKING)
+    # What the browser remembers stays in the browser: these two events have no handler on the server.
+    kept = page.controls.ordered
+    page.demo.load(None, kept, kept, js="(...values) => ImagenPage.memory.settings(values)", **QUIET)
+    keep = "(...values) => { ImagenPage.memory.keep(values); return []; }"
+    gr.on([control.change for control in kept], None, kept, None, js=keep, **QUIET)
 
 
 def _lists(tabs: Tabs, runs: session.Runs) -> Any:
@@ -164,7 +175,7 @@ def from_link(controls: Controls, query: Iterable[tuple[str, str]]) -> Any:
 def _head(state: str) -> str:
     return (
         '<header class="lab-head"><h1>Imagen Lab</h1>'
-        "<p>See how text becomes a picture, and what stops strong guidance from burning it.</p>"
+        f"<p>{LEAD}</p>"
         f'<span class="lab-status" role="status">{views.html.escape(state)}</span></header>'
     )
 

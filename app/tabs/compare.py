@@ -91,12 +91,19 @@ class Compare:
 
     def drawn(self, grid: Grid, cells: Sequence[DrawnCell]) -> Updates:
         """The updates with the tiles drawn so far, and places for the rest."""
-        pictures = [
-            tiles.tile(drawn.image, drawn.cell.label, grid_parts.sentence(drawn.facts), key=str(number))
-            for number, drawn in enumerate(cells)
-        ]
-        waiting = [tiles.waiting(cell.label, "not drawn yet") for cell in grid.cells[len(cells) :]]
-        return {self.tiles: tiles.row([*pictures, *waiting], grid.columns, plain=True), self.grid: grid}
+        pictures = [(drawn.image, grid_parts.sentence(drawn.facts)) for drawn in cells]
+        return {self.tiles: grid_parts.tiled(grid, pictures), self.grid: grid}
+
+    def arrive(self) -> Updates:
+        """The updates with the grid that comes with the page, where it can be read."""
+        try:
+            grid, html = grid_parts.shipped()
+        except UserError:
+            return {self.tiles: ""}
+        return {
+            self.grid: grid,
+            self.tiles: views.note(f"Recorded: “{grid.start.prompt}”, from the same noise.") + html,
+        }
 
     def cost(self, values: Values) -> str:
         """The number of cells and the time they take, or what is wrong with the settings."""
@@ -151,12 +158,15 @@ def pinned(runs: Runs, a: Any, b: Any) -> str:
             rows += [{"setting": f"{rule}: {name}", "A": left[name], "B": right[name]} for name in left]
     if one is other:
         return views.note("A and B are the same run.")
-    return tiles.table(rows, f"A is run {one.number}, B is run {other.number}", wide=("A", "B"))
+    pair = [views.preview(run.images[run.request.stages[0].threshold][:1], f"{letter}: {run.label}")
+            for letter, run in (("A", one), ("B", other))]  # fmt: skip
+    table = tiles.table(rows, f"A is run {one.number}, B is run {other.number}", wide=("A", "B"))
+    return f'<div class="lab-pair">{"".join(pair)}</div>{table}'
 
 
 def lay_out(page: Page) -> Compare:
     """Place the tab's parts."""
-    with gr.Tab("Compare", id="compare") as tab:
+    with gr.Tab("Compare", id="compare", elem_id="tab-compare") as tab:
         grid = gr.State(None, time_to_live=3600)
         gr.HTML(
             '<p class="lab-lead">Vary two settings of one base run. Every cell starts from the same noise. All other '
@@ -196,6 +206,7 @@ def _side(what: str, name: str) -> Side:
 def wire(compare: Compare) -> None:
     """Connect the tab's parts."""
     page, controls = compare.page, compare.page.controls
+    page.demo.load(compare.arrive, None, [compare.grid, compare.tiles], **WAKING)
     changed = [*compare.status.parts, compare.tiles, compare.files, compare.grid]
     drawing = compare.go.click(compare.draw, compare.inputs, changed, **engine(compare.price))
     compare.status.stop_with(compare.stop, [drawing])

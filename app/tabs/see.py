@@ -199,7 +199,7 @@ def lay_out(page: Page) -> See:
     puts the player to the left of all the rest.
     """
     controls = page.controls
-    with gr.Tab("See it", id="see"), gr.Column(elem_id="see"):
+    with gr.Tab("See it", id="see", elem_id="tab-see"), gr.Column(elem_id="see"):
         run = gr.State(None, time_to_live=3600)
         gr.HTML(player.WHY, elem_id="why", padding=False)
         with gr.Column(elem_id="ask", min_width=0):
@@ -226,7 +226,7 @@ def lay_out(page: Page) -> See:
             report = gr.DownloadButton("Save as HTML report", interactive=False, elem_id="report")
         with gr.Column(elem_id="more", min_width=0):
             if (world := page.model.world) is not None and world.picks:
-                with gr.Accordion("Build a prompt", open=False):
+                with gr.Accordion("Build a prompt", open=False, elem_id="builder"):
                     builder.build(world, controls.prompt)
             with gr.Accordion("More settings", open=False, elem_id="advanced"):
                 preset, aug_notes = _advanced(page)

@@ -9,11 +9,21 @@ from typing import Any
 
 from ..files.writing import check_writable
 from ..models.cascade import Cascade
-from ..records import recording
+from ..records import exhibits, recording
 from ..records.frames import Frame
 from ..records.packing import QUICK, SMALL
-from ..records.shipped import ANOTHER, BRIEF, FOLDER, SHIPPED, brief_runs
-from ..run.experiments import compare
+from ..records.shipped import ANOTHER, BRIEF, EXHIBITS, FOLDER, GRID, SHIPPED, SWEEP, brief_runs
+from ..run.experiments import (
+    DrawnCell,
+    SweptLevel,
+    compare,
+    draw,
+    level_label,
+    levels_in,
+    make_sweep,
+    read_grid,
+    sweep,
+)
 from ..settings import SIDE_BY_SIDE, Request
 from ..types import StepRecord
 from .options import add_model_argument, loading
@@ -60,9 +70,33 @@ def record_shipped(cascade: Cascade, folder: Path) -> Iterator[Path]:
         path = folder / f"{name}.npz"
         recording.save(record(request, cascade, title=title, effort=SMALL), path)
         yield path
+    yield from record_exhibits(cascade, folder)
     place = folder / BRIEF.name
     place.mkdir(exist_ok=True)
     for name, request in brief_runs().items():
         path = place / f"{name}.npz"
         recording.save(record(request, cascade, title=ANOTHER, effort=SMALL, brief=True), path)
         yield path
+
+
+def record_exhibits(cascade: Cascade, folder: Path) -> Iterator[Path]:
+    """Draw the grid and the sweep that the page shows on arrival; yields each file once it is written."""
+    asked, values = GRID
+    grid = read_grid(asked, values["row"], values["rows"], values["column"], values["columns"])
+    cells = [event for event in draw(grid, cascade) if isinstance(event, DrawnCell)]
+    shown = exhibits.pictures([cell.image for cell in cells], [cell.facts.rounded() for cell in cells])
+    exhibits.save(exhibits.Exhibit(cascade.digest, asked, values, shown), folder / EXHIBITS["grid"].name)
+    yield folder / EXHIBITS["grid"].name
+    asked, values = SWEEP
+    levels = sweep(make_sweep(asked, levels_in(values["levels"])), cascade)
+    swept = tuple(_swept(event, cascade) for event in levels if isinstance(event, SweptLevel))
+    exhibits.save(exhibits.Exhibit(cascade.digest, asked, values, swept), folder / EXHIBITS["sweep"].name)
+    yield folder / EXHIBITS["sweep"].name
+
+
+def _swept(level: SweptLevel, cascade: Cascade) -> exhibits.Shown:
+    """A level of a sweep, with what its stage received."""
+    stage = level.request.stages[-1]
+    label = level_label(cascade.stage(stage.size), level.facts.aug_level)
+    picture, received = exhibits.link(level.result.image[0]), exhibits.link(level.result.low_res[0])
+    return exhibits.Shown(picture, received, label, level.facts.rounded())

@@ -48,3 +48,10 @@ def file_of(name: str) -> Path | None:
     if name in SHIPPED:
         return FOLDER / f"{name}.npz"
     return BRIEF / f"{name}.npz" if name in brief_runs() else None
+
+
+# What Compare and Cascade show on arrival: the run that is varied, and its values.
+GRID = (SHIPPED["strong"][1], {"row": "guidance", "rows": "1, 5, 12", "column": "threshold",
+                               "columns": "none, static, dynamic"})  # fmt: skip
+SWEEP = (settings.request(_SPHERE, seed=1, size=256), {"levels": "0, 0.1, 0.4, 0.8"})
+EXHIBITS = {"grid": FOLDER / "grid.json", "sweep": FOLDER / "sweep.json"}

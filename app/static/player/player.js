@@ -60,6 +60,7 @@ export class Player {
   async show(text) {
     const before = this.data;
     let data = parse(text, this.engine.schemas);
+    if (data.kind === "recording" && data.run) this.onOwn?.(text);
     // A frame that arrives after its run has ended is late.
     if (data.kind === "live" && data.run && data.run === this.ended) return;
     const turn = ++this.turn;
