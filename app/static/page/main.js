@@ -7,7 +7,7 @@ import { joinRadios } from "./radios.js";
 /** Opens the tab that was open last, and remembers each that is opened. */
 const followTabs = async () => {
   document.addEventListener("click", ({ target }) => {
-    const tab = target.closest?.('#tabs > .tab-wrapper button[role="tab"]');
+    const tab = target.closest?.('button[role="tab"][id]');
     if (tab) memory.keepTab(tab.id);
   });
   const last = await memory.tab();

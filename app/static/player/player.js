@@ -80,11 +80,13 @@ export class Player {
   /** Shows a recorded run at the recorded guidance weight that is nearest to w, at the same step. */
   async weigh(w) {
     if (this.data?.kind !== "recording") return;
-    const turn = ++this.turn;
-    const data = await this.others.at(this.data, w);
-    if (turn !== this.turn || !data?.tracks) return;
+    const before = this.data;
+    this.wish = w;
+    const data = await this.others.at(before, w);
+    // The slider has moved on, or another run has come.
+    if (w !== this.wish || before !== this.data || !data?.tracks) return;
     this.pause();
-    const { data: before, step } = this;
+    const { step } = this;
     this.data = { ...data, asked: w };
     this.arrive(before, step);
   }
