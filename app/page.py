@@ -108,7 +108,7 @@ def wire(tabs: Tabs) -> None:
     cascade_tab.wire(tabs.cascade)
     compare_tab.wire(tabs.compare)
     inspect_tab.wire(tabs.inspect)
-    lists = [tabs.cascade.base, *tabs.compare.pins, tabs.inspect.run]
+    lists = [tabs.cascade.base, tabs.compare.history, *tabs.compare.pins, tabs.inspect.run]
     for event in running:
         event.success(session.remember, [tabs.see.run, page.runs], page.runs, **QUIET).then(
             partial(_lists, tabs), page.runs, lists, **QUIET
@@ -139,11 +139,18 @@ def _lists(tabs: Tabs, runs: session.Runs) -> Any:
     newest, before = str(runs[-1].number), str(runs[-2].number) if len(runs) > 1 else None
     a, b = tabs.compare.pins
     return {
+        tabs.compare.history: _thumbnails(runs, tabs.see.page.model.get().digest),
         tabs.cascade.base: gr.Dropdown([cascade_tab.CHOICE_NOW, *pictures], value=pictures[0][1]),
         a: gr.Dropdown(labels, value=before),
         b: gr.Dropdown(labels, value=newest),
         tabs.inspect.run: gr.Dropdown([inspect_tab.CONTROLS_NOW, *pictures], value=pictures[0][1]),
     }
+
+
+def _thumbnails(runs: session.Runs, weights: str) -> list[tuple[str, str]]:
+    """The first picture of each run as a file with its label, newest first."""
+    firsts = [(run, run.images[run.request.stages[0].threshold][:1]) for run in reversed(runs)]
+    return [(handlers.files(image, run.request, weights)[0][0], run.label) for run, image in firsts]
 
 
 def suited(model: Model, controls: Controls, query: Iterable[str]) -> Any:

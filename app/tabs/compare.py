@@ -47,6 +47,7 @@ class Compare:
     status: Status
     tiles: gr.HTML
     files: gr.File
+    history: gr.Gallery
     pins: tuple[gr.Dropdown, gr.Dropdown]
     table: gr.HTML
     grid: gr.State
@@ -126,6 +127,14 @@ class Compare:
         return {**self.page.show(request, more), opened: values[opened] + 1}
 
 
+def recalled(runs: Runs, b: Any, event: gr.SelectData) -> Any:
+    """The pins once a picture of the history, newest first, was chosen: it is B, and what was B is A."""
+    index = event.index
+    if type(index) is not int or not 0 <= index < len(runs):
+        return gr.skip()
+    return b, str(runs[-1 - index].number)
+
+
 def chosen(name: Any) -> Any:
     """First values for a setting that was just chosen, and what they may be."""
     return gr.Textbox(grid_parts.suggestion(name), info=allowed_values(name)) if name in VARIED else gr.skip()
@@ -182,13 +191,15 @@ def lay_out(page: Page) -> Compare:
         files = gr.File(label="The grid as PNG, its numbers as CSV", file_count="multiple", interactive=False,
                         visible=False, elem_id="grid-files")  # fmt: skip
         gr.HTML('<h2 class="lab-h2">Two runs of this session</h2>')
+        history = gr.Gallery(label="Choose a picture for B; B before becomes A", format="png", columns=8, height="auto",
+                             allow_preview=False, interactive=False, elem_id="history", buttons=[])  # fmt: skip
         with gr.Row():
             a, b = (gr.Dropdown([], label=f"Run {letter}", interactive=True, elem_id=f"pin-{letter.lower()}")
                     for letter in "AB")  # fmt: skip
         table = gr.HTML(pinned((), None, None), elem_id="pinned", apply_default_css=False)
     return Compare(
         page=page, tab=tab, rows=rows, columns=columns, go=go, stop=stop, price=price, status=line, tiles=pictures,
-        files=files, pins=(a, b), table=table, grid=grid,
+        files=files, history=history, pins=(a, b), table=table, grid=grid,
     )  # fmt: skip
 
 
@@ -219,4 +230,5 @@ def wire(compare: Compare) -> None:
     compare.tiles.click(
         compare.open, {compare.grid, controls.more, page.opened}, [*controls.settable, page.tabs, page.opened], **WAKING
     )
+    compare.history.select(recalled, [page.runs, compare.pins[1]], list(compare.pins), **QUIET)
     gr.on([pin.change for pin in compare.pins], pinned, [page.runs, *compare.pins], compare.table, **QUIET)
