@@ -19,7 +19,7 @@ SHIPPED: dict[str, tuple[str, Request]] = {
 }
 
 # The runs of SHIPPED that are recorded at other guidance weights too, briefly, for the page's slider; and the weights.
-SETS = ("strong", "night")
+SETS = ("strong",)
 WEIGHTS = (1.0, 3.0, 5.0, 8.0, 12.0, 20.0)
 BRIEF = FOLDER / "weights"
 ANOTHER = "Another weight"
