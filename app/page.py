@@ -48,11 +48,11 @@ LAUNCH: dict[str, Any] = {
     "run_history": False,
     "share": False,
     "footer_links": [],
-    "app_kwargs": {"routes": [examples.ROUTE]},
     # The largest picture made here takes 3 MB.
     "max_file_size": inspect_tab.MAX_PNG,
     "app_kwargs": {
-        "middleware": [Middleware(Guard, scripts=(player.SCRIPT, tiles.SCRIPT), most_upload=inspect_tab.MAX_PNG)]
+        "routes": [examples.ROUTE],
+        "middleware": [Middleware(Guard, scripts=(player.SCRIPT, tiles.SCRIPT), most_upload=inspect_tab.MAX_PNG)],
     },
 }
 
