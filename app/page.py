@@ -52,7 +52,9 @@ LAUNCH: dict[str, Any] = {
     "max_file_size": inspect_tab.MAX_PNG,
     "app_kwargs": {
         "routes": [examples.ROUTE],
-        "middleware": [Middleware(Guard, scripts=(player.SCRIPT, tiles.SCRIPT), most_upload=inspect_tab.MAX_PNG)],
+        "middleware": [
+            Middleware(Guard, scripts=(PAGE_SCRIPT, player.SCRIPT, tiles.SCRIPT), most_upload=inspect_tab.MAX_PNG)
+        ],
     },
 }
 
@@ -126,8 +128,10 @@ def wire(tabs: Tabs) -> None:
     page.demo.load(follow, None, page.controls.settable, **WAKING)
     # What the browser remembers stays in the browser: these two events have no handler on the server.
     kept = page.controls.ordered
-    page.demo.load(None, kept, kept, js="(...values) => ImagenPage.memory.settings(values)", **QUIET)
-    keep = "(...values) => { ImagenPage.memory.keep(values); return []; }"
+    page.demo.load(
+        None, kept, kept, js="(...values) => globalThis.ImagenPage?.memory.settings(values) ?? values", **QUIET
+    )
+    keep = "(...values) => { globalThis.ImagenPage?.memory.keep(values); return []; }"
     gr.on([control.change for control in kept], None, kept, None, js=keep, **QUIET)
 
 
