@@ -27,7 +27,7 @@ from .parts import examples
 from .serving.model import Model
 
 LATER = DEFAULT_SIZES[1:]
-# Settings that the field "More settings" refuses, and where they are set instead.
+# Settings that the field "Other settings" refuses, and where they are set instead.
 SLIDERS = dict.fromkeys(("aug_level", *(f"sr{size}.aug_level" for size in LATER)), "its slider")
 # What gradio hands to a handler whose inputs are a set: each component's value.
 Values = Mapping[Any, Any]
@@ -89,6 +89,12 @@ class Controls:
         return {*self.by_setting.values(), *own, *self.aug_levels.values()}
 
     @property
+    def ordered(self) -> list[Any]:
+        """As :attr:`settable`, always in the same order: a browser remembers the values by their place."""
+        single = [getattr(self, field.name) for field in fields(self) if not field.name.startswith("aug_")]
+        return [*single, *self.aug_levels.values(), *self.aug_twins.values()]
+
+    @property
     def settable(self) -> list[Any]:
         """Everything that :meth:`updates` may set: the outputs of such a handler."""
         return [*self.components, *self.aug_twins.values()]
@@ -117,7 +123,7 @@ class Controls:
         """The updates that set the controls to a request, so that :meth:`read` returns it.
 
         Settings of stages absent from the request are left unchanged, including those in ``more``, the current
-        text of "More settings".
+        text of "Other settings".
         """
         settings_of = flat(request)
         levels = {stage.size: stage.aug_level for stage in request.stages[1:]}
@@ -166,7 +172,7 @@ def create() -> Controls:
     guidance = slider("guidance", first.guidance, *WEIGHT["paper"], step=0.25, elem_id="guidance")
     threshold = gr.Radio(
         list(CHOICES["threshold"]), value=first.threshold, label="Which picture to enlarge",
-        info="its rule runs beside the paper's three", elem_id="rule", render=False,
+        info="other rules: under More settings", elem_id="rule", render=False,
     )  # fmt: skip
     percentile = slider(
         "percentile", first.percentile, "Percentile", "of |x̂₀|; dynamic divides by it", step=0.1, elem_id="percentile"
@@ -198,7 +204,7 @@ def _advanced() -> dict[str, Any]:
         for name, label in ADVANCED.items()
     }  # fmt: skip
     more = gr.Textbox(
-        "", label="More settings", info="further settings, as in a link: gamma=0.3 sr256.steps=20", interactive=True,
+        "", label="Other settings", info="as in a link: gamma=0.3 sr256.steps=20", interactive=True,
         max_length=2000, elem_id="more-settings", render=False,
     )  # fmt: skip
     return {"convention": convention, "count": count, "steps": steps, "cap": cap, **choices, "more": more}

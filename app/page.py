@@ -20,6 +20,7 @@ from . import api, controls, handlers
 from .controls import Controls, Page
 from .handlers import ENGINE, QUIET, WAKING
 from .parts import examples, expiry, learning, links, player, tiles, views
+from .parts.bundle import script
 from .serving import gate, session
 from .serving.guard import Guard
 from .serving.model import Model
@@ -30,13 +31,21 @@ from .tabs import learn as learn_tab
 from .tabs import see as see_tab
 from .theme import THEME
 
+LEAD = "See how text becomes a picture, and what stops strong guidance from burning it."
+PAGE_SCRIPT = script(Path(__file__).parent / "static" / "page" / "main.js", "ImagenPage")
+# The part of an address that hides parts of the page (static/page/hide.js).
+HIDE = "hide"
 LAUNCH: dict[str, Any] = {
     "theme": THEME,
     "css": player.COLOURS,
     "css_paths": [Path(__file__).parent / "static" / "style.css", player.STYLE, tiles.STYLE, learning.STYLE],
     # Gradio confines css_paths to what lies within these margins.
-    "head": "<style>.gradio-container .main.app { padding-top: .5rem; }"
+    "head": f"<script>{PAGE_SCRIPT}</script>"
+    '<meta property="og:title" content="Imagen Lab">'
+    f'<meta property="og:description" content="{LEAD}"><meta name="description" content="{LEAD}">'
+    "<style>.gradio-container .main.app { padding-top: .5rem; }"
     "@media (max-width: 720px) { .gradio-container .main.app { padding: .3rem .6rem; } }</style>",
+    "favicon_path": Path(__file__).parent / "static" / "favicon.svg",
     "ssr_mode": False,
     "run_history": False,
     "share": False,
@@ -44,13 +53,14 @@ LAUNCH: dict[str, Any] = {
     # The largest picture made here takes 3 MB.
     "max_file_size": inspect_tab.MAX_PNG,
     "app_kwargs": {
+        "routes": [examples.ROUTE],
         "middleware": [
             Middleware(
                 Guard,
-                scripts=(player.SCRIPT, learning.SCRIPT, tiles.SCRIPT, expiry.SCRIPT),
+                scripts=(PAGE_SCRIPT, player.SCRIPT, learning.SCRIPT, tiles.SCRIPT, expiry.SCRIPT),
                 most_upload=inspect_tab.MAX_PNG,
             )
-        ]
+        ],
     },
 }
 
@@ -112,7 +122,7 @@ def wire(tabs: Tabs) -> None:
     cascade_tab.wire(tabs.cascade)
     compare_tab.wire(tabs.compare)
     inspect_tab.wire(tabs.inspect)
-    lists = [tabs.cascade.base, *tabs.compare.pins, tabs.inspect.run]
+    lists = [tabs.cascade.base, tabs.compare.history, *tabs.compare.pins, tabs.inspect.run]
     for event in running:
         event.success(session.remember, [tabs.see.run, page.runs], page.runs, **QUIET).then(
             partial(_lists, tabs), page.runs, lists, **QUIET
@@ -120,14 +130,22 @@ def wire(tabs: Tabs) -> None:
 
     def follow(visit: gr.Request) -> Any:
         """Show what the page's address asks for."""
-        return from_link(page.controls, page.tabs, visit.query_params.multi_items())
+        pairs = [pair for pair in visit.query_params.multi_items() if pair[0] != HIDE]
+        return from_link(page.controls, page.tabs, pairs)
 
     def suit(visit: gr.Request) -> Any:
         """Set the controls to what suits a model that is not the shipped one, unless the address asks for something."""
-        return suited(page.model, page.controls, visit.query_params)
+        return suited(page.model, page.controls, [key for key in visit.query_params if key != HIDE])
 
     page.loaded.then(suit, None, page.controls.settable, **WAKING)
     page.demo.load(follow, None, [*page.controls.settable, page.tabs], **WAKING)
+    # What the browser remembers stays in the browser: these two events have no handler on the server.
+    kept = page.controls.ordered
+    page.demo.load(
+        None, kept, kept, js="(...values) => globalThis.ImagenPage?.memory.settings(values) ?? values", **QUIET
+    )
+    keep = "(...values) => { globalThis.ImagenPage?.memory.keep(values); return []; }"
+    gr.on([control.change for control in kept], None, kept, None, js=keep, **QUIET)
 
 
 def _lists(tabs: Tabs, runs: session.Runs) -> Any:
@@ -138,11 +156,18 @@ def _lists(tabs: Tabs, runs: session.Runs) -> Any:
     newest, before = str(runs[-1].number), str(runs[-2].number) if len(runs) > 1 else None
     a, b = tabs.compare.pins
     return {
+        tabs.compare.history: _thumbnails(runs, tabs.see.page.model.get().digest),
         tabs.cascade.base: gr.Dropdown([cascade_tab.CHOICE_NOW, *pictures], value=pictures[0][1]),
         a: gr.Dropdown(labels, value=before),
         b: gr.Dropdown(labels, value=newest),
         tabs.inspect.run: gr.Dropdown([inspect_tab.CONTROLS_NOW, *pictures], value=pictures[0][1]),
     }
+
+
+def _thumbnails(runs: session.Runs, weights: str) -> list[tuple[str, str]]:
+    """The first picture of each run as a file with its label, newest first."""
+    firsts = [(run, run.images[run.request.stages[0].threshold][:1]) for run in reversed(runs)]
+    return [(handlers.files(image, run.request, weights)[0][0], run.label) for run, image in firsts]
 
 
 def suited(model: Model, controls: Controls, query: Iterable[str]) -> Any:
@@ -183,7 +208,7 @@ def from_link(controls: Controls, tabs: gr.Tabs, query: Iterable[tuple[str, str]
 def _head(state: str) -> str:
     return (
         '<header class="lab-head"><h1>Imagen Lab</h1>'
-        "<p>See how text becomes a picture, and what stops strong guidance from burning it.</p>"
+        f"<p>{LEAD}</p>"
         f'<span class="lab-status" role="status">{views.html.escape(state)}</span></header>'
     )
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cache, partial
+
 import gradio as gr
 
 from imagen_core.worlds.world import Pick, World
@@ -23,7 +26,34 @@ def build(world: World, prompt: gr.Textbox) -> None:
     def compose(*words: str) -> str:
         return world.compose(dict(zip(names, words)))
 
-    gr.on([item.change for item in lists], compose, lists, prompt, **QUIET)
+    picks = [pick for row in world.picks for pick in row]
+    # On a visitor's choice only: the lists follow the prompt, which must not then be written anew.
+    gr.on([item.input for item in lists], compose, lists, prompt, **QUIET)
+    prompt.change(partial(spoken, picks), prompt, lists, trigger_mode="always_last", **QUIET)
+
+
+def spoken(picks: Sequence[Pick], prompt: str) -> list[str]:
+    """What each list must show to say as much of a prompt as the lists can, in their order; "" where it says nothing.
+
+    Lists that must show something keep their first phrase.
+    """
+    text = f" {' '.join(str(prompt).lower().split())} "
+
+    @cache
+    def best(number: int, start: int) -> tuple[int, tuple[str, ...]]:
+        """The most phrases that the lists from ``number`` on can say of the text from ``start`` on, and these."""
+        if number == len(picks):
+            return 0, ()
+        said, rest = best(number + 1, start)
+        found = [(said, ("", *rest))]
+        for phrase in picks[number].phrases:
+            if (at := text.find(f" {phrase} ", start)) >= 0:
+                said, rest = best(number + 1, at + len(phrase) + 1)
+                found.append((said + 1, (phrase, *rest)))
+        return max(found, key=lambda choice: choice[0])
+
+    _, words = best(0, 0)
+    return [word or ("" if pick.optional else pick.first) for pick, word in zip(picks, words)]
 
 
 def _dropdown(pick: Pick) -> gr.Dropdown:

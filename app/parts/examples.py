@@ -6,9 +6,13 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
 from imagen_core.records import recording
 from imagen_core.records.payload import State
-from imagen_core.records.shipped import FOLDER, SHIPPED
+from imagen_core.records.shipped import SETS, SHIPPED, at_weights, file_of
 from imagen_core.types import UserError
 
 from . import links, player, report
@@ -39,8 +43,35 @@ def recorded(name: str, begin: State | None = None) -> tuple[str, Path | None]:
 @cache
 def _made(name: str) -> tuple[str, Path]:
     """A recorded run for the player, and its report: made once, since every visitor is given them."""
-    run = recording.load(FOLDER / f"{name}.npz")
-    return player.recorded(run, link=links.to_run(name)), report.save(run, Path(tempfile.mkdtemp(dir=REPORTS.name)))
+    path = file_of(name)
+    if path is None:
+        raise UserError(f"run: must be one of {', '.join(SHIPPED)}, got {name!r:.60}")
+    run = recording.load(path)
+    told = player.recorded(run, others=_others(name), link=links.to_run(name))
+    return told, report.save(run, Path(tempfile.mkdtemp(dir=REPORTS.name)))
+
+
+def _others(name: str) -> dict[str, str]:
+    """The addresses of a run at the weights that it is recorded at, by the weight."""
+    family = next((one for one in SETS if name == one or name in at_weights(one).values()), "")
+    return {f"{w:g}": f"recorded/{brief}" for w, brief in at_weights(family).items()}
+
+
+def answer(visit: Request) -> Response:
+    """A recorded run by its name, as the player takes it."""
+    name = visit.path_params["name"]
+    path = file_of(name)
+    if path is None:
+        return Response(status_code=404)
+    try:
+        text = player.recorded(recording.load(path), others=_others(name))
+    except UserError:
+        return Response(status_code=404)
+    return Response(text, media_type="application/json", headers={"Cache-Control": "max-age=600"})
+
+
+# The page's slider of w shows these without a queue.
+ROUTE = Route("/recorded/{name}", answer)
 
 
 def opening() -> tuple[str, Path | None]:

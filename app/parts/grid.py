@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from imagen_core import settings
-from imagen_core.run.experiments import DrawnCell, Grid, PictureFacts, save_grid
+from imagen_core.records import exhibits
+from imagen_core.records.shipped import EXHIBITS
+from imagen_core.run.experiments import DrawnCell, Grid, PictureFacts, read_grid, save_grid
 from imagen_core.settings import CHOICES, RANGES, Request
 from imagen_core.settings.text import flat
 
 from ..handlers import folder
+from . import tiles
 
 # What a newcomer would try first; of other settings, the ends of their range.
 SUGGESTED = {
@@ -38,6 +41,30 @@ def sentence(facts: PictureFacts) -> str:
     # In the player's words (static/player/numbers.js): a few burnt values are not none.
     burnt = "< 0.1" if 0 < facts.burnt < 0.0005 else f"{100 * facts.burnt:.1f}"
     return f"burnt {burnt} % · colourfulness {facts.colourfulness:.2f} · contrast {facts.contrast:.2f}"
+
+
+def tiled(grid: Grid, pictures: Sequence[tuple[Any, str]]) -> str:
+    """The tiles of a grid: pictures drawn so far, each with its facts, and places for the rest."""
+    drawn = [
+        tiles.tile(image, cell.label, facts, key=str(number))
+        for number, (cell, (image, facts)) in enumerate(zip(grid.cells, pictures))
+    ]
+    waiting = [tiles.waiting(cell.label, "not drawn yet") for cell in grid.cells[len(drawn) :]]
+    heads = [cell.row for cell in grid.cells[:: grid.columns]], [cell.column for cell in grid.cells[: grid.columns]]
+    return tiles.grid([*drawn, *waiting], *heads)
+
+
+def shipped() -> tuple[Grid, str]:
+    """The grid that comes with the page, and its tiles.
+
+    Raises:
+        UserError: this installation does not have it.
+    """
+    found = exhibits.load(EXHIBITS["grid"])
+    values = found.values
+    grid = read_grid(found.request, values["row"], values["rows"], values["column"], values["columns"])
+    pictures = [(one.picture, sentence(PictureFacts(**one.facts))) for one in found.shown]
+    return grid, tiled(grid, pictures)
 
 
 def files(grid: Grid, cells: Sequence[DrawnCell], weights: str) -> list[str]:

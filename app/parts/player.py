@@ -29,10 +29,9 @@ ENGINE = {
 SCRIPT = script(_FOLDER / "main.js", "ImagenPlayer", ENGINE)
 STYLE = _FOLDER / "player.css"
 WHY = (
-    '<p class="pl-why">At every step the model guesses the finished picture, x̂₀. Strong guidance pushes its colours '
-    'beyond what a screen can show. <b class="pl-none">None</b> ignores this. <b class="pl-static">Static</b> cuts '
-    'them off. <b class="pl-dynamic">Dynamic</b> divides the guess by s first, so shades survive. Then the runs '
-    "differ. Thresholding fixes colour, not shape.</p>"
+    '<p class="pl-why">Turn guidance up and colours leave the range a screen can show. <b class="pl-none">None</b> '
+    'ignores it. <b class="pl-static">Static</b> cuts them off. <b class="pl-dynamic">Dynamic</b> dims the whole guess '
+    "first, so that shades survive.</p>"
 )
 
 
@@ -64,14 +63,20 @@ def component(value: str | None = None, *, elem_id: str, **kwargs: Any) -> gr.HT
 
 
 def recorded(
-    run: recording.Recording, *, run_id: str = "", picked: str = "", link: str = "", begin: payload.State | None = None
+    run: recording.Recording,
+    *,
+    run_id: str = "",
+    picked: str = "",
+    link: str = "",
+    begin: payload.State | None = None,
+    others: Mapping[str, str] | None = None,
 ) -> str:
-    """A whole recording, with the rule ``picked`` in front, or dynamic.
+    """A whole recording, with the rule ``picked`` in front, or dynamic; ``others`` as in payload.Recorded.
 
     The player ignores frames of the run ``run_id`` that arrive after it. ``link`` is the query of a link to the run,
     without which there is no Share button; a player that is told to ``begin`` in a state rests there.
     """
-    value = recording.payload(run, run=run_id, picked=picked)
+    value = recording.payload(run, run=run_id, picked=picked, others=others)
     if link:
         value["link"] = link
     if begin:

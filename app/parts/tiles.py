@@ -41,15 +41,36 @@ def row(tiles: Iterable[str], columns: int, *, plain: bool = False) -> str:
 
 
 def tile(
-    image: Any, title: str, facts: str = "", *, badges: Sequence[str] = (), key: str = "", noisy: bool = False
+    image: Any,
+    title: str,
+    facts: str = "",
+    *,
+    badges: Sequence[str] = (),
+    key: str = "",
+    noisy: bool = False,
+    crop: bool = False,
 ) -> str:
-    """One picture [3, h, w] in [-1, 1] with its title and facts; with ``key`` also a button that says it was chosen."""
+    """One picture [3, h, w] in [-1, 1], or its data link, with its title and facts.
+
+    With ``key`` also a button that says it was chosen; with ``crop`` also a part of it, enlarged.
+    """
     alt = escape(f"{title}. {facts}")
     port = (
         f'<div class="tile-port" tabindex="0" role="group" aria-label="{alt}">'
         f'<img src="{uri(image, noisy=noisy)}" alt="{alt}" draggable="false"></div>'
     )
-    return _figure(port, title, facts, badges, key)
+    return _figure(port, title, facts, badges, key, crop=crop)
+
+
+def grid(tiles: Sequence[str], rows: Sequence[str], columns: Sequence[str]) -> str:
+    """Tiles row by row under the headings of rows and columns; too small to be zoomed."""
+    width = len(columns)
+    heads = "".join(f'<div class="tiles-head">{escape(name)}</div>' for name in ("", *columns))
+    lines = "".join(
+        f'<div class="tiles-head">{escape(name)}</div>{"".join(tiles[i * width : (i + 1) * width])}'
+        for i, name in enumerate(rows)
+    )
+    return f'<div class="tiles-row" style="--columns:{width}" data-plain data-heads>{heads}{lines}</div>'
 
 
 def waiting(title: str, note: str) -> str:
@@ -57,17 +78,22 @@ def waiting(title: str, note: str) -> str:
     return _figure(f'<div class="tile-empty">{escape(note)}</div>', title, "", (), "")
 
 
-def _figure(port: str, title: str, facts: str, badges: Sequence[str], key: str) -> str:
+def _figure(port: str, title: str, facts: str, badges: Sequence[str], key: str, *, crop: bool = False) -> str:
     marks = "".join(f'<span class="lab-badge">{escape(badge)}</span>' for badge in badges)
     button = f'<div><button type="button" data-key="{escape(key)}">Open in the player</button></div>' if key else ""
     return (
-        f'<figure class="tile">{port}<figcaption><b>{escape(title)}</b> {marks}<div>{escape(facts)}</div>{button}'
-        "</figcaption></figure>"
+        f'<figure class="tile"{" data-crop" * crop}>{port}<figcaption><b>{escape(title)}</b> {marks}'
+        f"<div>{escape(facts)}</div>{button}</figcaption></figure>"
     )
 
 
 def uri(image: Any, *, noisy: bool = False) -> str:
-    """A picture [3, h, w] in a data link: lossless, but for large noise, which is there to be looked at."""
+    """A picture [3, h, w] in a data link: lossless, but for large noise, which is there to be looked at.
+
+    A data link stays as it is.
+    """
+    if isinstance(image, str):
+        return escape(image)
     file = io.BytesIO()
     if noisy and image.shape[-1] >= LARGE:
         to_pil(image).save(file, format="JPEG", quality=88, subsampling=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,9 @@ from typing import Any
 import gradio as gr
 
 from imagen_core.models.cascade import Cascade
+from imagen_core.records import exhibits
 from imagen_core.records.own import open_own, unlike
+from imagen_core.records.shipped import EXHIBITS
 from imagen_core.run.experiments import LevelFacts, picture_facts, vary_base
 from imagen_core.run.generate import generate
 from imagen_core.settings import DEFAULT_SIZES, Request, StageConfig
@@ -132,11 +135,27 @@ def received(low_res: Any, config: StageConfig, cascade: Cascade) -> str:
     return tiles.tile(low_res[0], f"What SR {config.size} receives", views.level_facts(config, cascade), noisy=True)
 
 
-def result(image: Any, facts: LevelFacts, marks: Sequence[str] = ()) -> str:
-    """The tile of a super-resolution stage's result [b, 3, h, w]."""
-    title = f"{image.shape[-1]} × {image.shape[-1]}, aug_level {facts.aug_level:g}"
+def result(image: Any, facts: LevelFacts, marks: Sequence[str] = (), *, crop: bool = False) -> str:
+    """The tile of a super-resolution stage's result [3, h, w], or of its data link."""
+    size = "" if isinstance(image, str) else f"{image.shape[-1]} × {image.shape[-1]}, "
     line = f"consistency {facts.consistency:.1f} dB · sharpness {facts.sharpness:.4f}"
-    return tiles.tile(image[0], title, line, badges=marks)
+    return tiles.tile(image, f"{size}aug_level {facts.aug_level:g}", line, badges=marks, crop=crop)
+
+
+def shipped_sweep() -> str:
+    """The tiles of the sweep that comes with the page.
+
+    Raises:
+        UserError: this installation does not have it.
+    """
+    found = exhibits.load(EXHIBITS["sweep"])
+    facts = [LevelFacts(**{**one.facts, "snr": one.facts["snr"] or math.inf}) for one in found.shown]
+    size, columns = found.request.stages[-1].size, len(facts)
+    results = [result(one.picture, fact, marks, crop=True)
+               for one, fact, marks in zip(found.shown, facts, badges(facts))]  # fmt: skip
+    inputs = [tiles.tile(one.received, f"What SR {size} receives", one.label) for one in found.shown]
+    heading = views.note(f"Recorded: “{found.request.prompt}”, enlarged to {size} at {columns} levels. {SCORES}")
+    return heading + tiles.row(results, columns) + tiles.row(inputs, columns)
 
 
 def strip(pictures: Sequence[str]) -> str:

@@ -49,8 +49,8 @@ def words_note(model: Model, prompt: Any) -> str:
         ", ".join(html.escape(phrases[0]) for phrases in concepts.values()) for concepts in world.concepts.values()
     )
     scope = f", {html.escape(world.scope)}" if world.scope else ""
-    knows = f" It knows{scope}: {known}." if known else ""
-    return f'<p class="lab-words">Never seen in training: {words}.{knows}</p>'
+    knows = f"<details><summary>What it knows</summary>It knows{scope}: {known}.</details>" if known else ""
+    return f'<div class="lab-words">Never seen in training: {words}.{knows}</div>'
 
 
 def message(text: str) -> str:

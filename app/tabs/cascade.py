@@ -103,7 +103,7 @@ class CascadeTab:
                 if isinstance(event, StageResult):
                     facts = level_facts(cascade.stage(config.size), config, event.image, small)
                     strip += [upscaling.received(event.low_res, config, cascade),
-                              upscaling.result(event.image, facts)]  # fmt: skip
+                              upscaling.result(event.image[0], facts)]  # fmt: skip
                     small, picture = event.unmarked, event.image
                     done = f"{event.size} × {event.size} in {event.seconds:.1f} s"
                     yield {**self.tell(done), self.tiles: upscaling.strip(strip)}
@@ -112,7 +112,8 @@ class CascadeTab:
                     step = f"SR {config.size}: step {event.index + 1} of {config.steps}"
                     yield {**self.status.progress(step), **self.cleared()}
             # Updates that come fast are merged by the browser, so the last one must be complete.
-            done = f"{size} × {size} is ready, aug_level {configs[f'sr{size}'].aug_level:g}."
+            levels = " and ".join(f"{stage.aug_level:g} at {stage.size}" for stage in request.stages[1:])
+            done = f"{size} × {size} is ready, aug_level {levels}."
             files = upscaling.kept([(picture, request)], cascade.digest, start.own)
             yield {
                 **self.cleared(),
@@ -152,7 +153,9 @@ class CascadeTab:
     def swept(self, levels: Sequence[SweptLevel], cascade: Cascade, own: Mapping[str, str]) -> Updates:
         """The updates at the end of a sweep: its pictures and what each was made from, files, and levels to pick."""
         best = badges([level.facts for level in levels])
-        pictures = [upscaling.result(level.result.image, level.facts, marks) for level, marks in zip(levels, best)]
+        pictures = [
+            upscaling.result(level.result.image[0], level.facts, marks, crop=True) for level, marks in zip(levels, best)
+        ]
         configs = [level.request.stages[-1] for level in levels]
         inputs = [upscaling.received(level.result.low_res, c, cascade) for level, c in zip(levels, configs)]
         columns = len(levels) if len(levels) <= 4 else 3
@@ -164,6 +167,13 @@ class CascadeTab:
             self.files: upscaling.kept([(level.result.image, level.request) for level in levels], cascade.digest, own),
             self.pick: gr.Radio(choices, label=f"Use a level for SR {configs[0].size}", visible=True, value=None),
         }
+
+    def arrive(self) -> Any:
+        """The sweep that comes with the page, where it can be read."""
+        try:
+            return upscaling.shipped_sweep()
+        except UserError:
+            return ""
 
     def take(self, picked: Any) -> Any:
         """A level picked from a sweep: the updates of its stage's sliders."""
@@ -195,7 +205,7 @@ class CascadeTab:
 
 def lay_out(page: Page) -> CascadeTab:
     """Place the tab's parts."""
-    with gr.Tab("Cascade", id="cascade") as tab:
+    with gr.Tab("Cascade", id="cascade", elem_id="tab-cascade") as tab:
         gr.HTML(
             '<p class="lab-lead">Each super-resolution stage gets the picture of the stage before, enlarged and with '
             "<b>noise added on purpose</b>. It was trained on noisy pictures, so it can correct flaws. Too little "
@@ -250,6 +260,7 @@ def _aug_levels(page: Page) -> Mapping[int, gr.HTML]:
 def wire(cascade: CascadeTab) -> None:
     """Connect the tab's parts, its sliders kept in step with their twins on See it."""
     page, controls = cascade.page, cascade.page.controls
+    page.demo.load(cascade.arrive, None, cascade.tiles, **QUIET)
     working = [
         button.click(partial(cascade.upscale, size), cascade.inputs, cascade.outputs, **engine(cascade.price))
         for size, button in cascade.ups.items()

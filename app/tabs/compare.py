@@ -47,6 +47,7 @@ class Compare:
     status: Status
     tiles: gr.HTML
     files: gr.File
+    history: gr.Gallery
     pins: tuple[gr.Dropdown, gr.Dropdown]
     table: gr.HTML
     grid: gr.State
@@ -91,12 +92,19 @@ class Compare:
 
     def drawn(self, grid: Grid, cells: Sequence[DrawnCell]) -> Updates:
         """The updates with the tiles drawn so far, and places for the rest."""
-        pictures = [
-            tiles.tile(drawn.image, drawn.cell.label, grid_parts.sentence(drawn.facts), key=str(number))
-            for number, drawn in enumerate(cells)
-        ]
-        waiting = [tiles.waiting(cell.label, "not drawn yet") for cell in grid.cells[len(cells) :]]
-        return {self.tiles: tiles.row([*pictures, *waiting], grid.columns, plain=True), self.grid: grid}
+        pictures = [(drawn.image, grid_parts.sentence(drawn.facts)) for drawn in cells]
+        return {self.tiles: grid_parts.tiled(grid, pictures), self.grid: grid}
+
+    def arrive(self) -> Updates:
+        """The updates with the grid that comes with the page, where it can be read."""
+        try:
+            grid, html = grid_parts.shipped()
+        except UserError:
+            return {self.tiles: ""}
+        return {
+            self.grid: grid,
+            self.tiles: views.note(f"Recorded: “{grid.start.prompt}”, from the same noise.") + html,
+        }
 
     def cost(self, values: Values) -> str:
         """The number of cells and the time they take, or what is wrong with the settings."""
@@ -117,6 +125,14 @@ class Compare:
         with refusals():
             request = cell(values[self.grid], key)
         return {**self.page.show(request, more), opened: values[opened] + 1}
+
+
+def recalled(runs: Runs, b: Any, event: gr.SelectData) -> Any:
+    """The pins once a picture of the history, newest first, was chosen: it is B, and what was B is A."""
+    index = event.index
+    if type(index) is not int or not 0 <= index < len(runs):
+        return gr.skip()
+    return b, str(runs[-1 - index].number)
 
 
 def chosen(name: Any) -> Any:
@@ -151,16 +167,19 @@ def pinned(runs: Runs, a: Any, b: Any) -> str:
             rows += [{"setting": f"{rule}: {name}", "A": left[name], "B": right[name]} for name in left]
     if one is other:
         return views.note("A and B are the same run.")
-    return tiles.table(rows, f"A is run {one.number}, B is run {other.number}", wide=("A", "B"))
+    pair = [views.preview(run.images[run.request.stages[0].threshold][:1], f"{letter}: {run.label}")
+            for letter, run in (("A", one), ("B", other))]  # fmt: skip
+    table = tiles.table(rows, f"A is run {one.number}, B is run {other.number}", wide=("A", "B"))
+    return f'<div class="lab-pair">{"".join(pair)}</div>{table}'
 
 
 def lay_out(page: Page) -> Compare:
     """Place the tab's parts."""
-    with gr.Tab("Compare", id="compare") as tab:
+    with gr.Tab("Compare", id="compare", elem_id="tab-compare") as tab:
         grid = gr.State(None)
         gr.HTML(
             '<p class="lab-lead">Vary two settings of one base run. Every cell starts from the same noise. All other '
-            "settings are those of <b>See it</b>. The number of steps is under Advanced there.</p>"
+            "settings are those of <b>See it</b>. The number of steps is under More settings there.</p>"
         )
         rows, columns = _side("Rows", "guidance"), _side("Columns", "threshold")
         with gr.Row():
@@ -172,13 +191,15 @@ def lay_out(page: Page) -> Compare:
         files = gr.File(label="The grid as PNG, its numbers as CSV", file_count="multiple", interactive=False,
                         visible=False, elem_id="grid-files")  # fmt: skip
         gr.HTML('<h2 class="lab-h2">Two runs of this session</h2>')
+        history = gr.Gallery(label="Choose a picture for B; B before becomes A", format="png", columns=8, height="auto",
+                             allow_preview=False, interactive=False, elem_id="history", buttons=[])  # fmt: skip
         with gr.Row():
             a, b = (gr.Dropdown([], label=f"Run {letter}", interactive=True, elem_id=f"pin-{letter.lower()}")
                     for letter in "AB")  # fmt: skip
         table = gr.HTML(pinned((), None, None), elem_id="pinned", apply_default_css=False)
     return Compare(
         page=page, tab=tab, rows=rows, columns=columns, go=go, stop=stop, price=price, status=line, tiles=pictures,
-        files=files, pins=(a, b), table=table, grid=grid,
+        files=files, history=history, pins=(a, b), table=table, grid=grid,
     )  # fmt: skip
 
 
@@ -196,6 +217,7 @@ def _side(what: str, name: str) -> Side:
 def wire(compare: Compare) -> None:
     """Connect the tab's parts."""
     page, controls = compare.page, compare.page.controls
+    page.demo.load(compare.arrive, None, [compare.grid, compare.tiles], **WAKING)
     changed = [*compare.status.parts, compare.tiles, compare.files, compare.grid]
     drawing = compare.go.click(compare.draw, compare.inputs, changed, **engine(compare.price))
     compare.status.stop_with(compare.stop, [drawing])
@@ -209,4 +231,5 @@ def wire(compare: Compare) -> None:
     compare.tiles.click(
         compare.open, {compare.grid, controls.more, page.opened}, [*controls.settable, page.tabs, page.opened], **WAKING
     )
+    compare.history.select(recalled, [page.runs, compare.pins[1]], list(compare.pins), **QUIET)
     gr.on([pin.change for pin in compare.pins], pinned, [page.runs, *compare.pins], compare.table, **QUIET)

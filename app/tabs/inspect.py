@@ -40,12 +40,14 @@ COLUMNS = (
 CONTROLS_NOW = ("The current settings on See it", NOW)
 CLIENT = """from gradio_client import Client
 
-client = Client("http://127.0.0.1:7860")
+client = Client("ADDRESS")
 picture, facts = client.predict("a red ball on grass", 1, 256, api_name="/sample")
 job = client.submit("a red ball on grass", api_name="/sweep_augmentation")
 job.cancel()                     # stops within a step
 client.view_api()                # every function, its arguments and defaults
 """
+# The server does not know the address at which a visitor sees the page.
+OWN_ADDRESS = "text => text.replace('ADDRESS', location.origin + location.pathname.replace(/\\/$/, ''))"
 # How the host of this page opens another model; a visitor cannot, since it may take tens of gigabytes.
 ANOTHER = """# The page of a cascade of this project, and of the shipped one beside it
 python app.py --model FOLDER
@@ -232,7 +234,7 @@ def api_help(names: Mapping[str, Callable[..., Any]]) -> str:
 
 def lay_out(page: Page, functions: Mapping[str, Callable[..., Any]]) -> Inspect:
     """Place the tab's parts; ``functions`` are the API's."""
-    with gr.Tab("Inspect", id="inspect") as tab:
+    with gr.Tab("Inspect", id="inspect", elem_id="tab-inspect") as tab:
         with gr.Row():
             with gr.Column(scale=3, min_width=320):
                 looking = _run_parts()
@@ -243,7 +245,8 @@ def lay_out(page: Page, functions: Mapping[str, Callable[..., Any]]) -> Inspect:
         recipe = _recipe_parts()
         with gr.Accordion("From a program: the API", open=False):
             gr.HTML(api_help(functions))
-            gr.Code(CLIENT, language=None, label="gradio_client", interactive=False)
+            program = gr.Code(CLIENT, language=None, label="gradio_client", interactive=False)
+            page.demo.load(None, program, program, js=OWN_ADDRESS, **QUIET)
         with gr.Accordion("Another model", open=False):
             gr.Code(ANOTHER, language=None, label="On the machine that serves this page", interactive=False)
     return Inspect(page=page, tab=tab, table=table, figures=figures, **looking, **dropping, **recipe)

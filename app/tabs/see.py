@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ import gradio as gr
 from imagen_core import settings
 from imagen_core.records.shipped import SHIPPED
 from imagen_core.run.generate import generate
-from imagen_core.settings import DEFAULT_SIZES, DEFAULTS, RANGES
+from imagen_core.settings import CONVENTIONS, DEFAULT_SIZES, DEFAULTS, RANGES
 from imagen_core.types import StageResult, StepRecord, UserError
 
 from ..controls import ADVANCED, LATER, Page, Updates, Values, explained, weight_named
@@ -26,6 +27,10 @@ from ..parts.status import Status
 from ..serving.pace import about
 
 BASE = DEFAULT_SIZES[0]
+WEIGH = (
+    f"(w, convention) => {{ document.querySelector('#player .pl')?.player.weigh(w + ({json.dumps(CONVENTIONS)}"
+    "[convention] ?? 0)); return []; }"
+)
 UPSCALING = views.note("Upscale enlarges the last run's picture under the chosen rule.")
 UNFINISHED = views.note("A stopped run has no picture to upscale. Press Generate to make one.")
 
@@ -199,16 +204,18 @@ def lay_out(page: Page) -> See:
     puts the player to the left of all the rest.
     """
     controls = page.controls
-    with gr.Tab("See it", id="see"), gr.Column(elem_id="see"):
+    with gr.Tab("See it", id="see", elem_id="tab-see"), gr.Column(elem_id="see"):
         run = gr.State(None, time_to_live=KEEP_SECONDS, delete_callback=side_by_side.forget)
         gr.HTML(player.WHY, elem_id="why", padding=False)
         with gr.Column(elem_id="ask", min_width=0):
             controls.prompt.render()
-            words = gr.HTML(elem_id="words", padding=False)
-            price = gr.HTML(views.note(""), elem_id="price", elem_classes="lab-queue", padding=False)
+            controls.guidance.render()
         with gr.Row(elem_id="act"):
             go = gr.Button("Generate", variant="primary", elem_id="generate", scale=3, min_width=140)
             stop = gr.Button("Stop", variant="stop", elem_id="stop", scale=1, min_width=80)
+        with gr.Column(elem_id="told", min_width=0):
+            price = gr.HTML(views.note(""), elem_id="price", elem_classes="lab-queue", padding=False)
+            words = gr.HTML(elem_id="words", padding=False)
         screen = player.component(elem_id="player")
         with gr.Column(elem_id="knobs", min_width=0):
             dice, dataset = _knobs(page)
@@ -224,9 +231,9 @@ def lay_out(page: Page) -> See:
             report = gr.DownloadButton("Save as HTML report", interactive=False, elem_id="report")
         with gr.Column(elem_id="more", min_width=0):
             if (world := page.model.world) is not None and world.picks:
-                with gr.Accordion("Build a prompt", open=False):
+                with gr.Accordion("Build a prompt", open=False, elem_id="builder"):
                     builder.build(world, controls.prompt)
-            with gr.Accordion("Advanced", open=False):
+            with gr.Accordion("More settings", open=False, elem_id="advanced"):
                 preset, aug_notes = _advanced(page)
     return See(
         page=page, run=run, words=words, price=price, go=go, stop=stop, player=screen,
@@ -238,9 +245,7 @@ def lay_out(page: Page) -> See:
 def _knobs(page: Page) -> tuple[gr.Button, gr.Dataset]:
     """The controls that everybody turns, the button for a new seed, and the examples."""
     controls = page.controls
-    controls.guidance.render()
     controls.threshold.render()
-    controls.percentile.render()
     with gr.Row(equal_height=True):
         controls.seed.render()
         dice = gr.Button("New seed", elem_id="dice", scale=2, min_width=110)
@@ -260,6 +265,7 @@ def _advanced(page: Page) -> tuple[gr.Dropdown, Mapping[int, gr.HTML]]:
         controls.steps.render()
         controls.count.render()
     controls.convention.render()
+    controls.percentile.render()
     controls.cap.render()
     preset = gr.Dropdown(
         [("—", ""), *((name, name) for name in settings.PRESETS)], value="", label="Published threshold settings",
@@ -309,6 +315,8 @@ def _wire_controls(see: See, runs: Sequence[Any]) -> None:
     see.preset.input(
         see.take_preset, see.preset, [controls.threshold, controls.percentile, controls.cap], **QUIET
     )  # fmt: skip
+    # A recorded run follows the slider at once, without the server.
+    controls.guidance.input(None, [controls.guidance, controls.convention], None, js=WEIGH, **QUIET)
     see.dice.click(roll, None, controls.seed, **QUIET)
     for name in ADVANCED:
         dropdown = controls.by_setting[name]

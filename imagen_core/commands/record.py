@@ -9,11 +9,32 @@ from typing import Any
 
 from ..files.writing import check_writable
 from ..models.cascade import Cascade
-from ..records import recording, stills
+from ..records import exhibits, recording, stills
 from ..records.frames import Frame
 from ..records.packing import QUICK, SMALL
-from ..records.shipped import FOLDER, SHIPPED, SWEEP, WORDS
-from ..run.experiments import SweptLevel, compare, make_sweep, sweep
+from ..records.shipped import (
+    ANOTHER,
+    BRIEF,
+    EXHIBITS,
+    FOLDER,
+    GRID,
+    LESSON_SWEEP,
+    SHIPPED,
+    SWEEP,
+    WORDS,
+    brief_runs,
+)
+from ..run.experiments import (
+    DrawnCell,
+    SweptLevel,
+    compare,
+    draw,
+    level_label,
+    levels_in,
+    make_sweep,
+    read_grid,
+    sweep,
+)
 from ..run.generate import generate
 from ..settings import SIDE_BY_SIDE, Request
 from ..types import StageResult, StepRecord
@@ -38,30 +59,66 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def record(
-    request: Request, cascade: Cascade, rules: Sequence[str] = SIDE_BY_SIDE, *, title: str = "", effort: int = QUICK
+    request: Request,
+    cascade: Cascade,
+    rules: Sequence[str] = SIDE_BY_SIDE,
+    *,
+    title: str = "",
+    effort: int = QUICK,
+    brief: bool = False,
 ) -> recording.Recording:
-    """Run the base stage of a request under each rule and record every step; ``effort`` is zlib's level."""
+    """Run the base stage of a request under each rule and record its steps; ``effort`` and ``brief`` as for make."""
     requests = recording.under(request, rules)
     frames: dict[str, list[Frame]] = {rule: [] for rule in rules}
     for row in compare(list(requests.values()), cascade):
         for rule, event in zip(rules, row):
             if isinstance(event, StepRecord):
                 frames[rule].append(Frame.of(event))
-    return recording.make(requests, frames, weights=cascade.digest, title=title, effort=effort)
+    return recording.make(requests, frames, weights=cascade.digest, title=title, effort=effort, brief=brief)
 
 
 def record_shipped(cascade: Cascade, folder: Path) -> Iterator[Path]:
-    """Record every run of SHIPPED again into ``folder``; yields each file once it is written."""
+    """Record every run of SHIPPED and its sets again into ``folder``; yields each file once it is written."""
     for name, (title, request) in SHIPPED.items():
         path = folder / f"{name}.npz"
         recording.save(record(request, cascade, title=title, effort=SMALL), path)
         yield path
+    yield from record_exhibits(cascade, folder)
+    place = folder / BRIEF.name
+    place.mkdir(exist_ok=True)
+    for name, request in brief_runs().items():
+        path = place / f"{name}.npz"
+        recording.save(record(request, cascade, title=ANOTHER, effort=SMALL, brief=True), path)
+        yield path
+
+
+def record_exhibits(cascade: Cascade, folder: Path) -> Iterator[Path]:
+    """Draw the grid and the sweep that the page shows on arrival; yields each file once it is written."""
+    asked, values = GRID
+    grid = read_grid(asked, values["row"], values["rows"], values["column"], values["columns"])
+    cells = [event for event in draw(grid, cascade) if isinstance(event, DrawnCell)]
+    shown = exhibits.pictures([cell.image for cell in cells], [cell.facts.rounded() for cell in cells])
+    exhibits.save(exhibits.Exhibit(cascade.digest, asked, values, shown), folder / EXHIBITS["grid"].name)
+    yield folder / EXHIBITS["grid"].name
+    asked, values = SWEEP
+    levels = sweep(make_sweep(asked, levels_in(values["levels"])), cascade)
+    swept = tuple(_swept(event, cascade) for event in levels if isinstance(event, SweptLevel))
+    exhibits.save(exhibits.Exhibit(cascade.digest, asked, values, swept), folder / EXHIBITS["sweep"].name)
+    yield folder / EXHIBITS["sweep"].name
+
+
+def _swept(level: SweptLevel, cascade: Cascade) -> exhibits.Shown:
+    """A level of a sweep, with what its stage received."""
+    stage = level.request.stages[-1]
+    label = level_label(cascade.stage(stage.size), level.facts.aug_level)
+    picture, received = exhibits.link(level.result.image[0]), exhibits.link(level.result.low_res[0])
+    return exhibits.Shown(picture, received, label, level.facts.rounded())
 
 
 def record_stills(cascade: Cascade, folder: Path) -> Iterator[Path]:
     """Draw the stills of the lessons again into ``folder``; yields each file once it is written."""
     for name, title, pictures in (
-        ("sweep", SWEEP[0], _swept(cascade)),
+        ("sweep", LESSON_SWEEP[0], _still_levels(cascade)),
         ("words", WORDS[0], _worded(cascade)),
     ):
         path = folder / f"{name}.json"
@@ -69,9 +126,9 @@ def record_stills(cascade: Cascade, folder: Path) -> Iterator[Path]:
         yield path
 
 
-def _swept(cascade: Cascade) -> list[stills.Picture]:
+def _still_levels(cascade: Cascade) -> list[stills.Picture]:
     """One super-resolution at several aug_levels, with the facts of each (experiments/sweeps.py)."""
-    levels = (event for event in sweep(make_sweep(*SWEEP[1:]), cascade) if isinstance(event, SweptLevel))
+    levels = (event for event in sweep(make_sweep(*LESSON_SWEEP[1:]), cascade) if isinstance(event, SweptLevel))
     return [
         stills.Picture(level.result.image[0], f"aug_level {level.facts.aug_level:g}", level.facts.rounded())
         for level in levels

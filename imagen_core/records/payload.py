@@ -94,12 +94,14 @@ class Recorded(_Recorded, total=False):
     """A recording with its arrays in base64; ``picked`` is the rule in front, ``run`` the run that it is the end of.
 
     With ``begin`` the player rests in that state instead of playing. ``link`` is the query of a link to the recording.
+    ``others`` has the addresses of the same run at other guidance weights, by the weight.
     """
 
     run: str
     picked: str
     begin: State
     link: str
+    others: dict[str, str]
 
 
 class LiveTrack(_Track):

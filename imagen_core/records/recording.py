@@ -30,13 +30,15 @@ from ..files.writing import written_whole
 from ..settings import Request, StageConfig, with_rule
 from ..types import UserError
 from .frames import Frame
-from .packing import QUICK, pack_eighths, pack_halves, unpack_eighths, unpack_halves
+from .packing import QUICK, coarse, pack_eighths, pack_halves, unpack_eighths, unpack_halves
 from .payload import Header, Number, Numbers, Recorded, RecordedTrack, mismatch, schema, uneven
 from .trace import BROKEN
 
 FORMAT = 3
 # Longer runs keep this many steps, evenly spread: nobody scrubs through more.
 MOST_STEPS = 64
+# A brief recording keeps this many, raw values to a relative 1/256, and no parts of guidance: a third of a megabyte.
+BRIEF_STEPS = 9
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +56,9 @@ def make(
     weights: str,
     title: str = "",
     effort: int = QUICK,
+    brief: bool = False,
 ) -> Recording:
-    """A recording of runs in lockstep, one track a label; ``effort`` is zlib's level.
+    """A recording of runs in lockstep, one track a label; ``effort`` is zlib's level, ``brief`` as for BRIEF_STEPS.
 
     Runs that were stopped at different steps are cut to the shortest.
 
@@ -65,14 +68,14 @@ def make(
     steps = min((len(track) for track in frames.values()), default=0)
     if not steps:
         raise UserError("recording: there is no step yet")
-    kept = np.unique(np.linspace(0, steps - 1, min(steps, MOST_STEPS)).round().astype(int))
+    kept = np.unique(np.linspace(0, steps - 1, min(steps, BRIEF_STEPS if brief else MOST_STEPS)).round().astype(int))
     first = next(iter(requests.values()))
     size = int(next(iter(frames.values()))[0].raw.shape[-1])
     tracks: list[RecordedTrack] = []
     blobs: dict[str, bytes] = {}
     for label, request in requests.items():
         config = next(stage for stage in request.stages if stage.size == size)
-        track, arrays = _track(label, config, [frames[label][i] for i in kept], effort)
+        track, arrays = _track(label, config, [frames[label][i] for i in kept], effort, brief=brief)
         if config.w_schedule != "constant":
             track["weights"] = [short(frames[label][i].w) for i in kept]
         tracks.append(track)
@@ -91,16 +94,20 @@ def make(
     return Recording(header, blobs)
 
 
-def _track(label: str, config: StageConfig, frames: list[Frame], effort: int) -> tuple[RecordedTrack, dict[str, bytes]]:
+def _track(
+    label: str, config: StageConfig, frames: list[Frame], effort: int, *, brief: bool
+) -> tuple[RecordedTrack, dict[str, bytes]]:
     """The header's entry of one track, and its arrays."""
-    arrays = {"raw": pack_halves([f.raw for f in frames], effort)}
+    arrays = {"raw": pack_halves([coarse(f.raw) if brief else f.raw for f in frames], effort)}
     if not THRESHOLDS[config.threshold].played:
         arrays["kept"] = pack_halves([f.kept for f in frames], effort)
-    cond = np.stack([f.cond for f in frames]).astype(np.float32)
-    parts = {"cond": cond}
     unguided = [i for i, f in enumerate(frames) if f.uncond is None]
-    if len(unguided) < len(frames):
-        parts["delta"] = cond - np.stack([f.cond if f.uncond is None else f.uncond for f in frames]).astype(np.float32)
+    parts: dict[str, np.ndarray] = {}
+    if not brief:
+        parts["cond"] = np.stack([f.cond for f in frames]).astype(np.float32)
+        if len(unguided) < len(frames):
+            uncond = np.stack([f.cond if f.uncond is None else f.uncond for f in frames]).astype(np.float32)
+            parts["delta"] = parts["cond"] - uncond
     scales: dict[str, list[float]] = {}
     for name, values in parts.items():
         arrays[name], scales[name] = pack_eighths(values, effort)
@@ -150,10 +157,19 @@ def unpack(recording: Recording, name: str) -> np.ndarray:
     return unpack_eighths(recording.blobs[name], shape, track["scales"][kind])
 
 
-def payload(recording: Recording, *, run: str = "", picked: str = "") -> Recorded:
+def payload(
+    recording: Recording, *, run: str = "", picked: str = "", others: Mapping[str, str] | None = None
+) -> Recorded:
     """A recording as the player takes it: header and arrays in one value that JSON can hold."""
     blobs = {name: base64.b64encode(data).decode() for name, data in recording.blobs.items()}
-    return {"kind": "recording", **recording.header, "run": run, "picked": picked, "blobs": blobs}
+    return {
+        "kind": "recording",
+        **recording.header,
+        "run": run,
+        "picked": picked,
+        "others": dict(others or {}),
+        "blobs": blobs,
+    }
 
 
 def save(recording: Recording, path: Path) -> None:

@@ -23,7 +23,7 @@ def page(visit, url: str) -> Any:
 def few_steps(page, steps: int) -> None:
     field = page.locator("#steps input[type=number]")
     if not field.is_visible():
-        page.get_by_role("button", name="Advanced").first.click()
+        page.get_by_role("button", name="More settings").first.click()
         field.wait_for()
         # A control that has just appeared takes a moment to listen.
         page.wait_for_timeout(SECOND / 2)
@@ -58,6 +58,77 @@ def test_a_recorded_run_plays_at_once(visit, url: str) -> None:
     assert page.evaluate("window.seen") == [f"{step} / 25" for step in range(1, 26)]
     words = page.locator(".pl-sentence").inner_text()
     assert words.startswith("Step 25 of 25. Burnt values at the end (|x̂₀| > 0.99): none ")
+
+
+def test_a_recorded_run_first_rests_on_the_step_where_the_rules_differ_most(visit, url: str) -> None:
+    page = visit(url)
+    page.locator(".pl-sentence", has_text="where the rules differ most").wait_for()
+    page.wait_for_timeout(SECOND)
+    assert page.locator(".pl-sentence", has_text="where the rules differ most").is_visible()
+
+
+def test_a_recorded_run_follows_the_slider_of_w(page) -> None:
+    """Without the queue: the recordings are fetched once, and the step stays."""
+    page.locator(".pl-scrubber").press("End")
+    field = page.locator("#guidance input[type=number]")
+    for typed, shown in (("5.5", "w = 5, the nearest recorded to 5.5"), ("1", "w = 1 ·"), ("12", "w = 12 ·")):
+        field.fill(typed)
+        field.press("Tab")
+        page.locator(".pl-title span", has_text=shown).wait_for()
+        assert page.locator(".pl-counter").inner_text() == "25 / 25"
+
+
+def test_a_recorded_run_is_served_by_its_name_and_nothing_else_is(page, url: str) -> None:
+    assert page.request.get(f"{url}recorded/strong").json()["kind"] == "recording"
+    for name in ("strange", "..%2Fstrong", "strong.npz"):
+        assert page.request.get(f"{url}recorded/{name}").status == 404, name
+
+
+FOCUS = """() => {
+  const one = document.activeElement, shown = one.type === "radio" ? one.closest("label") : one;
+  const parts = [one, shown, shown?.querySelector?.("span")].filter(Boolean);
+  const seen = parts.some((x) => getComputedStyle(x).outlineStyle === "solid");
+  return [one.tagName, one.name || one.id || one.className, seen];
+}"""
+
+
+def test_every_focus_is_seen_and_a_group_of_radio_buttons_is_one_stop(page) -> None:
+    page.locator("#more button", has_text="More settings").click()
+    page.wait_for_timeout(SECOND / 2)
+    page.locator("#prompt textarea").focus()
+    stops = []
+    for _ in range(45):
+        stops.append(page.evaluate(FOCUS))
+        page.keyboard.press("Tab")
+    assert [stop for stop in stops if not stop[2] and stop[0] != "BODY"] == []
+    groups = [name for tag, name, _ in stops if tag == "INPUT" and str(name).startswith("radios-")]
+    assert "radios-rule" in groups and len(groups) == len(set(groups))
+
+
+def test_a_chosen_radio_button_is_seen_under_the_mouse(page) -> None:
+    chosen = page.locator("#rule label.selected input")
+    chosen.hover()
+    page.wait_for_timeout(SECOND / 2)
+    assert chosen.evaluate("x => getComputedStyle(x).backgroundColor") != "rgb(255, 255, 255)"
+
+
+def test_a_reload_keeps_prompt_tab_and_run(page) -> None:
+    page.locator("#prompt textarea").fill("a green cone on sand")
+    run(page, 2)
+    page.get_by_role("tab", name="Compare", exact=True).click()
+    page.wait_for_timeout(SECOND)
+    page.reload()
+    page.locator("#grid-go").wait_for()
+    page.get_by_role("tab", name="See it", exact=True).click()
+    page.locator(".pl-title q", has_text="a green cone on sand").wait_for()
+    assert page.locator("#prompt textarea").input_value() == "a green cone on sand"
+
+
+def test_an_address_hides_parts_of_the_page(visit, url: str) -> None:
+    page = visit(f"{url}?hide=seed,compare,nothing")
+    page.locator(".pl-card").first.wait_for()
+    assert not page.locator("#seed").is_visible() and page.locator("#rule").is_visible()
+    assert not page.get_by_role("tab", name="Compare", exact=True).is_visible()
 
 
 def test_an_example_sets_the_controls_to_what_made_it(page) -> None:
@@ -159,7 +230,7 @@ def test_generate_and_scrub_from_the_keyboard(page) -> None:
 def test_a_phone_shows_prompt_button_and_result_on_one_screen(visit, url: str) -> None:
     page = visit(url, viewport={"width": 390, "height": 844})
     page.get_by_text("ready", exact=False).first.wait_for()
-    for seen in ("#prompt", "#generate", ".pl-sentence", ".pl-card .pl-picture >> nth=2"):
+    for seen in ("#prompt", "#guidance", "#generate", ".pl-card .pl-picture >> nth=2", ".pl-transport"):
         box = page.locator(seen).bounding_box()
         assert box["y"] >= 0 and box["y"] + box["height"] <= 844, seen
     # The knobs lie further down. Generate comes along, and what it makes is brought into sight.
@@ -168,6 +239,13 @@ def test_a_phone_shows_prompt_button_and_result_on_one_screen(visit, url: str) -
     page.locator("#generate").click()
     page.locator(".pl-title b", has_text="Your run").wait_for()
     page.wait_for_function("document.querySelector('.pl-card .pl-picture').getBoundingClientRect().top > 0")
+
+
+def test_a_laptop_shows_pictures_and_transport_on_one_screen(visit, url: str) -> None:
+    page = visit(url, viewport={"width": 1366, "height": 768})
+    for seen in ("#prompt", "#guidance", "#generate", ".pl-card .pl-picture >> nth=2", ".pl-transport"):
+        box = page.locator(seen).bounding_box()
+        assert box["y"] >= 0 and box["y"] + box["height"] <= 768, seen
 
 
 @pytest.mark.parametrize("width", [390, 1366])

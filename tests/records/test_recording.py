@@ -22,10 +22,10 @@ from imagen_core.models.opening import load_cascade
 from imagen_core.records import recording
 from imagen_core.records.frames import Frame
 from imagen_core.records.recording import MOST_STEPS
-from imagen_core.records.shipped import FOLDER, SHIPPED
+from imagen_core.records.shipped import ANOTHER, FOLDER, SHIPPED, brief_runs, file_of
 from imagen_core.run.experiments import compare
 from imagen_core.run.generate import generate
-from imagen_core.settings import Request, request
+from imagen_core.settings import SIDE_BY_SIDE, Request, request
 from imagen_core.types import StageResult, StepRecord, UserError
 
 RULES = ("none", "static", "dynamic", "channelwise")
@@ -186,15 +186,27 @@ def test_a_header_that_does_not_fit_is_named_in_one_line(watched, tmp_path: Path
 
 
 def test_shipped_recordings_are_of_the_shipped_weights() -> None:
-    files = sorted(path.name for path in FOLDER.glob("*.npz"))
-    assert files == sorted(f"{name}.npz" for name in SHIPPED) and len(files) <= 5
+    expected = {name: (title, asked, 2_000_000) for name, (title, asked) in SHIPPED.items()}
+    expected |= {name: (ANOTHER, asked, 500_000) for name, asked in brief_runs().items()}
+    assert {path.stem for path in FOLDER.rglob("*.npz")} == set(expected)
     weights = load_cascade("tabletop").digest
-    for name, (title, asked) in SHIPPED.items():
-        path = FOLDER / f"{name}.npz"
+    for name, (title, asked, most) in expected.items():
+        path = file_of(name)
         made = recording.load(path)
-        assert path.stat().st_size <= 2_000_000
+        assert (
+            path.stat().st_size <= most and made.header["request"]["stages"][0]["guidance"] == asked.stages[0].guidance
+        )
         current = (made.header["weights"], made.header["request"]["prompt"], made.header["title"])
         assert current == (weights, asked.prompt, title), "make them again: python -m imagen_core record"
+
+
+def test_a_brief_recording_is_small_and_close(tiny: Cascade, watched) -> None:
+    asked = request("a red ball", steps=20)
+    whole, brief = record(asked, tiny), record(asked, tiny, brief=True)
+    assert [step["step"] for step in brief.header["steps"]] == [1, 3, 6, 8, 10, 13, 15, 18, 20]
+    assert set(brief.blobs) == {f"{rule}/raw" for rule in SIDE_BY_SIDE}
+    kept = recording.unpack(whole, "dynamic/raw")[[step["step"] - 1 for step in brief.header["steps"]]]
+    np.testing.assert_allclose(recording.unpack(brief, "dynamic/raw"), kept, rtol=1 / 256, atol=1e-4)
 
 
 def test_recording_again_gives_the_same_file(tiny: Cascade, tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ export const linear = (value) => value;
 /** Linear within ±1, where pictures are, and logarithmic beyond. */
 export const symlog = (value) => (Math.abs(value) <= 1 ? value : Math.sign(value) * (1 + Math.log(Math.abs(value))));
 
-const MARGIN = { left: 40, right: 14, top: 8, bottom: 16 };
+const MARGIN = { left: 42, right: 14, top: 8, bottom: 16 };
 // Names of lines that end in one place stand this many pixels below each other.
-const LEADING = 11;
+const LEADING = 13;
 
 /** Pixels from steps and values: x(step), y(value), and stepAt(pixels from the left). */
 export const scalesOf = (width, height, planned, ticks, place) => {

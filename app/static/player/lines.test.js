@@ -21,6 +21,6 @@ test("names of lines that end in one place stand below each other", () => {
   const labels = [{ y: 50 }, { y: 20 }, { y: 21 }];
   assert.deepEqual(
     spread(labels).map((label) => label.y),
-    [20, 31, 50],
+    [20, 33, 50],
   );
 });

@@ -98,9 +98,9 @@ export class Microscope {
     }
     paintMask(this.mask.mask, data.size, raw, s);
     drawHistogram(this.chart, histogram(raw, most), most, s, s);
-    this.title.textContent = `Microscope: step ${data.steps[at].step} under ${track.label}`;
+    this.title.textContent = `Microscope: step ${data.steps[at].step} of the run under ${track.label}`;
     const shares = `${percent(cut)} of values lie beyond it; ${percent(burnt)} end up burnt (|x̂₀| > ${this.burnt}).`;
-    this.words.textContent = `s = ${s.toFixed(3)}; ${shares}${rule === "dynamic" && s <= 1 ? IDLE : ""}`;
+    this.words.textContent = `Under ${rule}: s = ${s.toFixed(3)}; ${shares}${rule === "dynamic" && s <= 1 ? IDLE : ""}`;
     Object.assign(this.words.dataset, { s, cut, burnt });
   }
 }

@@ -17,7 +17,7 @@ export const gainOf = (delta) => {
 export const partsAt = (data, track, at) => {
   const [begin, end] = [at * data.length, (at + 1) * data.length];
   const raw = rawAt(data, track, at);
-  const cond = track.cond.subarray(begin, end);
+  const cond = track.cond?.subarray(begin, end);
   const delta = track.unguided?.includes(at) ? null : track.delta?.subarray(begin, end);
   const gain = delta ? gainOf(delta) : 1;
   const w = weightAt(track, at);
@@ -25,7 +25,9 @@ export const partsAt = (data, track, at) => {
   const by = track.guidance_rule === "cfg" ? "" : ` by ${track.guidance_rule}`;
   const difference = gain > 1 ? `with − without, × ${gain}` : "with − without";
   return [
-    { title: "with text", value: (i) => cond[i], plotted: true },
+    cond
+      ? { title: "with text", value: (i) => cond[i], plotted: true }
+      : { title: "with text: not in this recording", value: null, plotted: false },
     delta
       ? { title: "without text", value: (i) => cond[i] - delta[i], plotted: true }
       : { title: `without text: ${why}`, value: null, plotted: false },

@@ -5,6 +5,8 @@
 import { Card } from "./cards.js";
 import { Curves, closest } from "./curves.js";
 import { h, radios } from "./dom.js";
+import { frontOf, headOf } from "./head.js";
+import { press } from "./keys.js";
 import { Microscope } from "./microscope.js";
 import { Parts } from "./parts.js";
 import { parse } from "./payload.js";
@@ -13,34 +15,21 @@ import { Probe } from "./probe.js";
 import { listen, project } from "./projector.js";
 import { linkTo, Share } from "./share.js";
 import { prepare, stateOf } from "./state.js";
+import { Strip } from "./strip.js";
 import { styleOf } from "./styles.js";
 import { Transport } from "./transport.js";
 import { unpack } from "./unpack.js";
+import { Others } from "./weights.js";
 import { Wipe } from "./wipe.js";
-import { legend, sentence, VIEWS } from "./words.js";
+import { legend, sentence, tellingStep, VIEWS } from "./words.js";
 
 // Below this width in pixels the tools fold away and the curves stand in pairs.
 const NARROW = 640;
-const STEPS_PER_SECOND = 6;
+const STEP_MS = 1000 / 6;
+// A recorded run rests this long on its telling step before it plays.
+const REST_MS = 3000;
 
 const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
-
-/** The heading's facts: what kind of run, and its settings. */
-export const headOf = (data) => {
-  const { kind, tracks, planned, title, note, request } = data;
-  const stopped = kind === "recording" && data.steps.at(-1).step < planned;
-  const recorded = title ? `Recorded run: ${title}` : stopped ? "Stopped run" : "Your run";
-  const last = kind === "live" ? note : tracks.length > 1 ? `same noise, ${tracks.length} rules` : "";
-  const facts = [`w = ${tracks[0].w}`, `seed ${request.seed}`, `${planned} steps`, last];
-  return { state: kind === "live" ? "Sampling" : recorded, facts: facts.filter(Boolean).join(" · ") };
-};
-
-/** The track in front: the chosen one, or the one that the page picked, or dynamic, or the last. */
-export const frontOf = ({ tracks, picked }, selected) =>
-  tracks.find((track) => track.label === selected) ??
-  tracks.find((track) => track.label === picked) ??
-  tracks.find((track) => track.rule === "dynamic") ??
-  tracks.at(-1);
 
 export class Player {
   /** engine: { burnt, styles, schemas } from app/parts/player.py. */
@@ -51,6 +40,8 @@ export class Player {
     this.at = 0;
     this.selected = null;
     this.turn = 0;
+    this.more = false;
+    this.others = new Others(async (text) => unpack(parse(text, engine.schemas)));
     this.wipe = new Wipe();
     this.parts = new Parts();
     this.probe = new Probe();
@@ -60,7 +51,7 @@ export class Player {
     }, engine.burnt);
     root.player = this;
     root.classList.add("pl");
-    root.addEventListener("keydown", (event) => this.key(event));
+    root.addEventListener("keydown", (event) => press(this, event));
     listen();
     new ResizeObserver(() => {
       root.toggleAttribute("data-narrow", root.clientWidth < NARROW);
@@ -73,6 +64,7 @@ export class Player {
   async show(text) {
     const before = this.data;
     let data = parse(text, this.engine.schemas);
+    if (data.kind === "recording" && data.run) this.onOwn?.(text);
     // A frame that arrives after its run has ended is late.
     if (data.kind === "live" && data.run && data.run === this.ended) return;
     const turn = ++this.turn;
@@ -89,7 +81,22 @@ export class Player {
     else this.arrive(before);
   }
 
-  arrive(before) {
+  /** Shows a recorded run at the recorded guidance weight that is nearest to w, at the same step. */
+  async weigh(w) {
+    if (this.data?.kind !== "recording") return;
+    const before = this.data;
+    this.wish = w;
+    const data = await this.others.at(before, w);
+    // The slider has moved on, or another run has come.
+    if (w !== this.wish || before !== this.data || !data?.tracks) return;
+    this.pause();
+    const { step } = this;
+    this.data = { ...data, asked: w };
+    this.arrive(before, step);
+  }
+
+  /** Lays and draws the new value; `step`, from 1, is where a run that replaces another one stands. */
+  arrive(before, step) {
     const { data } = this;
     data.tracks = data.tracks.map((track) => ({ ...track, style: styleOf(track.rule, this.engine.styles) }));
     this.at = this.last;
@@ -105,14 +112,27 @@ export class Player {
     }
     this.micro.start(data, this.track);
     this.probe.start(data);
-    // A recorded run plays by itself once; a run that was watched live stays at its end.
-    const plays = before?.kind !== "live" && !calm() && !data.begin;
-    if (plays) {
-      this.at = 0;
-      this.play();
-    }
+    this.strip.draw(data);
+    this.begin(before?.kind === "live" || step !== undefined || data.begin);
+    if (step !== undefined) this.at = closest(this.numbers, step);
     this.draw();
-    if (data.begin) prepare(this, data.begin);
+    if (data.begin) {
+      // The probe is folded away on a first look.
+      if (data.begin.pixel) this.folded.open = true;
+      prepare(this, data.begin);
+    }
+    this.others.fetchAll(data);
+  }
+
+  /** A recorded run plays by itself once, from its telling step; a run that was watched live stays at its end. */
+  begin(watched) {
+    const { data } = this;
+    data.telling = data.tracks.length > 1 ? tellingStep(data) : null;
+    const rests = data.title && data.telling !== null;
+    if (rests) this.at = data.telling;
+    if (watched || calm()) return;
+    if (!rests) this.at = 0;
+    this.play(rests ? REST_MS : STEP_MS);
   }
 
   // Generate may be far below the player on a phone.
@@ -129,6 +149,11 @@ export class Player {
   /** The number of the shown step, from 1. */
   get step() {
     return this.data.steps ? this.data.steps[this.at].step : this.at + 1;
+  }
+
+  /** The numbers of the recorded steps, from 1. */
+  get numbers() {
+    return this.data.steps.map((x) => x.step);
   }
 
   get last() {
@@ -164,21 +189,37 @@ export class Player {
     );
     const alone = { type: "button", class: "pl-share-button", title: "Key p. Arrow keys move, Esc ends." };
     const projector = h("button", { ...alone, onclick: () => project(this) }, "Projector");
+    this.strip = new Strip((at) => {
+      this.pause();
+      this.go(at);
+    });
+    this.root.replaceChildren(
+      h("div", { class: "pl-head" }, this.title),
+      h("div", { class: "pl-stage" }, cards, this.wipe.lay(tracks, draw), this.parts.lay()),
+      this.transport.element,
+      this.words,
+      h("div", { class: "pl-bar" }, this.layViews(), projector, this.share.element, this.legend),
+      this.strip.lay(tracks),
+      this.layMore(draw),
+    );
+  }
+
+  /** What a first look does not need: the curves, the probe and the microscope. */
+  layMore(draw) {
     this.curves = new Curves((step) => this.seek(step));
     const tools = h("div", { class: "pl-tools" }, this.probe.lay(), this.micro.lay());
     for (const tool of tools.children) {
       tool.open = this.root.clientWidth >= NARROW;
       tool.addEventListener("toggle", draw);
     }
-    this.root.replaceChildren(
-      h("div", { class: "pl-head" }, this.title, this.words),
-      h("div", { class: "pl-bar" }, this.layViews(), projector, this.share.element),
-      h("div", { class: "pl-stage" }, cards, this.wipe.lay(tracks, draw), this.parts.lay()),
-      this.legend,
-      this.transport.element,
-      this.curves.element,
-      tools,
-    );
+    const summary = h("summary", {}, h("h3", {}, "More: the numbers of each step, one pixel, another percentile"));
+    const more = h("details", { class: "pl-more", open: this.more }, summary, this.curves.element, tools);
+    more.addEventListener("toggle", () => {
+      this.more = more.open;
+      draw();
+    });
+    this.folded = more;
+    return more;
   }
 
   layViews() {
@@ -221,20 +262,24 @@ export class Player {
   seek(step) {
     if (this.data.kind !== "recording") return;
     this.pause();
-    this.go(
-      closest(
-        this.data.steps.map((x) => x.step),
-        step,
-      ),
-    );
+    this.go(closest(this.numbers, step));
   }
 
-  play() {
+  /** Plays on from the shown step after `wait` milliseconds; a longer wait than a step's ends at the first step. */
+  play(wait = STEP_MS) {
     if (this.data.kind !== "recording") return;
     if (this.at >= this.last) this.at = 0;
     // Play may be pressed while the next run is unpacked.
-    clearInterval(this.timer);
-    this.timer = setInterval(() => this.tick(), 1000 / STEPS_PER_SECOND);
+    clearTimeout(this.timer);
+    const next = () => {
+      this.timer = setTimeout(next, STEP_MS);
+      this.tick();
+    };
+    const restart = () => {
+      this.at = -1;
+      next();
+    };
+    this.timer = setTimeout(wait > STEP_MS ? restart : next, wait);
     this.drawTransport();
   }
 
@@ -253,26 +298,9 @@ export class Player {
   }
 
   pause() {
-    clearInterval(this.timer);
+    clearTimeout(this.timer);
     this.timer = null;
     if (this.laid) this.drawTransport();
-  }
-
-  key(event) {
-    if (this.data?.kind !== "recording" || event.altKey || event.ctrlKey || event.metaKey) return;
-    const { target, key } = event;
-    const move = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[key];
-    if (target.classList.contains("pl-picture") && move) {
-      const [x, y] = this.probe.pixel;
-      this.probe.move(this.data, x + move[0], y + move[1]);
-      this.draw();
-    } else if (key === " " && target === this.transport.scrubber) {
-      this.toggle();
-    } else if (move?.[0] && !target.matches("input, select")) {
-      this.pause();
-      this.go(this.at + move[0]);
-    } else return;
-    event.preventDefault();
   }
 
   // -- drawing --
@@ -284,12 +312,14 @@ export class Player {
     this.root.dataset.view = live ? "side" : this.view;
     this.drawTransport();
     this.drawCards();
-    this.curves.draw(data, at);
+    if (this.more) this.curves.draw(data, at);
     this.words.setAttribute("aria-live", this.timer || live ? "off" : "polite");
     this.words.textContent = sentence(data, at, this.step, engine.burnt);
     if (live) return;
     if (this.view === "wipe") this.wipe.draw(data, at);
     if (this.view === "parts") this.parts.draw(data, at, track);
+    this.strip.mark(at);
+    if (!this.more) return;
     this.probe.draw(data, at, track);
     this.micro.draw(data, at, track);
   }

@@ -53,7 +53,7 @@ const unpackTrack = async (track, blobs, length, steps) => {
   const arrays = {
     raw: await unpackHalves(blob("raw"), length),
     kept: blob("kept") ? await unpackHalves(blob("kept"), length) : null,
-    cond: await unpackEighths(blob("cond"), length, track.scales.cond),
+    cond: blob("cond") ? await unpackEighths(blob("cond"), length, track.scales.cond) : null,
     delta: blob("delta") ? await unpackEighths(blob("delta"), length, track.scales.delta) : null,
   };
   for (const [name, values] of Object.entries(arrays)) {

@@ -34,9 +34,20 @@ export const verdict = (data, burnt) => {
   const limit = `at the end (|x̂₀| > ${burnt})`;
   if (most === 0) return `No value is burnt ${limit}.`;
   if (most < 0.0005) return `Fewer than 0.1 % of values are burnt ${limit}.`;
-  const listed = data.tracks.map((track, i) => `${track.label} ${percent(shares[i])}`).join(", ");
-  const divisor = Math.max(1, ...(data.tracks.find((track) => track.rule === "dynamic")?.numbers.s ?? []));
-  return `Burnt values ${limit}: ${listed}.${divisor > 1 ? ` Dynamic divided by up to s = ${number(divisor)}.` : ""}`;
+  return `Burnt values ${limit}: ${listed(data, -1)}.`;
+};
+
+const listed = ({ tracks }, at) =>
+  tracks.map((track) => `${track.label} ${percent(track.numbers.burnt.at(at))}`).join(", ");
+
+/** The step at which the tracks' shares of burnt values lie furthest apart; null where they are the same throughout. */
+export const tellingStep = ({ tracks }) => {
+  const apart = tracks[0].numbers.burnt.map((_, at) => {
+    const shares = tracks.map((track) => track.numbers.burnt[at]);
+    return Math.max(...shares) - Math.min(...shares);
+  });
+  const most = Math.max(...apart);
+  return most > 0 ? apart.indexOf(most) : null;
 };
 
 const progress = (data, at) => {
@@ -57,8 +68,10 @@ const progress = (data, at) => {
 
 /** The sentence above the pictures; `step` counts from 1, `burnt` is the limit beyond which a value is burnt. */
 export const sentence = (data, at, step, burnt) => {
-  const last = data.kind === "recording" && step === data.planned;
-  return `Step ${step} of ${data.planned}. ${last ? verdict(data, burnt) : progress(data, at)}`;
+  const here = `Step ${step} of ${data.planned}`;
+  if (data.kind === "recording" && step === data.planned) return `${here}. ${verdict(data, burnt)}`;
+  if (at === data.telling) return `${here}, where the rules differ most. Burnt values: ${listed(data, at)}.`;
+  return `${here}. ${progress(data, at)}`;
 };
 
 /** The views, by key. */
@@ -74,7 +87,8 @@ export const VIEWS = {
 export const legend = (view, track, at, swatch) => {
   const lines = {
     side: () => [
-      "Pixel values before the rule, as √ of counts. Coloured bars get cut. Solid lines: ±1. Dashed lines: ±s.",
+      "Pixel values before the rule. Coloured bars get cut. Solid lines: ±1. Dashed lines: ±s. ",
+      "A screen cuts off at ±1 what none leaves beyond it.",
     ],
     wipe: () => ["Drag across the picture, or use the slider. Both sides show the same step from the same noise."],
     difference: () => ["Grey means equal. Click a picture to compare the others with it."],

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { legend, ruleNote, sentence } from "./words.js";
+import { legend, ruleNote, sentence, tellingStep } from "./words.js";
 
 const track = (rule, s, outside, burnt) => ({ label: rule, rule, numbers: { s, outside, burnt } });
 const RUN = {
@@ -25,7 +25,16 @@ test("a step on the way, and the last one", () => {
     "Step 1 of 2. 25 % of values lie outside ±1 without a rule. Static cuts 12 %. Dynamic divides by s = 9.30.";
   assert.equal(sentence(RUN, 0, 1, 0.99), first);
   const burnt = "Burnt values at the end (|x̂₀| > 0.99): none 14 %, static 4.4 %, dynamic 0.1 %.";
-  assert.equal(sentence(RUN, 1, 2, 0.99), `Step 2 of 2. ${burnt} Dynamic divided by up to s = 9.30.`);
+  assert.equal(sentence(RUN, 1, 2, 0.99), `Step 2 of 2. ${burnt}`);
+});
+
+test("the telling step is where the shares of burnt values lie furthest apart", () => {
+  assert.equal(tellingStep(RUN), 0);
+  const later = RUN.tracks.map((one, i) => track(one.rule, [1, 1, 1], [0, 0, 0], [0, 0.1 * i, 0.3 * i]));
+  assert.equal(tellingStep({ tracks: later }), 2);
+  assert.equal(tellingStep({ tracks: [RUN.tracks[0], RUN.tracks[0]] }), null);
+  const words = "Step 1 of 2, where the rules differ most. Burnt values: none 30 %, static 10 %, dynamic 1.0 %.";
+  assert.equal(sentence({ ...RUN, telling: 0 }, 0, 1, 0.99), words);
 });
 
 test("a live run has no last word", () => {

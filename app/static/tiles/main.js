@@ -4,6 +4,8 @@ import { listenToDrags } from "./drag.js";
 import { replace } from "./replace.js";
 import { keyAction, offset, within, ZOOMS } from "./zoom.js";
 
+// An enlarged part shows one of so many along each side.
+const CROP = 4;
 const HINT = "1:1 is one screen pixel for each pixel of the largest picture. Drag, or arrow keys, + and −.";
 
 /** The bar of zooms above the grid. */
@@ -18,6 +20,17 @@ const fillBar = (bar) => {
   const hint = document.createElement("span");
   hint.textContent = HINT;
   bar.append(hint);
+};
+
+/** Puts a part of its picture, enlarged, below each picture that asks for it. */
+const addCrops = (grid) => {
+  for (const tile of grid.querySelectorAll(".tile[data-crop]")) {
+    if (tile.querySelector("[data-crop]")) continue;
+    const crop = tile.firstElementChild.cloneNode(true);
+    crop.dataset.crop = CROP;
+    crop.setAttribute("aria-label", `Enlarged: ${crop.getAttribute("aria-label")}`);
+    tile.firstElementChild.after(crop);
+  }
 };
 
 class Tiles {
@@ -60,12 +73,18 @@ class Tiles {
     return (this.view.zoom * Math.max(1, ...widths)) / (window.devicePixelRatio || 1);
   }
 
+  /** Side of the picture in a port, in CSS pixels; an enlarged part keeps its own zoom. */
+  sideIn(port, side = this.side) {
+    const room = port.clientWidth;
+    return port.dataset.crop ? CROP * room : this.view.zoom ? side : room;
+  }
+
   lay() {
     const { zoom, x, y } = this.view;
     const side = this.side;
     for (const port of this.ports) {
       const room = port.clientWidth;
-      const full = zoom ? side : room;
+      const full = this.sideIn(port, side);
       const image = port.firstElementChild;
       image.style.width = `${full}px`;
       image.style.transform = `translate(${offset(x, room, full)}px, ${offset(y, room, full)}px)`;
@@ -83,9 +102,9 @@ class Tiles {
 
   move(port, dx, dy) {
     const { zoom, x, y } = this.view;
-    if (!zoom) return;
-    const full = this.side;
+    const full = this.sideIn(port);
     const room = port.clientWidth;
+    if (full <= room) return;
     this.view = { zoom, x: within(x + dx / full, room, full), y: within(y + dy / full, room, full) };
     this.lay();
   }
@@ -94,7 +113,7 @@ class Tiles {
     const port = event.target.closest(".tile-port");
     // With a modifier, + and − are the browser's own zoom.
     if (!port || event.altKey || event.ctrlKey || event.metaKey) return;
-    const action = keyAction(event.key, this.view.zoom, port.clientWidth);
+    const action = keyAction(event.key, this.view.zoom, port.clientWidth, port.dataset.crop);
     if (!action) return;
     if (action.move) this.move(port, ...action.move);
     else this.zoomTo(action.zoom);
@@ -108,6 +127,7 @@ class Tiles {
     const nth = this.ports.indexOf(active);
     const key = grid.contains(active) && active.dataset.key;
     replace(grid, html ?? "");
+    addCrops(grid);
     this.root.hidden = !grid.firstElementChild;
     bar.hidden = !grid.querySelector(".tile-port") || grid.querySelector("[data-plain]") !== null;
     const focused = key ? grid.querySelector(`[data-key="${CSS.escape(key)}"]`) : this.ports[nth];

@@ -27,10 +27,10 @@ export const zoomed = (zoom, by) => {
 };
 
 /** What a key does: { move: [dx, dy] } in pixels, { zoom }, or null. */
-export const keyAction = (key, zoom, room) => {
+export const keyAction = (key, zoom, room, movable = zoom) => {
   const d = STEP * room;
   const move = { ArrowLeft: [-d, 0], ArrowRight: [d, 0], ArrowUp: [0, -d], ArrowDown: [0, d] }[key];
-  if (move) return zoom ? { move } : null;
+  if (move) return movable ? { move } : null;
   const next = { "+": zoomed(zoom, 1), "=": zoomed(zoom, 1), "-": zoomed(zoom, -1), 0: 0 }[key];
   return next === undefined ? null : { zoom: next };
 };

@@ -49,10 +49,16 @@ def picture_facts(image: Image) -> PictureFacts:
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of a grid, and its label there."""
+    """One run of a grid, under the headings of its row and its column."""
 
-    label: str
+    row: str
+    column: str
     request: Request
+
+    @property
+    def label(self) -> str:
+        """Both headings."""
+        return f"{self.row}, {self.column}"
 
 
 @dataclass(frozen=True)
@@ -94,7 +100,7 @@ def make_grid(request: Request, row: str, row_values: Sequence[Any], column: str
         raise UserError(f"cells: at most {MOST_CELLS}, got {len(row_values)} × {len(column_values)}")
     start = replace(request, count=1)
     cells = [
-        Cell(f"{_value_label(row, a)}, {_value_label(column, b)}", vary_base(start, {row: a, column: b}))
+        Cell(_value_label(row, a), _value_label(column, b), vary_base(start, {row: a, column: b}))
         for a in row_values
         for b in column_values
     ]

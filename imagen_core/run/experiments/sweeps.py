@@ -19,7 +19,8 @@ from .lockstep import Turn, at_once, compare
 
 # From 0 to 1 in tenths. At 1024 × 1024 each is a picture of 2 MB.
 MOST_LEVELS = 11
-SUGGESTED_LEVELS = "0, 0.1, 0.2, 0.3"
+# Far enough apart to be told from each other: none, the default, blurred, another scene.
+SUGGESTED_LEVELS = "0, 0.1, 0.4, 0.8"
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 from dataclasses import replace
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
+import gradio as gr
 import pytest
 from app_page import LONG, MARKUP, SHORT, Watched, at_compare, files_of, last, stop_and_go_on
 
@@ -101,7 +103,9 @@ def test_a_stopped_grid_leaves_the_engine_to_others(model: Model, tabs: Tabs, mo
 
 
 def test_pinned_runs_show_what_differs_and_nothing_else(runs) -> None:
-    table = compare_tab.pinned(runs, "1", "2")
+    html = compare_tab.pinned(runs, "1", "2")
+    assert html.count("<img") == 2
+    table = html[html.index('<div class="lab-table"') :]
     cells = ["".join(cell.itertext()) for cell in ElementTree.fromstring(table).iter("td")]
     assert cells[: 3 * 3] == ["count", "1", "2", "guidance", "5", "9", "threshold", "dynamic", "static"]
     assert "steps" not in cells and "none: burnt" in cells
@@ -112,3 +116,11 @@ def test_pinned_runs_show_what_differs_and_nothing_else(runs) -> None:
 @pytest.mark.parametrize(("burnt", "says"), [(0.0, "burnt 0.0 %"), (0.0002, "burnt < 0.1 %"), (0.044, "burnt 4.4 %")])
 def test_a_few_burnt_values_are_not_none(burnt: float, says: str) -> None:
     assert grid.sentence(experiments.PictureFacts(burnt, 0.4, 0.15)).startswith(says)
+
+
+def test_a_chosen_thumbnail_is_b_and_b_before_is_a(runs) -> None:
+    def recalled(index: object) -> object:
+        return compare_tab.recalled(runs, "1", SimpleNamespace(index=index))
+
+    assert recalled(0) == ("1", "2") and recalled(1) == ("1", "1")
+    assert recalled(7) == recalled(True) == recalled("0") == gr.skip()

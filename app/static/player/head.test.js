@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { frontOf, headOf } from "./player.js";
+import { frontOf, headOf } from "./head.js";
 
 const TRACKS = ["none", "dynamic", "squash"].map((rule) => ({ label: rule, rule, w: 9 }));
 const RUN = { kind: "recording", tracks: TRACKS, steps: [{ step: 1 }, { step: 4 }], planned: 4, request: { seed: 7 } };
@@ -18,5 +18,6 @@ test("the heading says what kind of run it is", () => {
   assert.equal(headOf({ ...RUN, title: "Strong" }).state, "Recorded run: Strong");
   assert.equal(headOf({ ...RUN, steps: [{ step: 2 }] }).state, "Stopped run");
   const live = headOf({ ...RUN, kind: "live", note: "12 s" });
+  assert.match(headOf({ ...RUN, asked: 8.5 }).facts, /^w = 9, the nearest recorded to 8.5 ·/);
   assert.deepEqual(live, { state: "Sampling", facts: "w = 9 · seed 7 · 4 steps · 12 s" });
 });
