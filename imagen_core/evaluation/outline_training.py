@@ -20,9 +20,10 @@ from tqdm import tqdm
 
 from ..diffusion.augmentation import resize
 from ..files.writing import written_whole
+from ..networks.precision import bf16_is_fast
 from ..records.png import from_bytes, to_bytes
 from ..training.data import FRESH_SEEDS
-from ..training.loop import averaged, bf16_is_fast
+from ..training.loop import averaged
 from ..types import Image
 from ..worlds.tabletop.render import render
 from ..worlds.tabletop.scenes import sample_scene

@@ -91,8 +91,8 @@ def read_settings(data: bytes) -> tuple[Request, tuple[str, ...]]:
     if len(text) > MAX_CHUNK:
         raise UserError(f"picture: its settings are longer than {MAX_CHUNK} characters")
     request, warnings = from_json(text)
-    own = number in map(str, range(request.count))
-    return request.alone(int(number)) if own else request, warnings
+    places = {str(i): i for i in range(request.count)}
+    return request.alone(places[number]) if number in places else request, warnings
 
 
 def origin(data: bytes) -> str | None:
