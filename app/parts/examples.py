@@ -31,11 +31,10 @@ def recorded(name: str, begin: State | None = None) -> tuple[str, Path | None]:
     """
     try:
         view, file = _made(name)
-        return (
-            player.recorded(recording.load(FOLDER / f"{name}.npz"), link=links.to_run(name), begin=begin)
-            if begin
-            else view
-        ), file
+        if not begin:
+            return view, file
+        run = recording.load(_path_of(name))
+        return player.recorded(run, link=links.to_run(name), others=_others(name), begin=begin), file
     except UserError:
         return player.waiting("Press Generate to run three threshold rules from the same noise."), None
 
@@ -43,12 +42,16 @@ def recorded(name: str, begin: State | None = None) -> tuple[str, Path | None]:
 @cache
 def _made(name: str) -> tuple[str, Path]:
     """A recorded run for the player, and its report: made once, since every visitor is given them."""
+    run = recording.load(_path_of(name))
+    told = player.recorded(run, others=_others(name), link=links.to_run(name))
+    return told, report.save(run, Path(tempfile.mkdtemp(dir=REPORTS.name)))
+
+
+def _path_of(name: str) -> Path:
     path = file_of(name)
     if path is None:
         raise UserError(f"run: must be one of {', '.join(SHIPPED)}, got {name!r:.60}")
-    run = recording.load(path)
-    told = player.recorded(run, others=_others(name), link=links.to_run(name))
-    return told, report.save(run, Path(tempfile.mkdtemp(dir=REPORTS.name)))
+    return path
 
 
 def _others(name: str) -> dict[str, str]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+from torch import Tensor
 
 from ..files.writing import check_writable
 from ..models.cascade import Cascade
@@ -111,8 +113,9 @@ def _swept(level: SweptLevel, cascade: Cascade) -> exhibits.Shown:
     """A level of a sweep, with what its stage received."""
     stage = level.request.stages[-1]
     label = level_label(cascade.stage(stage.size), level.facts.aug_level)
-    picture, received = exhibits.link(level.result.image[0]), exhibits.link(level.result.low_res[0])
-    return exhibits.Shown(picture, received, label, level.facts.rounded())
+    # A swept stage enlarges, so it received a picture.
+    received = exhibits.link(cast(Tensor, level.result.low_res)[0])
+    return exhibits.Shown(exhibits.link(level.result.image[0]), received, label, level.facts.rounded())
 
 
 def record_stills(cascade: Cascade, folder: Path) -> Iterator[Path]:
