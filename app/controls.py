@@ -37,7 +37,7 @@ Updates = dict[Any, Any]
 WHOLE = ("seed", "count", "steps")
 # The slider of the weight under each convention: its name, and what its values mean.
 WEIGHT = {
-    "paper": ("Guidance weight w", "1 is off, 5 usual, 12 strong"),
+    "paper": ("Guidance weight w", "1 is off, 5 usual, 20 strong"),
     "ho": ("Guidance weight w − 1 (Ho)", "0 is off, 4 usual, 11 strong"),
 }
 # The dropdowns of few visitors, by their setting. Each explains its chosen entry.

@@ -18,7 +18,7 @@ from . import tiles
 
 # What a newcomer would try first; of other settings, the ends of their range.
 SUGGESTED = {
-    "guidance": "1, 5, 10",
+    "guidance": "1, 5, 20",
     "threshold": ", ".join(settings.SIDE_BY_SIDE),
     "percentile": "90, 99, 99.5, 100",
     "steps": "5, 10, 25",
