@@ -46,7 +46,7 @@ ADVANCED = {
     "spacing": "Spacing",
     "schedule": "Noise schedule",
     "guidance_rule": "Guidance rule",
-    "w_schedule": "Schedule of w",
+    "w_schedule": "When to guide",
 }
 
 

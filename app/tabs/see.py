@@ -246,6 +246,7 @@ def _knobs(page: Page) -> tuple[gr.Button, gr.Dataset]:
     """The controls that everybody turns, the button for a new seed, and the examples."""
     controls = page.controls
     controls.threshold.render()
+    controls.w_schedule.render()
     with gr.Row(equal_height=True):
         controls.seed.render()
         dice = gr.Button("New seed", elem_id="dice", scale=2, min_width=110)
@@ -271,7 +272,7 @@ def _advanced(page: Page) -> tuple[gr.Dropdown, Mapping[int, gr.HTML]]:
         [("—", ""), *((name, name) for name in settings.PRESETS)], value="", label="Published threshold settings",
         info="sets rule, percentile and cap", interactive=True, elem_id="preset",
     )  # fmt: skip
-    for choice in (controls.sampler, controls.spacing, controls.schedule, controls.guidance_rule, controls.w_schedule):
+    for choice in (controls.sampler, controls.spacing, controls.schedule, controls.guidance_rule):
         choice.render()
     notes = {}
     for size, level in controls.aug_levels.items():
