@@ -44,13 +44,14 @@ def spoken(picks: Sequence[Pick], prompt: str) -> list[str]:
         """The most phrases that the lists from ``number`` on can say of the text from ``start`` on, and these."""
         if number == len(picks):
             return 0, ()
-        said, rest = best(number + 1, start)
-        found = [(said, ("", *rest))]
+        found = []
         for phrase in picks[number].phrases:
             if (at := text.find(f" {phrase} ", start)) >= 0:
                 said, rest = best(number + 1, at + len(phrase) + 1)
                 found.append((said + 1, (phrase, *rest)))
-        return max(found, key=lambda choice: choice[0])
+        # Last, because the first of equals wins: an early list rather than a later one.
+        said, rest = best(number + 1, start)
+        return max([*found, (said, ("", *rest))], key=lambda choice: choice[0])
 
     _, words = best(0, 0)
     return [word or ("" if pick.optional else pick.first) for pick, word in zip(picks, words)]

@@ -63,7 +63,9 @@ def test_a_reader_that_goes_early_ends_it_in_silence(arguments: list[str]) -> No
         done = subprocess.run([sys.executable, "-c", code], stdout=writer, stderr=subprocess.PIPE, timeout=300)
     finally:
         os.close(writer)
-    assert (done.returncode, done.stderr) == (READER_GONE, b"")
+    # Newer versions of argparse end a help that nobody reads with 0.
+    ends = {READER_GONE, 0} if "--help" in arguments else {READER_GONE}
+    assert done.returncode in ends and done.stderr == b""
 
 
 def test_another_error_of_a_command_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:

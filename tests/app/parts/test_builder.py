@@ -13,7 +13,7 @@ from imagen_core.worlds.tabletop.tabletop import TableTop
     [
         ("a large red sphere to the left of a small blue cube on grass at sunset",
          "large||red|sphere|to the left of|blue|cube|on grass|at sunset"),
-        ("A big shiny purple sphere on marble at night", "|shiny|purple|sphere|to the left of|||on marble|at night"),
+        ("A big shiny purple sphere on marble at night", "|shiny|purple|sphere|to the left of||||at night"),
         ("a cone behind a green cube", "|||cone|behind|green|cube||"),
         ("", "|||sphere|to the left of||||"),
         ("<b>a dog</b>", "|||sphere|to the left of||||"),

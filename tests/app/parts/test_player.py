@@ -331,6 +331,7 @@ def test_wipe_shows_one_rule_left_and_another_right(page: Any) -> None:
     line = page.locator(".pl-wipe-line")
     page.get_by_label("Wipe position").fill("25")
     assert line.get_attribute("style") == "left: 25%;"
+    page.locator(".pl-wipe .pl-picture").scroll_into_view_if_needed()
     box = page.locator(".pl-wipe .pl-picture").bounding_box()
     page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 20)
     page.mouse.down()
@@ -380,7 +381,7 @@ def test_a_fourth_rule_and_a_single_one_fit_a_phone(visit: Callable[..., Any], t
         page = visit(path.as_uri(), viewport={"width": 390, "height": 800}, reduced_motion="reduce")
         page.locator(".pl-card").first.wait_for()
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
-        assert page.locator(".pl-bar input").count() == (5 if len(rules) > 1 else 3)
+        assert page.locator(".pl-bar input[type=radio]").count() == (5 if len(rules) > 1 else 3)
         pixels = page.locator(".pl-card canvas:first-child").last.evaluate(
             "x => Array.from(x.getContext('2d').getImageData(0, 0, 64, 64).data)"
         )

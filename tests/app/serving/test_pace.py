@@ -19,7 +19,7 @@ def test_the_pace_is_learnt_from_rows_and_steps() -> None:
     """
     learnt = pace.Pace()
     assert learnt.seconds([SHORT]) is None and pace.about(None) == "time not known yet"
-    guided = replace(SHORT, stages=SHORT.stages[:1])
+    guided = vary_base(replace(SHORT, stages=SHORT.stages[:1]), {"w_schedule": "constant"})
     for index, seconds in enumerate((9.0, 0.2, 0.2)):
         learnt.note(SimpleNamespace(stage="base64", index=index), seconds, [guided], "cosine")
     assert learnt.seconds([guided]) == pytest.approx(3 * 0.2)
