@@ -165,8 +165,8 @@ def _lists(tabs: Tabs, runs: session.Runs) -> Any:
 
 
 def _thumbnails(runs: session.Runs, weights: str) -> list[tuple[str, str]]:
-    """The first picture of each run as a file with its label, newest first."""
-    firsts = [(run, run.images[run.request.stages[0].threshold][:1]) for run in reversed(runs)]
+    """The first picture of each finished run as a file with its label, newest first."""
+    firsts = [(run, run.images[run.request.stages[0].threshold][:1]) for run in session.finished(runs)]
     return [(handlers.files(image, run.request, weights)[0][0], run.label) for run, image in firsts]
 
 

@@ -184,7 +184,7 @@ def visit(chromium) -> Iterator[Callable[..., Any]]:
         page = context.new_page()
         page.set_default_timeout(PATIENCE)
         page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("pageerror", lambda error: errors.append(error.stack))
         page.on("request", lambda request: None if LOCAL.match(request.url) else foreign.append(request.url))
         page.goto(address)
         return page

@@ -107,6 +107,11 @@ def pictures(runs: Runs) -> list[tuple[str, str]]:
     return [(run.label_of(i), f"{run.number}.{i}") for run in reversed(runs) for i in range(run.request.count)]
 
 
+def finished(runs: Runs) -> list[PastRun]:
+    """The runs that have a picture under the chosen rule, newest first; a stopped run may have none."""
+    return [run for run in reversed(runs) if run.request.stages[0].threshold in run.images]
+
+
 def labels(runs: Runs) -> list[tuple[str, str]]:
     """Labels and keys of a session's runs, newest first."""
     return [(run.label, str(run.number)) for run in reversed(runs)]

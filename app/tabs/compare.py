@@ -129,10 +129,10 @@ class Compare:
 
 def recalled(runs: Runs, b: Any, event: gr.SelectData) -> Any:
     """The pins once a picture of the history, newest first, was chosen: it is B, and what was B is A."""
-    index = event.index
-    if type(index) is not int or not 0 <= index < len(runs):
+    index, shown = event.index, session.finished(runs)
+    if type(index) is not int or not 0 <= index < len(shown):
         return gr.skip()
-    return b, str(runs[-1 - index].number)
+    return b, str(shown[index].number)
 
 
 def chosen(name: Any) -> Any:

@@ -276,8 +276,8 @@ export class Player {
       this.tick();
     };
     const restart = () => {
-      this.at = -1;
-      next();
+      this.timer = setTimeout(next, STEP_MS);
+      this.go(0);
     };
     this.timer = setTimeout(wait > STEP_MS ? restart : next, wait);
     this.drawTransport();
