@@ -130,7 +130,7 @@ def test_a_picture_of_ones_own_is_enlarged(run, capsys, tmp_path: Path) -> None:
     assert run("sample", "a photo", *chosen, "--out", "x.png", "--json") == 0
     printed = capsys.readouterr()
     assert "the largest square in the middle is kept" in json.loads(printed.out)["image"]
-    assert "image: not square" in printed.err and "trained on pictures of tabletop alone" in printed.err
+    assert "not square" in printed.err and "trained on pictures of tabletop alone" in printed.err
     for number in (1, 2):
         data = (tmp_path / f"x-{number}.png").read_bytes()
         asked, _ = png.read_settings(data)
