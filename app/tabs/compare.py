@@ -168,7 +168,7 @@ def pinned(runs: Runs, a: Any, b: Any) -> str:
     if one is other:
         return views.note("A and B are the same run.")
     pair = [views.preview(run.images[run.request.stages[0].threshold][:1], f"{letter}: {run.label}")
-            for letter, run in (("A", one), ("B", other))]  # fmt: skip
+            for letter, run in (("A", one), ("B", other)) if session.finished((run,))]  # fmt: skip
     table = tiles.table(rows, f"A is run {one.number}, B is run {other.number}", wide=("A", "B"))
     return f'<div class="lab-pair">{"".join(pair)}</div>{table}'
 

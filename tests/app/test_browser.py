@@ -218,7 +218,9 @@ def test_who_waits_reads_how_many_are_before(visit, page, url: str) -> None:
 def test_generate_and_scrub_from_the_keyboard(page) -> None:
     few_steps(page, 3)
     page.locator("#prompt textarea").focus()
-    page.keyboard.press("Tab")
+    # The guidance weight lies between: its number, its reset and its slider.
+    for _ in range(4):
+        page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.id") == "generate"
     page.locator("#prompt textarea").press("Enter")
     page.locator(".pl-title b", has_text="Your run").wait_for()
