@@ -178,7 +178,7 @@ def a_call(draw: Draw, place: Path) -> None:
         for _ in range(draw(st.integers(0, 4)))
     ]
     arguments = [draw(texts | values)] if name == "describe" else [draw(texts | values), seed, size, *more]
-    found = api.PUBLIC[name](NoEngine("tabletop"), *arguments[: 6 if name == "sweep_augmentation" else 8])
+    found = api.PUBLIC[name](NoEngine("tabletop"), *arguments[: 5 if name == "sweep_augmentation" else 8])
     if isinstance(found, Iterator):
         next(found)
 
