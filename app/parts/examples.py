@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -31,19 +32,25 @@ def recorded(name: str, begin: State | None = None) -> tuple[str, Path | None]:
     """
     try:
         view, file = _made(name)
-        if not begin:
-            return view, file
-        run = recording.load(_path_of(name))
-        return player.recorded(run, link=links.to_run(name), others=_others(name), begin=begin), file
+        return view_of(name, others=_others(name), begin=begin) if begin else view, file
     except UserError:
         return player.waiting("Press Generate to run three threshold rules from the same noise."), None
+
+
+def view_of(name: str, *, others: Mapping[str, str] | None = None, begin: State | None = None) -> str:
+    """The player's value of a recorded run, with its link; ``others`` and ``begin`` as in player.recorded.
+
+    Raises:
+        UserError: there is no such run, or it cannot be read.
+    """
+    return player.recorded(recording.load(_path_of(name)), link=links.to_run(name), others=others, begin=begin)
 
 
 @cache
 def _made(name: str) -> tuple[str, Path]:
     """A recorded run for the player, and its report: made once, since every visitor is given them."""
     run = recording.load(_path_of(name))
-    told = player.recorded(run, others=_others(name), link=links.to_run(name))
+    told = view_of(name, others=_others(name))
     return told, report.save(run, Path(tempfile.mkdtemp(dir=REPORTS.name)))
 
 

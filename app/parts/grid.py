@@ -14,6 +14,7 @@ from imagen_core.settings import CHOICES, RANGES, Request
 from imagen_core.settings.text import flat
 
 from ..handlers import folder
+from ..lessons.claims import percent
 from . import tiles
 
 # What a newcomer would try first; of other settings, the ends of their range.
@@ -38,9 +39,7 @@ def suggestion(name: str) -> str:
 
 def sentence(facts: PictureFacts) -> str:
     """The facts of a picture as one short line."""
-    # In the player's words (static/player/numbers.js): a few burnt values are not none.
-    burnt = "< 0.1" if 0 < facts.burnt < 0.0005 else f"{100 * facts.burnt:.1f}"
-    return f"burnt {burnt} % · colourfulness {facts.colourfulness:.2f} · contrast {facts.contrast:.2f}"
+    return f"burnt {percent(facts.burnt)} · colourfulness {facts.colourfulness:.2f} · contrast {facts.contrast:.2f}"
 
 
 def tiled(grid: Grid, pictures: Sequence[tuple[Any, str]]) -> str:

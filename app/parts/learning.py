@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from imagen_core.records.shipped import SHIPPED, STILLS
+from imagen_core.types import UserError
 
 from ..lessons import facts
 from ..lessons.lesson import Step
@@ -41,8 +43,18 @@ def recorded(name: Any) -> str:
     """The player's value of a recorded run, or stills; a note where the browser asks for one that does not exist."""
     if isinstance(name, str) and name in STILLS:
         return json.dumps({"kind": "stills", **facts.pictures(name)})
-    known = isinstance(name, str) and name in SHIPPED
-    return examples.recorded(name)[0] if known else player.waiting("There is no such recorded run.")
+    try:
+        if isinstance(name, str) and name in SHIPPED:
+            return _view_of(name)
+    except UserError as error:
+        return player.waiting(f"This recorded run cannot be read: {error}.")
+    return player.waiting("There is no such recorded run.")
+
+
+@cache
+def _view_of(name: str) -> str:
+    """A lesson has no slider of w, so its runs name no others; made once for all visitors."""
+    return examples.view_of(name)
 
 
 def lessons() -> str:

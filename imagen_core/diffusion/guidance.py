@@ -205,7 +205,7 @@ def classifier(cond: Image, uncond: Image, *, w: float) -> tuple[Image, None]:
 
 
 def autoguidance(cond: Image, uncond: Image, *, w: float) -> tuple[Image, None]:
-    """Autoguidance (Karras et al. 2024, arXiv 2406.02507, eq. 4): :func:`cfg`'s mix, away from a worse estimate.
+    """Autoguidance (Karras et al. 2024, arXiv 2406.02507): :func:`cfg`'s mix, away from a worse estimate.
 
     ``uncond`` is what a weaker version of the network, smaller or trained for less long, makes of the same text. So w
     sharpens what the network learnt last, and leaves the text's own weight as it was.

@@ -45,7 +45,7 @@ def early(w: float, levels: Sequence[Level], *, until: float = -2.0) -> Weights:
     """Guide while ``log_snr <= until``, then stop: interval with its noisy end open (2404.07724).
 
     Colours, shapes and places are decided at high noise. At low noise guidance only sharpens what is there: it dents
-    outlines and burns colours (docs/LOG.md). The default is our choice by the study of settings (docs/results).
+    outlines and burns colours. The default is our choice, of three ends that were measured (docs/LOG.md).
     """
     return tuple(w if level.log_snr <= until else 1.0 for level in levels)
 

@@ -11,7 +11,6 @@ import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -20,8 +19,6 @@ from torch.nn import functional as F
 
 from ..files.assets import ASSETS
 from ..files.checked import read_tensors
-from ..files.digests import sha256
-from ..files.writing import write_text, written_whole
 from ..types import Image, UserError
 from ..worlds.tabletop.vocabulary import COLOURS, FLOORS, LIGHTS, MATERIALS, SHAPES, SIZES, WORLD_VERSION
 
@@ -160,19 +157,6 @@ def look(detector: Detector, images: Image, *, batch: int = 64) -> tuple[list[Re
         readings += read(raw)
         features.append(raw.features)
     return readings, torch.cat(features)
-
-
-def save_detector(folder: Path, detector: Detector, facts: dict[str, Any]) -> None:
-    """Write weights (float16) and detector.json, which holds their sha256 and ``facts``."""
-    from safetensors.torch import save
-
-    half = {k: v.half() if v.is_floating_point() else v for k, v in detector.state_dict().items()}
-    data = save({name: value.contiguous() for name, value in half.items()})
-    folder.mkdir(parents=True, exist_ok=True)
-    with written_whole(folder / FILE) as aside:
-        aside.write_bytes(data)
-    described = {"world_version": WORLD_VERSION, "digests": {FILE: sha256(data)}, **facts}
-    write_text(folder / "detector.json", json.dumps(described, indent=1) + "\n")
 
 
 @lru_cache(maxsize=1)

@@ -32,8 +32,10 @@ from ..types import UserError
 from ..worlds.tabletop.render import camera, render
 from ..worlds.tabletop.scenes import HALF_FIELD, Scene, relation, sample_scene
 from ..worlds.tabletop.tabletop import TableTop
+from ..worlds.tabletop.vocabulary import WORLD_VERSION
 from .detector import (
     ATTRIBUTES,
+    FILE,
     FOLDER,
     SIZE,
     STRIDE,
@@ -44,9 +46,8 @@ from .detector import (
     centre_of_cells,
     load_detector,
     look,
-    save_detector,
 )
-from .disk import write_once
+from .disk import save_judge, write_once
 from .intervals import share
 from .tabletopbench import Named, match, stands
 
@@ -270,7 +271,8 @@ def train_and_ship(data: Path, run: Path) -> None:
     _state(run)
     render_shards(Shards(data, TableTop(), SIZE), recipe.pictures, 1)
     render_held_out(run, recipe.held_out)
-    save_detector(FOLDER, train(recipe, data, run), {"training": asdict(recipe)})
+    network = train(recipe, data, run)
+    save_judge(FOLDER, FILE, network, {"world_version": WORLD_VERSION, "training": asdict(recipe)})
     load_detector.cache_clear()
 
 

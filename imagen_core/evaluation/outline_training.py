@@ -6,8 +6,6 @@ true renders, so that strong guidance does not change what counts as a thing.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -28,6 +26,7 @@ from ..types import Image
 from ..worlds.tabletop.render import render
 from ..worlds.tabletop.scenes import sample_scene
 from .detector import SIZE, load_detector, look
+from .disk import save_judge
 from .outline import FILE, FOLDER, SIDE, Segmenter, at_side, load_segmenter, outline_errors, silhouettes
 
 PICTURES_FILE, MASKS_FILE = "pictures.npy", "masks.npy"
@@ -151,17 +150,7 @@ def measured(scenes: int = 60) -> dict[str, float]:
 
 
 def train_and_ship(run: Path) -> None:
-    """Train in ``run`` and write the segmenter, in float16, to the assets with its sha256."""
-    from safetensors.torch import save
-
+    """Train in ``run`` and write the segmenter to the assets."""
     recipe = Recipe()
-    model = train(recipe, run)
-    half = {k: v.half() if v.is_floating_point() else v for k, v in model.state_dict().items()}
-    data = save({name: value.contiguous() for name, value in half.items()})
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    with written_whole(FOLDER / FILE) as aside:
-        aside.write_bytes(data)
-    described = {"digests": {FILE: hashlib.sha256(data).hexdigest()}, "training": asdict(recipe)}
-    with written_whole(FOLDER / "outlines.json") as aside:
-        aside.write_text(json.dumps(described, indent=1) + "\n")
+    save_judge(FOLDER, FILE, train(recipe, run), {"training": asdict(recipe)})
     load_segmenter.cache_clear()

@@ -18,7 +18,7 @@ from ..diffusion.saturation import measure
 from ..models.cascade import Cascade
 from ..records.png import save_grid
 from ..settings import StageConfig, with_rule
-from ..worlds.tabletop.render import render
+from ..worlds.tabletop.render import LOOK, render
 from ..worlds.tabletop.vocabulary import WORLD_VERSION
 from . import tabletopbench
 from .detector import SIZE, Reading, load_detector, look
@@ -56,7 +56,7 @@ def orders(prompts: Sequence[Prompt], each: int, seed: int) -> list[Order]:
 
 def true_renders(prompts: Sequence[Prompt], cache: Path) -> Tensor:
     """RENDERS true pictures of each prompt, [n, 3, 64, 64], one round of all prompts after the other; cached."""
-    made_of = f"{WORLD_VERSION}/{tabletopbench.digest()}/{RENDERS}/{[p.id for p in prompts]}"
+    made_of = f"{WORLD_VERSION}/{LOOK}/{tabletopbench.digest()}/{RENDERS}/{[p.id for p in prompts]}"
     name = hashlib.sha256(made_of.encode()).hexdigest()
 
     def render_all() -> Tensor:

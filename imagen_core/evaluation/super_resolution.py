@@ -21,7 +21,7 @@ from ..settings import DEFAULT_SIZES
 from ..training.data import FRESH_SEEDS
 from ..types import Image, UserError
 from ..worlds.tabletop.captions import caption
-from ..worlds.tabletop.render import render
+from ..worlds.tabletop.render import LOOK, render
 from ..worlds.tabletop.scenes import sample_scene
 from ..worlds.tabletop.vocabulary import WORLD_VERSION
 from .detector import SIZE, Detector, load_detector, look
@@ -65,7 +65,7 @@ def true_pictures(size: int, count: int, cache: Path) -> Float[Tensor, "n 3 s s"
     """True renders of the first fresh scenes, cached one by one, because large ones are slow."""
     images = []
     for i in tqdm(range(count), desc=f"true renders {size}", unit="picture", disable=None):
-        file = cache / f"fresh-world{WORLD_VERSION}-{size}-{i:04d}.npy"
+        file = cache / f"fresh-world{WORLD_VERSION}-look{LOOK}-{size}-{i:04d}.npy"
         images.append(kept_in(file, (3, size, size), partial(render, sample_scene(FRESH_SEEDS + i), size)))
     return torch.stack(images)
 

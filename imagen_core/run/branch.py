@@ -165,7 +165,7 @@ def _recorded(run: Trace, index: int, config: StageConfig) -> StageTrace:
     """
     before = _before(run, config)
     if config.name not in run.stages:
-        own = run.stages and config == run.request.stages[0]
+        own = run.stages and config.name == run.request.stages[0].name
         why = "; it began from a picture of somebody's own" if own else ""
         raise UserError(f"trace: has no steps of {config.name}{why}")
     for name in OF_THE_LEVELS:

@@ -157,7 +157,7 @@ STAGE_FIELDS = tuple(f.name for f in fields(StageConfig) if f.name not in {"size
 
 
 # The defaults of every stage. The paper used w = 5 for its threshold figure (Fig. A.10), at every step. Here guidance
-# ends early, because the study of settings says so (docs/results).
+# ends early: outlines are smoother so, and dynamic keeps its colours at large weights (docs/LOG.md).
 DEFAULTS: dict[int, StageConfig] = {
     64: StageConfig(64, steps=25, guidance=5.0, w_schedule="early"),
     256: StageConfig(256, steps=8, guidance=1.0, aug_level=0.1, spacing="late"),

@@ -44,5 +44,5 @@ def test_the_shipped_exhibits_are_of_the_shipped_weights() -> None:
 def test_the_shipped_exhibits_become_tiles() -> None:
     grid, html = grid_parts.shipped()
     assert html.count("<img") == len(grid.cells) == 9 and html.count("tiles-head") == 1 + 3 + 3
-    assert "w = 12" in html and "data-key='8'".replace("'", '"') in html
+    assert "w = 20" in html and "data-key='8'".replace("'", '"') in html
     assert upscaling.shipped_sweep().count("<img") == 2 * 4

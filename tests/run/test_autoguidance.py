@@ -25,7 +25,7 @@ from imagen_core.training.recipes import STAGES
 from imagen_core.types import StepRecord, UserError
 from imagen_core.worlds.tabletop.tabletop import TableTop
 
-ASKED = request("a red ball", steps=3, guidance=3.0, guidance_rule="auto", threshold="none")
+ASKED = request("a red ball", steps=3, guidance=3.0, guidance_rule="auto", w_schedule="constant", threshold="none")
 SMALLER = replace(TINY, channels=(32,), blocks=(1,), attention=("self",))
 
 

@@ -56,6 +56,8 @@ CHUNK = 1 << 15
 # Smaller pictures are shrunk from at least this size, as the inputs of super-resolution are: two samples along a pixel
 # of a 64 × 64 picture made steps of every edge, and the base learnt the steps (docs/LOG.md).
 SMOOTH = 128
+# Pictures that are kept on disk were drawn by one version of this file; a change that moves pixels counts up.
+LOOK = 2
 
 
 def render(

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..world import Concepts, Crop, Pick
 from . import captions, exchanges, labels, scenes, vocabulary
-from .render import render
+from .render import LOOK, render
 
 # Prompts whose pictures show how training goes.
 PROMPTS = (
@@ -37,8 +37,7 @@ class TableTop:
 
     name: str = "tabletop"
     version: int = vocabulary.WORLD_VERSION
-    # The name from before there were other worlds, so that pictures rendered then are found.
-    folder: str = f"world{vocabulary.WORLD_VERSION}"
+    folder: str = f"world{vocabulary.WORLD_VERSION}-look{LOOK}"
     scope: str = "up to three at a time"
     prompts: Sequence[str] = PROMPTS
 

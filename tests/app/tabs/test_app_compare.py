@@ -113,7 +113,7 @@ def test_pinned_runs_show_what_differs_and_nothing_else(runs) -> None:
     assert "run: " in compare_tab.pinned(runs, "1", "77")
 
 
-@pytest.mark.parametrize(("burnt", "says"), [(0.0, "burnt 0.0 %"), (0.0002, "burnt < 0.1 %"), (0.044, "burnt 4.4 %")])
+@pytest.mark.parametrize(("burnt", "says"), [(0.0, "burnt 0 %"), (0.0002, "burnt < 0.1 %"), (0.044, "burnt 4.4 %")])
 def test_a_few_burnt_values_are_not_none(burnt: float, says: str) -> None:
     assert grid.sentence(experiments.PictureFacts(burnt, 0.4, 0.15)).startswith(says)
 
