@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from statistics import median
 
 import torch
 from jaxtyping import Float
@@ -145,6 +146,12 @@ def outline_errors(segmenter: Segmenter, images: Image, readings: Sequence[Readi
             for mask, shape in _alone(soft, reading):
                 errors.append(float(distances(framed(mask[None]), shape)))
     return errors
+
+
+def outline_score(segmenter: Segmenter, images: Image, readings: Sequence[Reading]) -> float | None:
+    """The median of :func:`outline_errors` in hundredths of a thing's width; None where nothing stands alone."""
+    errors = outline_errors(segmenter, images, readings)
+    return round(100 * median(errors), 2) if errors else None
 
 
 def _alone(soft: Float[Tensor, "h w"], reading: Reading) -> list[tuple[Float[Tensor, "h w"], str]]:

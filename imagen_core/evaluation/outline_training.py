@@ -27,7 +27,7 @@ from ..worlds.tabletop.render import render
 from ..worlds.tabletop.scenes import sample_scene
 from .detector import SIZE, load_detector, look
 from .disk import save_judge
-from .outline import FILE, FOLDER, SIDE, Segmenter, at_side, load_segmenter, outline_errors, silhouettes
+from .outline import FILE, FOLDER, SIDE, Segmenter, at_side, load_segmenter, outline_score, silhouettes
 
 PICTURES_FILE, MASKS_FILE = "pictures.npy", "masks.npy"
 
@@ -124,7 +124,7 @@ def dented(images: Image, pixels: float, random: torch.Generator) -> Image:
     return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
 
 
-def measured(scenes: int = 60) -> dict[str, float]:
+def measured(scenes: int = 60) -> dict[str, float | None]:
     """The measure on fresh scenes (median, hundredths of a thing's width): as rendered, from 64 × 64, and with dents.
 
     ``overlap`` is the segmenter's intersection over union with the true coverage.
@@ -137,8 +137,8 @@ def measured(scenes: int = 60) -> dict[str, float]:
     with torch.no_grad():
         seen = segmenter(truth)[:, 0] > 0
 
-    def error(images: Image) -> float:
-        return round(100 * float(np.median(outline_errors(segmenter, images, readings))), 2)
+    def error(images: Image) -> float | None:
+        return outline_score(segmenter, images, readings)
 
     return {
         "overlap": round(float((seen & masks).sum() / (seen | masks).sum()), 4),

@@ -24,7 +24,7 @@ from ..settings import StageConfig, with_rule
 from ..types import UserError
 from .detector import load_detector, look
 from .frechet import frechet
-from .outline import load_segmenter, outline_errors
+from .outline import load_segmenter, outline_score
 from .paper_figures import write_table
 from .sampling import kept
 from .scoring import orders, shares, true_renders
@@ -103,7 +103,7 @@ def measure_settings(
 
     def scores(images: Tensor, asked: Sequence[Prompt]) -> dict[str, Any]:
         readings, features = look(detector, images)
-        errors, shown = outline_errors(load_segmenter(), images, readings), measure(images)
+        shown = measure(images)
         return {
             "objects": round(shares(asked, readings)["objects"].value, 4),
             "exact": round(float(np.mean([judge(p, r)["counting"] for p, r in zip(asked, readings)])), 4),
@@ -111,7 +111,7 @@ def measure_settings(
             "contrast": round(float(shown.contrast.mean()), 4),
             "colourfulness": round(float(shown.colourfulness.mean()), 4),
             "burnt": round(float(shown.burnt.mean()), 5),
-            "outline": round(100 * float(np.median(errors)), 2),
+            "outline": outline_score(load_segmenter(), images, readings),
             "pictures": len(images),
         }
 

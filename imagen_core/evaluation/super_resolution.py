@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -27,7 +26,7 @@ from ..worlds.tabletop.vocabulary import WORLD_VERSION
 from .detector import SIZE, Detector, load_detector, look
 from .disk import kept_in
 from .frechet import frechet
-from .outline import load_segmenter, outline_errors
+from .outline import load_segmenter, outline_score
 from .sampling import Order, kept
 
 # Scenes at each size, in full and with --quick: rendering takes seconds at 1024, half a second at 256.
@@ -115,7 +114,7 @@ def evaluate(cascade: Cascade, cache: Path, scenes: dict[int, int]) -> dict[str,
     detector, detector_digest = load_detector()
     most = max(scenes[size] for size in sizes)
     generated = kept(cache, cascade, cascade.defaults[64], captions(most))
-    facts: dict[str, float] = {}
+    facts: dict[str, float | None] = {}
     for size in sizes:
         orders, truth = captions(scenes[size]), true_pictures(size, scenes[size], cache)
         low_res, true = resize(truth, size // 4), describe(detector, truth)
@@ -126,8 +125,7 @@ def evaluate(cascade: Cascade, cache: Path, scenes: dict[int, int]) -> dict[str,
             name = f"sr{size}"
             readings, _ = look(detector, resize(clean, SIZE))
             for given, images in (("", pictures), ("_given", clean)):
-                errors = outline_errors(load_segmenter(), images, readings)
-                facts[f"{name}_outline{given}{suffix}"] = round(100 * float(np.median(errors)), 2)
+                facts[f"{name}_outline{given}{suffix}"] = outline_score(load_segmenter(), images, readings)
             facts[f"{name}_frechet_ratio{suffix}"] = round(result.frechet / result.frechet_bicubic, 4)
             facts[f"{name}_psnr{suffix}"] = round(result.psnr, 2)
             for key in ("frechet", "frechet_bicubic", "sharpness", "sharpness_bicubic"):

@@ -93,4 +93,4 @@ def _squared(picture: Image.Image, side: int) -> Square:
     if min(image.size) < side:
         kinds.append("enlarged")
     image = ImageOps.fit(image, (side, side), Image.Resampling.BICUBIC)
-    return Square(np.asarray(image).transpose(2, 0, 1), tuple(kinds))
+    return Square(np.array(image).transpose(2, 0, 1), tuple(kinds))

@@ -32,7 +32,7 @@ def test_every_cell_is_a_valid_setting_and_occurs_once() -> None:
 
 
 def test_the_table_begins_with_true_renders(tiny: Cascade, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings_study, "outline_errors", lambda *_: [0.5])
+    monkeypatch.setattr(settings_study, "outline_score", lambda *_: 0.5)
     cells = [Cell(3.0, 0.0, steps=2), Cell(3.0, None, "none", steps=2)]
     cascade = replace(tiny, defaults=DEFAULTS)
     facts = study(cascade, "choose", 24, cells, 1, tmp_path / "cache", tmp_path)
