@@ -13,6 +13,7 @@ from torch.testing import assert_close
 
 from imagen_core.diffusion.augmentation import bicubic, resize
 from imagen_core.diffusion.saturation import consistency, measure, sharpness
+from imagen_core.files.assets import ASSETS
 from imagen_core.models.cascade import Cascade
 from imagen_core.models.checkpoints import unet_of
 from imagen_core.models.opening import MODELS, load_cascade
@@ -44,6 +45,11 @@ def test_all_stages_are_there_and_fit_a_space(shipped: Cascade) -> None:
     assert max(path.stat().st_size for path in files) < SHARD_BYTES + 100_000
     assert sum(path.stat().st_size for path in files) < 40_000_000
     assert all(stage.training["world_version"] == WORLD_VERSION for stage in shipped.stages)
+
+
+def test_everything_shipped_is_small_enough_to_clone() -> None:
+    sizes = [path.stat().st_size for path in ASSETS.rglob("*") if path.is_file()]
+    assert sum(sizes) < 45_000_000 and max(sizes) < 10_000_000
 
 
 def test_the_networks_are_those_that_training_makes(shipped: Cascade) -> None:

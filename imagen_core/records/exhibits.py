@@ -1,7 +1,7 @@
-"""A grid and a sweep that the page shows before anybody has pressed a button: pictures as PNG, and what they measure.
+"""A grid and a sweep that the page shows before anybody has pressed a button: pictures, and what they measure.
 
 An exhibit is one JSON file: the weights' digest, the request that is varied, the values as text, and for each picture
-its PNG in base64 and its facts. A sweep's entries also hold what the stage received, and the label of its noise.
+a data link of it and its facts. A sweep's entries also hold what the stage received, and the label of its noise.
 """
 
 from __future__ import annotations
@@ -18,8 +18,11 @@ from ..files.writing import written_whole
 from ..settings import Request, from_json, to_json
 from ..types import UserError
 from .png import to_pil
+from .stills import QUALITY
 
 FORMAT = 1
+# Pictures up to this many pixels wide are enlarged on the page.
+BLOCKS = 64
 
 
 @dataclass(frozen=True)
@@ -43,10 +46,13 @@ class Exhibit:
 
 
 def link(image: Any) -> str:
-    """A picture [3, h, w] in [-1, 1] as PNG in a data link."""
+    """A picture [3, h, w] in [-1, 1] in a data link: as exact PNG where pixels show as blocks, as small WebP beyond."""
+    kind, how = (
+        ("png", {"optimize": True}) if image.shape[-1] <= BLOCKS else ("webp", {"quality": QUALITY, "method": 6})
+    )
     file = io.BytesIO()
-    to_pil(image).save(file, format="PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    to_pil(image).save(file, format=kind, **how)
+    return f"data:image/{kind};base64," + base64.b64encode(file.getvalue()).decode()
 
 
 def save(exhibit: Exhibit, path: Path) -> None:

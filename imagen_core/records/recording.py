@@ -176,7 +176,7 @@ def save(recording: Recording, path: Path) -> None:
     """Write a recording whole or not at all."""
     arrays = {name: np.frombuffer(data, np.uint8) for name, data in recording.blobs.items()}
     with written_whole(path) as aside, aside.open("wb") as file:
-        np.savez(file, header=np.array(json.dumps(recording.header)), **arrays)  # type: ignore[arg-type]
+        np.savez(file, header=np.array(json.dumps(recording.header).encode()), **arrays)  # type: ignore[arg-type]
 
 
 def load(path: Path) -> Recording:
@@ -187,7 +187,7 @@ def load(path: Path) -> Recording:
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            header = json.loads(str(file["header"]))
+            header = json.loads(file["header"].item())
             if not isinstance(header, dict) or header.get("format") != FORMAT:
                 raise UserError(f"recording: {path} is not of format {FORMAT}")
             blobs = {name: file[name].tobytes() for name in file.files if name != "header"}

@@ -39,7 +39,7 @@ WORDS = (
 STILLS = ("sweep", "words")
 
 # The runs of SHIPPED that are recorded at other guidance weights too, briefly, for the page's slider; and the weights.
-SETS = ("strong", "cube")
+SETS = ("strong", "cube", "night")
 WEIGHTS = (1.0, 3.0, 5.0, 8.0, 12.0, 20.0)
 BRIEF = FOLDER / "weights"
 ANOTHER = "Another weight"

@@ -84,7 +84,7 @@ export class Lessons {
 
   drawQuestion() {
     const { words, lesson, step, at } = this;
-    this.heading = h("h3", { tabindex: -1 }, step.title);
+    this.heading = h("h2", { tabindex: -1 }, step.title);
     const answer = (text, k) =>
       h("button", { type: "button", class: "learn-answer", onclick: () => this.reveal(k) }, ...inline(text));
     this.answers = step.answers.map(answer);
@@ -143,7 +143,7 @@ export class Lessons {
     return h(
       "div",
       { class: "learn-try" },
-      h("h4", {}, words.attempt),
+      h("h3", {}, words.attempt),
       ...paragraphs(step.attempt),
       this.attempt ? h("button", { type: "button", class: "learn-set", onclick: set }, words.set) : null,
       h("code", {}, step.settings.join("  ")),

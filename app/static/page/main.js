@@ -3,6 +3,7 @@
 import { hiding } from "./hide.js";
 import { asks, memory } from "./memory.js";
 import { joinRadios } from "./radios.js";
+import { nameUploads } from "./uploads.js";
 
 /** Opens the tab that was open last, and remembers each that is opened. */
 const followTabs = async () => {
@@ -29,6 +30,7 @@ export const create = () => {
   // Parts of a tab appear when it is first opened.
   new MutationObserver(() => {
     joinRadios(document);
+    nameUploads(document);
     const player = document.querySelector("#player .pl")?.player;
     // The recorded run comes first, so that the last run takes its place.
     if (begun || !player?.data?.tracks) return;

@@ -212,7 +212,7 @@ export class Player {
       tool.open = this.root.clientWidth >= NARROW;
       tool.addEventListener("toggle", draw);
     }
-    const summary = h("summary", {}, h("h3", {}, "More: the numbers of each step, one pixel, another percentile"));
+    const summary = h("summary", {}, h("h2", {}, "More: the numbers of each step, one pixel, another percentile"));
     const more = h("details", { class: "pl-more", open: this.more }, summary, this.curves.element, tools);
     more.addEventListener("toggle", () => {
       this.more = more.open;

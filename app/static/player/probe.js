@@ -39,7 +39,7 @@ export class Probe {
     const label = "Raw and kept value of the pixel over the steps";
     this.chart = v("svg", { class: "pl-curve pl-probe-chart", role: "img", "aria-label": label });
     this.table = h("tbody");
-    const heads = ["", ...CHANNELS.map(([name]) => name)].map((text) => h("th", { scope: "col" }, text));
+    const heads = [h("td"), ...CHANNELS.map(([name]) => h("th", { scope: "col" }, name))];
     return h(
       "details",
       { class: "pl-tool" },

@@ -47,7 +47,7 @@ def check_shown(page: Any, show: Any) -> None:
 def test_a_lesson_by_keyboard_alone(visit: Any, url: str, lesson: Any) -> None:
     page = visit(f"{url}?lesson={lesson.number}")
     for step in lesson.steps:
-        page.locator("#learn h3", has_text=step.title).wait_for()
+        page.locator("#learn h2", has_text=step.title).wait_for()
         assert page.locator(".learn-screen[data-covered]").count() == 1
         tab_to(page, step.answers[step.right])
         page.keyboard.press("Enter")
@@ -69,7 +69,7 @@ def test_a_lesson_by_keyboard_alone(visit: Any, url: str, lesson: Any) -> None:
 def test_a_link_opens_step_and_language(visit: Any, url: str) -> None:
     page = visit(f"{url}?lesson=3&step=2&lang=de")
     german = next(book for book in shelf()["de"] if book.number == 3)
-    page.locator("#learn h3", has_text=german.steps[1].title).wait_for()
+    page.locator("#learn h2", has_text=german.steps[1].title).wait_for()
     page.locator(".learn-answer").first.click()
     page.get_by_text("Nicht ganz.").wait_for()
 
