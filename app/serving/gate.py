@@ -10,6 +10,7 @@ import gradio as gr
 from imagen_core.types import UserError
 
 from ..handlers import refuse
+from .tools import show
 from .waiting import Waiting
 
 
@@ -30,6 +31,15 @@ class Gate(gr.Blocks):
         super().queue(*args, **{**kwargs, "api_open": False})
         self._queue = Waiting(True, self.max_threads, 1, None, self)
         return self
+
+    @property
+    def mcp_server_obj(self) -> Any:
+        """Gradio's MCP server, where it is on; gradio sets it when it launches."""
+        return self._tools
+
+    @mcp_server_obj.setter
+    def mcp_server_obj(self, server: Any) -> None:
+        self._tools = server and show(server)
 
     def launch(self, *args: Any, **kwargs: Any) -> Any:
         """As ``Blocks.launch``, which writes into ``app_kwargs``: each server gets a copy."""

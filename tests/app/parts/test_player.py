@@ -96,7 +96,9 @@ def test_the_probe_shows_raw_and_kept_values(page: Any, truth: dict[str, list[De
     assert page.locator(".pl-tool h3").first.inner_text() == f"Pixel {column}, {row} under {rule}"
     for step in range(1, STEPS + 1):
         go(page, step)
-        cells = [float(x) for x in page.locator(".pl-tool tbody td").evaluate_all("all => all.map((x) => x.dataset.value)")]
+        cells = [
+            float(x) for x in page.locator(".pl-tool tbody td").evaluate_all("all => all.map((x) => x.dataset.value)")
+        ]
         out = truth[rule][step - 1]
         engine = [*out.x0_raw[0, :, row, column].tolist(), *out.x0_hat[0, :, row, column].tolist()]
         assert cells == pytest.approx(engine, rel=REL)
