@@ -73,7 +73,7 @@ def test_describe_is_told_as_text(tools: str) -> None:
     [
         ({"prompt": " "}, "prompt: "), ({"prompt": "a ball", "guidance": 99}, "guidance: "),
         ({"prompt": "a ball", "size": 4096}, "size: "), ({"prompt": "a ball", "seed": -1}, "seed: "),
-        ({"prompt": "x" * 501}, "prompt: "), ({"prompt": "a ball", "more": "count=99"}, "count: "),
+        ({"prompt": "x" * 501}, "prompt: "), ({"prompt": "a ball", "more": "guidance=99"}, "guidance: "),
         ({"prompt": "a ball", "more": "steps=9999"}, "steps: "),
     ],
 )  # fmt: skip
