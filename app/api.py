@@ -29,6 +29,7 @@ from imagen_core.run.generate import check, generate
 from imagen_core.settings import CHOICES, DEFAULT_SIZES, DEFAULTS, RANGES, Request
 from imagen_core.settings.text import flat, with_more
 from imagen_core.types import StageResult, UserError
+from imagen_core.worlds.world import unknown_words
 
 from .handlers import files, folder, refuse
 from .parts import grid as grid_parts
@@ -187,7 +188,7 @@ def describe(model: Model, prompt: str = "") -> dict[str, Any]:
         cascade = model.get()
         facts |= {"sizes": list(cascade.sizes), "weights": cascade.digest, "text_encoder": cascade.encode.name}
     return {
-        "unknown": list((world and world.unknown_words(prompt[: settings.MAX_PROMPT])) or ()),
+        "unknown": list((world and unknown_words(world, prompt[: settings.MAX_PROMPT])) or ()),
         "known": {kind: {name: list(words) for name, words in group.items()} for kind, group in concepts.items()},
         "model": facts,
         "defaults": flat(Request("…", stages=tuple(defaults.values()))),

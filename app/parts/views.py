@@ -14,6 +14,7 @@ from imagen_core.records.png import to_pil
 from imagen_core.run.experiments import level_label
 from imagen_core.settings import DEFAULTS, StageConfig
 from imagen_core.types import UserError
+from imagen_core.worlds.world import unknown_words
 
 from ..serving.model import Model
 
@@ -41,7 +42,7 @@ def words_note(model: Model, prompt: Any) -> str:
     world = model.world
     if world is None or not isinstance(prompt, str):
         return ""
-    unknown = world.unknown_words(prompt)
+    unknown = unknown_words(world, prompt)
     if not unknown:
         return ""
     words = ", ".join(f"<b>{html.escape(word)}</b>" for word in unknown[:8])

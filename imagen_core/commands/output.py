@@ -11,6 +11,7 @@ from ..files.writing import check_output
 from ..models.cascade import Cascade
 from ..settings import Request
 from ..types import StageResult, StepRecord
+from ..worlds.world import unknown_words
 
 
 def output_files(path: Path, count: int) -> list[Path]:
@@ -72,5 +73,5 @@ def warn(*requests: Request, before: Request | None = None) -> None:
 
 def warn_of_words(request: Request, cascade: Cascade) -> None:
     """Say on standard error which words of the prompt the cascade never saw in training, if its world can tell."""
-    if cascade.world is not None and (words := cascade.world.unknown_words(request.prompt)):
+    if cascade.world is not None and (words := unknown_words(cascade.world, request.prompt)):
         say(f"prompt: never seen in training: {', '.join(words)}")

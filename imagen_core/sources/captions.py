@@ -1,8 +1,7 @@
-"""Captions from outside: cleaned and cut, and the words that they use."""
+"""Captions from outside: cleaned and cut."""
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Iterable
 
@@ -10,7 +9,6 @@ from collections.abc import Iterable
 LONGEST = 300
 # More captions of one picture are left out.
 MOST_CAPTIONS = 16
-_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
 
 def cleaned(captions: Iterable[str]) -> tuple[tuple[str, ...], bool]:
@@ -25,8 +23,3 @@ def cleaned(captions: Iterable[str]) -> tuple[tuple[str, ...], bool]:
         if text and text not in kept:
             kept.append(text)
     return tuple(kept[:MOST_CAPTIONS]), cut or len(kept) > MOST_CAPTIONS
-
-
-def words(text: str) -> list[str]:
-    """The words of a text in small letters, in order, as they are counted."""
-    return _WORD.findall(text.lower())

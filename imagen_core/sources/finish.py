@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 
 from ..files.writing import write_text, written_whole
 from ..types import UserError
-from .captions import words
+from ..worlds.world import words
 from .pictures import KINDS, LEFT_OUT
 from .prepare import FEWEST, Kept, Plan, count_parts, read_part
 from .source import Source

@@ -6,7 +6,8 @@ does not know. Add a world: a class with the members of :class:`World`, and a li
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -22,6 +23,13 @@ Concepts = Mapping[str, tuple[str, ...]]
 Crop = tuple[int, int, int, int]
 # Pictures from this seed on are not for training: validation and figures use them.
 FRESH_SEEDS = 100_000_000
+# app/static/tab/known.js has the same.
+_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+
+
+def words(text: str) -> list[str]:
+    """The words of a text in small letters, in order: how prompts and captions are read everywhere."""
+    return _WORD.findall(text.lower())
 
 
 @dataclass(frozen=True)
@@ -73,8 +81,9 @@ class World(Protocol):
     def compose(self, words: Mapping[str, str]) -> str:
         """The prompt that picked words make, by the names of their lists."""
 
-    def unknown_words(self, prompt: str) -> tuple[str, ...] | None:
-        """The words of ``prompt`` that no caption uses, each once; None where the world cannot say."""
+    @property
+    def words(self) -> Collection[str] | None:
+        """Every word that captions use, in small letters; None where the world cannot say."""
 
     def picture(
         self, seed: int, size: int, *, crop: Crop | None = None, held_out: bool = False
@@ -117,6 +126,15 @@ class SceneWorld(World, Protocol):
         ``crowded``, in [0, 1], is the share of draws that show several things. ``one_colour`` is the weight of pictures
         of several shapes in one colour, where the others of as many things have 1.
         """
+
+
+def unknown_words(world: World, prompt: str) -> tuple[str, ...] | None:
+    """The words of ``prompt`` that no caption uses, in order, each once; None where the world cannot say.
+
+    Held-out synonyms count as unknown. The language model may still understand them.
+    """
+    known = world.words
+    return None if known is None else tuple(word for word in dict.fromkeys(words(prompt)) if word not in known)
 
 
 def scenes_of(world: World, option: str) -> SceneWorld:

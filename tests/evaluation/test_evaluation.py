@@ -26,6 +26,7 @@ from imagen_core.evaluation.tabletopbench import (
     scores_of,
     stands,
 )
+from imagen_core.worlds.tabletop.tabletop import TableTop
 from imagen_core.worlds.tabletop.vocabulary import (
     COLOURS,
     COUNTS,
@@ -36,8 +37,8 @@ from imagen_core.worlds.tabletop.vocabulary import (
     SHAPES,
     Concepts,
     plural,
-    unknown_words,
 )
+from imagen_core.worlds.world import unknown_words
 
 
 def found(
@@ -216,7 +217,7 @@ def test_rare_words_and_unseen_pairs_stay_in_their_categories() -> None:
         pairs = {(named.colour, named.shape) for named in p.things}
         assert bool(pairs & HELD_OUT_PAIRS) == (p.category == "unseen_pairs"), p.prompt
         if p.category in TRAINED and p.category != "descriptions":
-            assert not unknown_words(p.prompt), p.prompt
+            assert not unknown_words(TableTop(), p.prompt), p.prompt
 
 
 def test_a_scene_of_a_prompt_is_right_in_everything() -> None:

@@ -12,10 +12,11 @@ import pytest
 from made_pictures import png, write_folder
 
 from imagen_core.sources import tables
-from imagen_core.sources.captions import LONGEST, cleaned, words
+from imagen_core.sources.captions import LONGEST, cleaned
 from imagen_core.sources.opening import Options, open_source
 from imagen_core.sources.source import Place, Source
 from imagen_core.types import UserError
+from imagen_core.worlds.world import words
 
 
 def opened(place: Path | str, **options: str) -> Source:

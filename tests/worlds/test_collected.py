@@ -29,7 +29,7 @@ from imagen_core.training.recipes import Recipe
 from imagen_core.training.ship import check_shippable, ship
 from imagen_core.types import UserError
 from imagen_core.worlds.collected.collected import Collected, open_collected
-from imagen_core.worlds.world import FRESH_SEEDS
+from imagen_core.worlds.world import FRESH_SEEDS, unknown_words
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def test_pictures_are_those_of_the_folder(world: Collected) -> None:
 
 
 def test_the_words_of_the_captions_are_known_with_their_counts(world: Collected) -> None:
-    assert world.counts["thing"] == 9 and world.unknown_words("a Thing, a red thing on Mars") == ("red", "on", "mars")
+    assert world.counts["thing"] == 9 and unknown_words(world, "a Thing, a red thing on Mars") == ("red", "on", "mars")
     assert "thing" in world.concepts["frequent words"]
     ((pick,),) = world.picks
     assert pick.phrases == tuple(world.prompts) and world.compose({"caption": pick.phrases[0]}) == world.prompts[0]

@@ -16,6 +16,8 @@ from imagen_core.worlds.tabletop.captions import caption
 from imagen_core.worlds.tabletop.geometry import FAR, SURFACES, intersect, unit
 from imagen_core.worlds.tabletop.render import render
 from imagen_core.worlds.tabletop.scenes import Scene, Thing, relation, relations, sample_scene
+from imagen_core.worlds.tabletop.tabletop import TableTop
+from imagen_core.worlds.world import unknown_words
 
 SCENES = [sample_scene(seed) for seed in range(300)]
 
@@ -189,6 +191,6 @@ def test_light_and_material_show() -> None:
 
 
 def test_unknown_words() -> None:
-    assert vocabulary.unknown_words("a large red sphere to the left of a small blue cube on grass at sunset") == ()
-    assert vocabulary.unknown_words("A dog on a skateboard, a dog!") == ("dog", "skateboard")
-    assert vocabulary.unknown_words("a scarlet orb <b>") == ("scarlet", "orb", "b")
+    assert unknown_words(TableTop(), "a large red sphere to the left of a small blue cube on grass at sunset") == ()
+    assert unknown_words(TableTop(), "A dog on a skateboard, a dog!") == ("dog", "skateboard")
+    assert unknown_words(TableTop(), "a scarlet orb <b>") == ("scarlet", "orb", "b")

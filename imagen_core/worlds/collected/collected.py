@@ -7,7 +7,7 @@ from the first again. A cascade trained on it carries the words alone; asked for
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
@@ -20,7 +20,6 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from ...sources.captions import words
 from ...sources.prepare import read_part
 from ...types import UserError
 from ..world import FRESH_SEEDS, Concepts, Crop, Pick
@@ -78,9 +77,10 @@ class Collected:
         """The caption that was picked."""
         return words["caption"]
 
-    def unknown_words(self, prompt: str) -> tuple[str, ...]:
-        """The words of ``prompt`` that no caption to learn from uses."""
-        return tuple(word for word in dict.fromkeys(words(prompt)) if word not in self.counts)
+    @property
+    def words(self) -> Collection[str]:
+        """The words of captions to learn from."""
+        return self.counts
 
     def picture(
         self, seed: int, size: int, *, crop: Crop | None = None, held_out: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,9 +89,10 @@ class TableTop:
             parts += [words["relation"], vocabulary.with_article(phrase("second_colour", "second_shape"))]
         return " ".join(part for part in (*parts, phrase("floor", "light")) if part)
 
-    def unknown_words(self, prompt: str) -> tuple[str, ...]:
-        """The words of ``prompt`` that no training caption uses, held-out synonyms among them."""
-        return vocabulary.unknown_words(prompt)
+    @property
+    def words(self) -> Collection[str]:
+        """The words of training captions."""
+        return vocabulary.known_words()
 
     def picture(
         self, seed: int, size: int, *, crop: Crop | None = None, held_out: bool = False

@@ -7,8 +7,6 @@ measure what the frozen language model brings.
 
 from __future__ import annotations
 
-import re
-
 Concepts = dict[str, tuple[str, ...]]
 
 # Any change of words, scenes or renderer voids the weights: then count this up.
@@ -113,13 +111,3 @@ def known_words() -> frozenset[str]:
             words.update(word for phrase in phrases for word in phrase.split())
     words.update(plural(noun) for nouns in SHAPES.values() for noun in nouns)
     return frozenset(words)
-
-
-def unknown_words(prompt: str) -> tuple[str, ...]:
-    """The words of ``prompt`` that no training caption used, in order, each once.
-
-    Held-out synonyms count as unknown. The language model may still understand them.
-    """
-    words = re.findall(r"[^\W\d_]+", prompt.lower())
-    known = known_words()
-    return tuple(dict.fromkeys(word for word in words if word not in known))
