@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from imagen_core.commands.options import Parser
@@ -15,7 +15,9 @@ from imagen_core.types import UserError
 from .lessons.lesson import Lesson
 from .lessons.shelf import LANGUAGES, shelf
 from .parts import learning, player
+from .parts.bundle import script
 
+SCRIPT = script(Path(__file__).parent / "static" / "pack" / "main.js", "ImagenPack")
 # Nothing but the pack's own files: a page cannot ask the network for anything.
 POLICY = (
     "default-src 'none'; script-src 'self' file: 'unsafe-inline'; style-src 'self' file: 'unsafe-inline'; "
@@ -50,39 +52,19 @@ pre { background: var(--lab-wash); border-radius: 8px; padding: .8rem 1rem; whit
 .sheet section { break-before: page; }
 @media print { .screen { display: none; } main { padding: 0; max-width: none; } }
 """
-# What all pages of a pack run: dark as the reader's system is, and recorded runs by <script>, since browsers refuse
-# to fetch a file from disk.
-START = """
-const dark = matchMedia("(prefers-color-scheme: dark)");
-const follow = () => document.documentElement.classList.toggle("dark", dark.matches);
-dark.addEventListener("change", follow);
-follow();
-window.ImagenRuns = {};
-const load = (run) => new Promise((resolve, reject) => {
-  const script = document.createElement("script");
-  script.src = `runs/${run}.js`;
-  script.onload = () => resolve(window.ImagenRuns[run]);
-  script.onerror = reject;
-  document.head.append(script);
-});
-"""
 LEARN = """
 ImagenLearn.mount(
   document.getElementById("learn"),
   document.getElementById("lessons").textContent,
-  { kit: ImagenPlayer, load, attempt: null },
+  { kit: ImagenPlayer, load: ImagenPack.load, attempt: null },
 );
 """
 PLAY = """
 const asked = new URLSearchParams(location.search);
 const runs = [...document.querySelectorAll("[data-run]")].map((link) => link.dataset.run);
 const run = runs.includes(asked.get("run")) ? asked.get("run") : runs[0];
-const begin = {};
-if (/^[0-9]{1,4}$/.test(asked.get("step"))) begin.step = Number(asked.get("step"));
-for (const name of ["view", "rule"]) if (asked.get(name)) begin[name] = asked.get(name);
-load(run).then((text) => {
-  const value = Object.keys(begin).length ? JSON.stringify({ ...JSON.parse(text), begin }) : text;
-  ImagenPlayer.mount(document.getElementById("player"), () => value, () => {});
+ImagenPack.opened(run, asked).then((text) => {
+  ImagenPlayer.mount(document.getElementById("player"), () => text, () => {});
 });
 """
 EMBED = '<iframe src="{address}" width="100%" height="720" style="border:0" title="Imagen Lab"></iframe>'
@@ -107,28 +89,45 @@ def write(folder: Path) -> Iterator[Path]:
     Raises:
         UserError: the folder holds something else, a lesson is damaged, or a run cannot be read.
     """
-    strange = folder.is_dir() and any(folder.iterdir()) and not (folder / "lab.js").is_file()
-    if strange or (folder.exists() and not folder.is_dir()):
+    if holds_something_else(folder, "lab.js"):
         raise UserError(f"--to: {folder} holds something else; name a new folder")
-    books = shelf()
+    shelf()
     check_writable(folder, "--to")
+    yield from shared(folder, {name: learning.recorded(name) for name in (*SHIPPED, *STILLS)})
+    yield save(folder / "index.html", _page("Imagen Lab", _lessons(), LEARN))
+    yield save(folder / "play.html", _page("Imagen Lab: recorded runs", _player(), PLAY))
+
+
+def holds_something_else(folder: Path, own: str) -> bool:
+    """Whether files could be overwritten that are not ours: the place is taken, and ``own`` is not in it."""
+    taken = folder.is_dir() and any(folder.iterdir()) and not (folder / own).is_file()
+    return taken or (folder.exists() and not folder.is_dir())
+
+
+def shared(folder: Path, runs: Mapping[str, str]) -> Iterator[Path]:
+    """Write what all static pages are made of: recorded runs, player, lessons, colours and printed questions.
+
+    ``runs`` has the player's value of each recorded run.
+
+    Raises:
+        UserError: a lesson is damaged.
+    """
     (folder / "runs").mkdir(parents=True, exist_ok=True)
-    for name in (*SHIPPED, *STILLS):
+    for name, value in runs.items():
         # JSON twice: the first is what the player reads, the second a string of JavaScript.
-        text = json.dumps(learning.recorded(name))
-        yield _save(folder / "runs" / f"{name}.js", f"window.ImagenRuns[{json.dumps(name)}] = {text};\n")
-    yield _save(folder / "lab.js", player.SCRIPT + learning.SCRIPT + START)
+        text = f"window.ImagenRuns[{json.dumps(name)}] = {json.dumps(value)};\n"
+        yield save(folder / "runs" / f"{name}.js", text)
+    yield save(folder / "lab.js", player.SCRIPT + learning.SCRIPT + SCRIPT)
     styles = (player.STYLE, learning.STYLE)
-    yield _save(folder / "lab.css", player.COLOURS + "".join(path.read_text("utf-8") for path in styles) + STYLE)
-    yield _save(folder / "index.html", _page("Imagen Lab", _lessons(), LEARN))
-    yield _save(folder / "play.html", _page("Imagen Lab: recorded runs", _player(), PLAY))
-    for language, lessons in books.items():
-        yield _save(
+    yield save(folder / "lab.css", player.COLOURS + "".join(path.read_text("utf-8") for path in styles) + STYLE)
+    for language, lessons in shelf().items():
+        yield save(
             folder / f"sheet-{language}.html", _page(SHEETS[language][0], _sheet(lessons, language), "", language)
         )
 
 
-def _save(path: Path, text: str) -> Path:
+def save(path: Path, text: str) -> Path:
+    """Write a text file whole or not at all; returns its path."""
     with written_whole(path) as aside:
         aside.write_text(text, encoding="utf-8", newline="\n")
     return path
@@ -140,16 +139,18 @@ def _page(title: str, body: str, script: str, language: str = "en") -> str:
 
 
 def _lessons() -> str:
-    sheets = " · ".join(
-        f'<a href="sheet-{code}.html">{SHEETS[code][0]} ({name})</a>' for code, name in LANGUAGES.items()
-    )
     embed = html.escape(EMBED.format(address="https://YOUR.HOST/FOLDER/index.html?lesson=3&step=2"))
     return f"""<h1>Imagen Lab</h1>
 <div id="learn"></div>
 <noscript>These lessons need JavaScript, which is switched off here.</noscript>
-<footer><div><a href="play.html">All recorded runs</a> · {sheets}</div>
+<footer><div><a href="play.html">All recorded runs</a> · {sheets()}</div>
 <details><summary>Put a lesson into another page</summary><pre>{embed}</pre></details></footer>
 <script type="application/json" id="lessons">{learning.lessons()}</script>"""
+
+
+def sheets() -> str:
+    """Links to the printed questions in each language."""
+    return " · ".join(f'<a href="sheet-{code}.html">{SHEETS[code][0]} ({name})</a>' for code, name in LANGUAGES.items())
 
 
 def _player() -> str:

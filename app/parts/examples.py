@@ -32,7 +32,7 @@ def recorded(name: str, begin: State | None = None) -> tuple[str, Path | None]:
     """
     try:
         view, file = _made(name)
-        return view_of(name, others=_others(name), begin=begin) if begin else view, file
+        return view_of(name, others=others_of(name), begin=begin) if begin else view, file
     except UserError:
         return player.waiting("Press Generate to run three threshold rules from the same noise."), None
 
@@ -50,7 +50,7 @@ def view_of(name: str, *, others: Mapping[str, str] | None = None, begin: State 
 def _made(name: str) -> tuple[str, Path]:
     """A recorded run for the player, and its report: made once, since every visitor is given them."""
     run = recording.load(_path_of(name))
-    told = view_of(name, others=_others(name))
+    told = view_of(name, others=others_of(name))
     return told, report.save(run, Path(tempfile.mkdtemp(dir=REPORTS.name)))
 
 
@@ -61,20 +61,26 @@ def _path_of(name: str) -> Path:
     return path
 
 
-def _others(name: str) -> dict[str, str]:
+def others_of(name: str) -> dict[str, str]:
     """The addresses of a run at the weights that it is recorded at, by the weight."""
     family = next((one for one in SETS if name == one or name in at_weights(one).values()), "")
     return {f"{w:g}": f"recorded/{brief}" for w, brief in at_weights(family).items()}
 
 
+def weighed(name: str) -> str:
+    """The player's value of a recorded run, brief ones included, as the slider of w shows it: without a link.
+
+    Raises:
+        UserError: there is no such run, or it cannot be read.
+    """
+    return player.recorded(recording.load(_path_of(name)), others=others_of(name))
+
+
 def answer(visit: Request) -> Response:
     """A recorded run by its name, as the player takes it."""
     name = visit.path_params["name"]
-    path = file_of(name)
-    if path is None:
-        return Response(status_code=404)
     try:
-        text = player.recorded(recording.load(path), others=_others(name))
+        text = weighed(name)
     except UserError:
         return Response(status_code=404)
     return Response(text, media_type="application/json", headers={"Cache-Control": "max-age=600"})

@@ -9,9 +9,9 @@ const queryIn = (search) => {
 };
 
 export const create = () => ({
-  /** text: JSON of app/parts/learning.py; for the rest see Lessons. */
-  mount: (place, text, { kit, load, attempt }) => {
-    const options = { ...JSON.parse(text), kit, load, attempt, query: queryIn(location.search) };
+  /** text: JSON of app/parts/learning.py; search: the query of the page's address; for the rest see Lessons. */
+  mount: (place, text, { kit, load, attempt, search = location.search }) => {
+    const options = { ...JSON.parse(text), kit, load, attempt, query: queryIn(search) };
     return new Lessons(place.querySelector(".learn-place") ?? place, options);
   },
 });

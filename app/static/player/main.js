@@ -7,9 +7,12 @@ import { histogram } from "./values.js";
 
 /** engine: { burnt, styles, schemas } from app/parts/player.py. The rules are there for tests. */
 export const create = (engine) => ({
-  /** place: an element; read(): the value now; watch(changed): calls changed() when there is a new one. */
-  mount: (place, read, watch) => {
-    const player = new Player(place.querySelector(".player-place") ?? place, engine);
+  /** place: an element; read(): the value now; watch(changed): calls changed() when there is a new one.
+   *
+   * For `site` see Player.
+   */
+  mount: (place, read, watch, site) => {
+    const player = new Player(place.querySelector(".player-place") ?? place, engine, site);
     const changed = () => player.show(read());
     watch(changed);
     changed();

@@ -32,8 +32,11 @@ const REST_MS = 3000;
 const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 export class Player {
-  /** engine: { burnt, styles, schemas } from app/parts/player.py. */
-  constructor(root, engine) {
+  /** engine: { burnt, styles, schemas } from app/parts/player.py.
+   *
+   * get(address) fetches a run at another guidance weight; `mark` comes before the query of a link.
+   */
+  constructor(root, engine, { get, mark = "?" } = {}) {
     this.root = root;
     this.engine = engine;
     this.view = "side";
@@ -41,7 +44,8 @@ export class Player {
     this.selected = null;
     this.turn = 0;
     this.more = false;
-    this.others = new Others(async (text) => unpack(parse(text, engine.schemas)));
+    this.mark = mark;
+    this.others = new Others(async (text) => unpack(parse(text, engine.schemas)), get);
     this.wipe = new Wipe();
     this.parts = new Parts();
     this.probe = new Probe();
@@ -61,17 +65,23 @@ export class Player {
 
   // -- a new value --
 
-  async show(text) {
-    const before = this.data;
-    let data = parse(text, this.engine.schemas);
+  /** Shows a text of JSON. */
+  show(text) {
+    const data = parse(text, this.engine.schemas);
     if (data.kind === "recording" && data.run) this.onOwn?.(text);
+    return this.put(data, unpack);
+  }
+
+  /** Shows a value; unpacked(recording) resolves to it with its arrays, where it does not have them yet. */
+  async put(data, unpacked = async (whole) => whole) {
+    const before = this.data;
     // A frame that arrives after its run has ended is late.
     if (data.kind === "live" && data.run && data.run === this.ended) return;
     const turn = ++this.turn;
     this.pause();
     if (data.kind === "recording") {
       this.ended = data.run;
-      data = await unpack(data);
+      data = await unpacked(data);
     }
     // A newer value came while this one was unpacked.
     if (turn !== this.turn) return;
@@ -185,7 +195,7 @@ export class Player {
       toggle: () => this.toggle(),
     });
     this.share = new Share(() =>
-      linkTo(location.href, this.data.link, { ...stateOf(this), last: this.data.steps.at(-1).step }),
+      linkTo(location.href, this.data.link, { ...stateOf(this), last: this.data.steps.at(-1).step }, this.mark),
     );
     const alone = { type: "button", class: "pl-share-button", title: "Key p. Arrow keys move, Esc ends." };
     const projector = h("button", { ...alone, onclick: () => project(this) }, "Projector");

@@ -4,9 +4,10 @@ import { h } from "./dom.js";
 
 /** A link to a state of a recording, from the page's address and the query of the recording itself.
  *
- * What a visitor finds anyway is left out: the last step, side by side, dynamic in front.
+ * What a visitor finds anyway is left out: the last step, side by side, dynamic in front. After the mark "#", browsers
+ * keep what follows to themselves.
  */
-export const linkTo = (address, query, { step, last, view, rule }) => {
+export const linkTo = (address, query, { step, last, view, rule }, mark = "?") => {
   const pairs = new URLSearchParams(query);
   // A link of settings draws a new run, which has no recorded step to show.
   if (pairs.has("run")) {
@@ -14,7 +15,7 @@ export const linkTo = (address, query, { step, last, view, rule }) => {
     if (view !== "side") pairs.set("view", view);
     if (rule !== "dynamic") pairs.set("rule", rule);
   }
-  return `${address.split(/[?#]/)[0]}?${pairs}`;
+  return `${address.split(/[?#]/)[0]}${mark}${pairs}`;
 };
 
 export class Share {
