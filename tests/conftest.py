@@ -241,7 +241,9 @@ def runs(tiny: Cascade) -> Runs:
             *steps, result = generate(base, tiny)
             images[rule], frames[rule] = result.image, [Frame.of(step) for step in steps]
         base = replace(asked, stages=asked.stages[:1])
-        found = session.remember(SimpleNamespace(request=base, images=images, onward=images, frames=frames), found)
+        found = session.remember(
+            SimpleNamespace(request=base, images=images, onward=images, frames=frames, file=None), found
+        )
     return found
 
 

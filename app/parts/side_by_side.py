@@ -27,7 +27,8 @@ from . import player, report
 class Run:
     """A visitor's latest base run: the request of each rule, its steps so far, and at the end its pictures.
 
-    ``images`` are each rule's pictures [b, 3, 64, 64] for people, ``onward`` the same for the next stage.
+    ``images`` are each rule's pictures [b, 3, 64, 64] for people, ``onward`` the same for the next stage. ``file`` is
+    its recording, kept for an hour.
     """
 
     request: Request
@@ -39,6 +40,7 @@ class Run:
     images: dict[str, Any] = field(default_factory=dict)
     onward: dict[str, Any] = field(default_factory=dict)
     run_id: str = field(default_factory=lambda: secrets.token_hex(8))
+    file: Path | None = None
     stopped: bool = False
     delivered: bool = False
 
@@ -50,7 +52,10 @@ class Run:
     def recorded(self) -> tuple[str, Path]:
         """The steps so far: (the player's value, the report's file)."""
         steps = recording.make(self.requests, self.frames or {}, weights=self.weights)
-        path = report.save(steps, folder(), self.model, self.defaults)
+        place = folder()
+        self.file = place / "run.npz"
+        recording.save(steps, self.file)
+        path = report.save(steps, place, self.model, self.defaults)
         return player.recorded(steps, run_id=self.run_id, picked=self.picked), path
 
     def deliver(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 from imagen_core.records.frames import Frame
@@ -21,7 +22,7 @@ Frames = Mapping[str, Sequence[Frame]]
 
 
 class HasPictures(Protocol):
-    """A finished base run: its request, its steps, and each rule's pictures [b, 3, 64, 64].
+    """A finished base run: its request, its steps, its recording's file, and each rule's pictures [b, 3, 64, 64].
 
     ``images`` are for people, ``onward`` for the next stage.
     """
@@ -34,6 +35,8 @@ class HasPictures(Protocol):
     def onward(self) -> dict[str, Any]: ...
     @property
     def frames(self) -> Frames | None: ...
+    @property
+    def file(self) -> Path | None: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +44,7 @@ class PastRun:
     """A finished base run under its number in the session.
 
     ``frames``, its first picture's steps, are kept for an hour while it is the newest: 25 steps under three rules are
-    11 MB. Those of long runs are not (:func:`kept`).
+    11 MB. Those of long runs are not (:func:`kept`). ``file``, its recording, is kept for an hour in any case.
     """
 
     number: int
@@ -49,6 +52,7 @@ class PastRun:
     images: dict[str, Any]
     onward: dict[str, Any]
     frames: Frames | None = None
+    file: Path | None = None
 
     @property
     def label(self) -> str:
@@ -98,6 +102,7 @@ def remember(finished: HasPictures | None, runs: Runs) -> Runs:
         images=finished.images,
         onward=finished.onward,
         frames=finished.frames,
+        file=finished.file,
     )
     return (*older, newest)[-MOST_RUNS:]
 
@@ -110,6 +115,11 @@ def pictures(runs: Runs) -> list[tuple[str, str]]:
 def finished(runs: Runs) -> list[PastRun]:
     """The runs that have a picture under the chosen rule, newest first; a stopped run may have none."""
     return [run for run in reversed(runs) if run.request.stages[0].threshold in run.images]
+
+
+def recordings(runs: Runs, most: int) -> list[Path]:
+    """The recordings of a session's last runs that are still kept, oldest first."""
+    return [run.file for run in runs if run.file is not None and run.file.is_file()][-most:]
 
 
 def labels(runs: Runs) -> list[tuple[str, str]]:

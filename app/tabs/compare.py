@@ -1,4 +1,4 @@
-"""The tab Compare: a grid over any two settings from the same noise, and the differences between two runs."""
+"""The tab Compare: a grid over any two settings from the same noise, two runs side by side, one report of several."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Any
 
 import gradio as gr
 
+from imagen_core.records import recording
 from imagen_core.run.experiments import VARIED, DrawnCell, Grid, allowed_values, draw, picture_facts, read_grid
 from imagen_core.settings import DEFAULT_SIZES, Request
 from imagen_core.types import StepRecord, UserError
 
 from ..controls import Page, Updates, Values
-from ..handlers import QUIET, STATUS_SECONDS, WAKING, engine, refusals
-from ..parts import expiry, status, tiles, views
+from ..handlers import QUIET, STATUS_SECONDS, WAKING, engine, folder, refusals
+from ..parts import expiry, report, status, tiles, views
 from ..parts import grid as grid_parts
 from ..parts.status import Status
 from ..serving import session
@@ -23,6 +24,8 @@ from ..serving.pace import about
 from ..serving.session import Runs
 
 BASE = DEFAULT_SIZES[0]
+# A report of so many runs is 8 MB, which a mail still takes; our choice.
+MOST_REPORTED = 4
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,8 @@ class Compare:
     history: gr.Gallery
     pins: tuple[gr.Dropdown, gr.Dropdown]
     table: gr.HTML
+    collect: gr.Button
+    collected: gr.File
     grid: gr.State
 
     @property
@@ -117,6 +122,18 @@ class Compare:
         return views.note(
             f"{rows} × {grid.columns} = {views.counted(len(grid.cells), 'cell')} of {steps} steps: {about(seconds)}"
         )
+
+    def report(self, runs: Runs) -> Updates:
+        """One report of this session's last runs."""
+        model = self.page.model
+        with refusals():
+            kept = session.recordings(runs, MOST_REPORTED)
+            if not kept:
+                raise UserError("report: no run of the last hour is here; press Generate on See it first")
+            path = folder() / f"imagen-lab-{views.counted(len(kept), 'run').replace(' ', '-')}.html"
+            steps = [recording.load(file) for file in kept]
+            path.write_text(report.page(steps, model.name, model.defaults), encoding="utf-8")
+        return {self.collected: gr.File([str(path)], visible=True)}
 
     def open(self, values: Values, event: gr.EventData) -> Updates:
         """Set all tabs to a cell of the grid, show See it, and run it there."""
@@ -190,16 +207,19 @@ def lay_out(page: Page) -> Compare:
         pictures = tiles.component(elem_id="grid")
         files = gr.File(label="The grid as PNG, its numbers as CSV", file_count="multiple", interactive=False,
                         visible=False, elem_id="grid-files")  # fmt: skip
-        gr.HTML('<h2 class="lab-h2">Two runs of this session</h2>')
+        gr.HTML('<h2 class="lab-h2">Runs of this session</h2>')
         history = gr.Gallery(label="Choose a picture for B; B before becomes A", format="png", columns=8, height="auto",
                              allow_preview=False, interactive=False, elem_id="history", buttons=[])  # fmt: skip
         with gr.Row():
             a, b = (gr.Dropdown([], label=f"Run {letter}", interactive=True, elem_id=f"pin-{letter.lower()}")
                     for letter in "AB")  # fmt: skip
         table = gr.HTML(pinned((), None, None), elem_id="pinned", apply_default_css=False)
+        collect = gr.Button(f"One report of the last {MOST_REPORTED} runs", elem_id="collect")
+        collected = gr.File(label="The report opens from disk, offline", file_count="multiple", interactive=False,
+                            visible=False, elem_id="collected")  # fmt: skip
     return Compare(
         page=page, tab=tab, rows=rows, columns=columns, go=go, stop=stop, price=price, status=line, tiles=pictures,
-        files=files, history=history, pins=(a, b), table=table, grid=grid,
+        files=files, history=history, pins=(a, b), table=table, collect=collect, collected=collected, grid=grid,
     )  # fmt: skip
 
 
@@ -231,5 +251,7 @@ def wire(compare: Compare) -> None:
     compare.tiles.click(
         compare.open, {compare.grid, controls.more, page.opened}, [*controls.settable, page.tabs, page.opened], **WAKING
     )
+    compare.collect.click(compare.report, page.runs, [compare.collected], **WAKING)
+    expiry.watch(compare.collected, [compare.collect])
     compare.history.select(recalled, [page.runs, compare.pins[1]], list(compare.pins), **QUIET)
     gr.on([pin.change for pin in compare.pins], pinned, [page.runs, *compare.pins], compare.table, **QUIET)

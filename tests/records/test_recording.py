@@ -218,7 +218,7 @@ def test_recording_again_gives_the_same_file(tiny: Cascade, tmp_path: Path) -> N
 
 def test_a_report_is_one_file_without_markup_from_the_prompt(tiny: Cascade) -> None:
     made = record(request(HOSTILE, steps=2), tiny)
-    page = report.page(made)
+    page = report.page([made])
     assert "<script>alert" not in page and "<img" not in page
     assert "default-src 'none'" in page and "http://" not in page.replace("http://www.w3.org/2000/svg", "")
 
@@ -227,7 +227,7 @@ def test_a_report_says_how_each_of_its_pictures_is_made_again(tiny: Cascade) -> 
     asked = request("a red ball", steps=2, guidance=9.0, threshold="squash", options={"knee": 0.6})
     made = record(asked, tiny, ("none", "squash"))
     assert recording.requests(made) == recording.under(asked, ("none", "squash"))
-    page = report.page(made)
+    page = report.page([made])
     assert "--threshold none --out none.png" in page and "knee=0.6" in page and "--out squash.png" in page
 
 

@@ -45,7 +45,7 @@ def truth(tiny: Cascade, asked: Request) -> dict[str, list[Denoised]]:
 @pytest.fixture(scope="module")
 def file(tiny: Cascade, asked: Request, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("report") / "report.html"
-    path.write_text(report.page(record(asked, tiny, title="A test")), encoding="utf-8")
+    path.write_text(report.page([record(asked, tiny, title="A test")]), encoding="utf-8")
     return path
 
 
@@ -189,7 +189,7 @@ def test_the_rule_of_guidance_is_named_and_the_formula_is_cfgs_alone(
         request("a red ball", steps=2, guidance=9.0, guidance_rule="apg", w_schedule="constant"), tiny, ("dynamic",)
     )
     file = tmp_path / "apg.html"
-    file.write_text(report.page(made), encoding="utf-8")
+    file.write_text(report.page([made]), encoding="utf-8")
     captions, legend = shown_parts(visit(file.as_uri(), reduced_motion="reduce"))
     assert captions[3] == "guided by apg, w = 9"
     assert ": apg, w = 9 at every step." in legend and "without text" not in legend
@@ -201,7 +201,7 @@ def test_a_schedule_of_w_shows_each_steps_own_weight(visit: Callable[..., Any], 
     (track,) = made.header["tracks"]
     assert 0 < len(track["unguided"]) < STEPS
     file = tmp_path / "interval.html"
-    file.write_text(report.page(made), encoding="utf-8")
+    file.write_text(report.page([made]), encoding="utf-8")
     page = visit(file.as_uri(), reduced_motion="reduce")
     page.locator(".pl-card").first.wait_for()
     for at, w in enumerate(track["weights"]):
@@ -216,7 +216,7 @@ def test_the_microscope_opens_with_the_runs_own_cap(visit: Callable[..., Any], t
     asked = request("a red ball", steps=STEPS, guidance=9.0, percentile=95.0, options={"cap": 1.25})
     made = record(asked, tiny)
     file = tmp_path / "capped.html"
-    file.write_text(report.page(made), encoding="utf-8")
+    file.write_text(report.page([made]), encoding="utf-8")
     page = visit(file.as_uri(), reduced_motion="reduce")
     page.locator(".pl-card").first.wait_for()
     page.locator(".pl-more > summary").click()
@@ -227,7 +227,7 @@ def test_the_microscope_opens_with_the_runs_own_cap(visit: Callable[..., Any], t
 
 
 SHOW = """async (changes) => {
-  const text = JSON.parse(document.getElementById("recording").textContent), root = document.createElement("div");
+  const text = JSON.parse(document.querySelector("section script").textContent), root = document.createElement("div");
   document.body.append(root);
   for (const [path, value] of changes) {
     const keys = path.split("."), last = keys.pop();
@@ -299,7 +299,7 @@ def test_one_timer_whenever_play_is_pressed(visit: Callable[..., Any], file: Pat
     page.locator(".pl-card").first.wait_for()
     timers = page.evaluate(
         """async () => {
-          const { player } = document.querySelector(".pl"), text = document.getElementById("recording").textContent;
+          const { player } = document.querySelector(".pl"), text = document.querySelector("section script").textContent;
           player.pause();
           const set = window.setTimeout, clear = window.clearTimeout, timers = new Set();
           window.setTimeout = (...all) => { const timer = set(...all); timers.add(timer); return timer; };
@@ -379,7 +379,7 @@ def test_a_fourth_rule_and_a_single_one_fit_a_phone(visit: Callable[..., Any], t
     for rules in ((*SIDE_BY_SIDE, "squash"), ("squash",)):
         made = record(request("a red ball", steps=2, guidance=9.0), tiny, rules)
         path = tmp_path / f"{len(rules)}.html"
-        path.write_text(report.page(made), encoding="utf-8")
+        path.write_text(report.page([made]), encoding="utf-8")
         page = visit(path.as_uri(), viewport={"width": 390, "height": 800}, reduced_motion="reduce")
         page.locator(".pl-card").first.wait_for()
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
