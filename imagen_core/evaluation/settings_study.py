@@ -33,10 +33,12 @@ from .tabletopbench import TRAINED, Prompt, judge, prompts
 FILE = "settings.csv"
 # Every second one of the prompts in words of training, from the first or the second on.
 HALVES = {"choose": 0, "report": 1}
-WEIGHTS, RULES = (3.0, 5.0, 8.0, 12.0, 20.0), ("none", "static", "dynamic")
+WEIGHTS, RULES = (3.0, 5.0, 8.0, 20.0), ("none", "static", "dynamic")
 # Where guidance ends, as log_snr; None is never, as in the paper.
-ENDS = (None, 0.0, -1.0, -2.0)
-LOWER_PERCENTILE, FEW_STEPS = 97.0, (10, 15)
+ENDS = (None, 0.0, -2.0)
+# Weight and end of the shipped default, of the opening run, and of a large weight as in the paper.
+DEFAULT, OPENING, PAPER = (5.0, -2.0), (20.0, -2.0), (8.0, None)
+OTHER_PERCENTILES, OTHER_STEPS = (97.0, 99.9), (10, 15, 50)
 
 
 @dataclass(frozen=True)
@@ -66,12 +68,12 @@ class Cell:
 
 
 def grid() -> tuple[Cell, ...]:
-    """All cells: w × end × rule, a lower percentile, fewer steps, and each guidance rule of two estimates."""
+    """All cells: w × end × rule, other percentiles and steps, and each guidance rule of two estimates."""
     cells = [Cell(w, until, rule) for w, until, rule in product(WEIGHTS, ENDS, RULES)]
-    cells += [Cell(w, until, percentile=LOWER_PERCENTILE) for w, until in product(WEIGHTS, ENDS)]
-    cells += [Cell(5.0, -2.0, steps=steps) for steps in FEW_STEPS]
+    cells += [Cell(*place, percentile=p) for place, p in product((DEFAULT, OPENING, PAPER), OTHER_PERCENTILES)]
+    cells += [Cell(*DEFAULT, steps=steps) for steps in OTHER_STEPS]
     rules = [name for name, guide in GUIDANCE.items() if guide.off_at == 1 and guide.source == "text"]
-    cells += [Cell(w, until, guidance_rule=rule) for rule in rules for w, until in ((5.0, -2.0), (12.0, None))]
+    cells += [Cell(*place, guidance_rule=rule) for rule, place in product(rules, (DEFAULT, PAPER))]
     return tuple(dict.fromkeys(cells))
 
 
