@@ -39,7 +39,8 @@ BENCH, JUDGED = ("tabletopbench",), ("tabletopbench", "figures")
 OF_THE_BASE = ("guidance", "steps", "threshold", "sampler")
 OPTIONS = (
     Option("each", int, f"pictures a prompt, 1 to {MOST_EACH} (default {EACH})", (*BENCH, "settings")),
-    Option("half", str, "half of the prompts, choose (default) or report", ("settings",)),
+    Option("half", str, "half of the prompts, choose (default) or report", ("settings", "percentiles")),
+    Option("cells", str, "grid (default), or opening: the settings of the page's opening run", ("settings",)),
     Option("seed", int, "of the first picture (default 0)", BENCH),
     *map(_of_the_base, OF_THE_BASE),
     Option("sheet", Path, "also write 64 pictures with their verdicts to this PNG", BENCH),
@@ -50,9 +51,9 @@ OPTIONS = (
     Option("reference", Path, "with --clip, real pictures for FID", JUDGED, "FOLDER"),
     Option(
         "cache", Path, f"folder that caches true renders and finished pictures (default {CACHE})",
-        ("tabletopbench", "sr", "figures", "samplers", "settings"),
+        ("tabletopbench", "sr", "figures", "samplers", "settings", "percentiles"),
     ),
-    Option("out", Path, f"folder of CSV and PNG (default {OUT})", ("figures", "samplers", "settings")),
+    Option("out", Path, f"folder of CSV and PNG (default {OUT})", ("figures", "samplers", "settings", "percentiles")),
     Option("train", Path, "train it in this folder, then write it to the assets", ("detector", "outlines"), "RUN"),
     Option("data", Path, f"folder of training pictures (default {DATA})", ("detector",)),
 )  # fmt: skip
@@ -68,7 +69,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="tabletopbench: how often pictures show what their prompt names; captions: how much exchanging words of a "
         "caption raises the base's loss; sr: super-resolution against true renders; "
         "figures: the paper's figures on this model; samplers: quality against steps; "
-        "settings: which settings draw the best pictures; outlines: the network that judges outlines; "
+        "settings: which settings draw the best pictures; percentiles: what dynamic thresholding's percentile does; "
+        "outlines: the network that judges outlines; "
         "detector: the detector itself on fresh renders",
     )
     add_model_argument(parser)
@@ -196,13 +198,26 @@ def _detector(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _settings(args: argparse.Namespace) -> dict[str, Any]:
-    from ..evaluation.settings_study import grid, study
+    from ..evaluation.settings_study import CELLS, study
     from ..models.opening import load_cascade
 
+    half, cells = args.half or "choose", args.cells or "grid"
+    if cells not in CELLS:
+        raise UserError(f"--cells: must be {' or '.join(CELLS)}, got {cells!r:.40}")
     each, stride = (1, QUICK_STRIDE) if args.quick else (args.each, 1)
     args.out.mkdir(parents=True, exist_ok=True)
-    cascade = load_cascade(args.model, loading(args))
-    facts = study(cascade, args.half or "choose", stride, grid(), each, args.cache, args.out)
+    file = args.out / f"settings-{half}-{cells}.csv"
+    facts = study(load_cascade(args.model, loading(args)), half, stride, CELLS[cells](), each, args.cache, file)
+    return {**facts, "indicative": args.quick}
+
+
+def _percentiles(args: argparse.Namespace) -> dict[str, Any]:
+    from ..evaluation.percentiles import measure_percentiles
+    from ..models.opening import load_cascade
+
+    args.out.mkdir(parents=True, exist_ok=True)
+    half, stride = args.half or "report", QUICK_STRIDE if args.quick else 1
+    facts = measure_percentiles(load_cascade(args.model, loading(args)), half, stride, args.cache, args.out)
     return {**facts, "indicative": args.quick}
 
 
@@ -221,6 +236,7 @@ VERBS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "figures": _figures,
     "samplers": _samplers,
     "settings": _settings,
+    "percentiles": _percentiles,
     "detector": _detector,
     "outlines": _outlines,
 }

@@ -77,6 +77,29 @@ def aug_level(rows: Rows, note: str, file: Path) -> None:
     _finish(figure, axes, note, file)
 
 
+def percentiles(rows: Rows, truth: dict[str, Any], note: str, file: Path) -> None:
+    """What the percentile does to dynamic thresholding: its scale s, and contrast, colourfulness and burnt values."""
+    figure = Figure(figsize=(13, 4.0), layout="constrained")
+    axes = figure.subplots(1, 3)
+    places = range(len(rows))
+    shown = (
+        ("scale s", (("s_first", "first step", "-"), ("s_mean", "mean of the guided steps", "--")), False),
+        ("contrast and colourfulness", (("contrast", "contrast", "-"), ("colourfulness", "colourfulness", "--")), True),
+        ("share of burnt values", (("burnt", "burnt", "-"),), True),
+    )
+    for axis, (name, curves, against) in zip(axes, shown):
+        for column, label, line in curves:
+            axis.plot(
+                places, [row[column] for row in rows], line, color=STYLES["dynamic"].color, marker="o", label=label
+            )
+            if against:
+                axis.axhline(truth[column], color="0.6", linestyle=line, linewidth=1)
+        axis.set(xlabel="percentile", xticks=list(places), xticklabels=[f"{row['percentile']:g}" for row in rows])
+        axis.set_title(name + (" (grey: true pictures)" if against else ""), fontsize=10)
+        axis.legend(frameon=False, fontsize=9)
+    _finish(figure, axes, note, file)
+
+
 def _finish(figure: Figure, axes: Sequence[Any], note: str, file: Path) -> None:
     for axis in axes:
         axis.grid(color="0.92")

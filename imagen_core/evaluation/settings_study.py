@@ -30,7 +30,6 @@ from .sampling import kept
 from .scoring import orders, shares, true_renders
 from .tabletopbench import TRAINED, Prompt, judge, prompts
 
-FILE = "settings.csv"
 # Every second one of the prompts in words of training, from the first or the second on.
 HALVES = {"choose": 0, "report": 1}
 WEIGHTS, RULES = (3.0, 5.0, 8.0, 20.0), ("none", "static", "dynamic")
@@ -75,6 +74,15 @@ def grid() -> tuple[Cell, ...]:
     rules = [name for name, guide in GUIDANCE.items() if guide.off_at == 1 and guide.source == "text"]
     cells += [Cell(*place, guidance_rule=rule) for rule, place in product(rules, (DEFAULT, PAPER))]
     return tuple(dict.fromkeys(cells))
+
+
+def opening_run() -> tuple[Cell, ...]:
+    """The three rules at the settings of the page's opening run."""
+    return tuple(Cell(*OPENING, threshold=rule) for rule in RULES)
+
+
+# Which cells a study draws, by name.
+CELLS = {"grid": grid, "opening": opening_run}
 
 
 def half_of(name: str, stride: int) -> tuple[Prompt, ...]:
@@ -124,10 +132,11 @@ def measure_settings(
         yield {**vars(cell), **scores(images, repeated)}
 
 
-def study(cascade: Cascade, half: str, stride: int, cells: Sequence[Cell], each: int, cache: Path, out: Path) -> dict:
-    """Measure the cells on a half of the prompts and write ``settings.csv`` to ``out``."""
+def study(
+    cascade: Cascade, half: str, stride: int, cells: Sequence[Cell], each: int, cache: Path, file: Path
+) -> dict[str, Any]:
+    """Measure the cells on a half of the prompts and write them to ``file`` (.csv)."""
     chosen = half_of(half, stride)
     rows = list(measure_settings(cascade, cells, chosen, each, cache))
-    file = out / FILE.replace(".", f"-{half}.")
     write_table(rows, file)
     return {"file": str(file), "cells": rows, "half": half, "weights": cascade.digest}
