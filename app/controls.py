@@ -161,12 +161,12 @@ class Page:
         return {**self.controls.updates(request, more), self.tabs: gr.Tabs(selected="see")}
 
 
-def create() -> Controls:
+def create(first_prompt: str = examples.OPENING.prompt) -> Controls:
     """All controls at the settings that the page opens with; each tab places its own with ``render()``."""
     opening = examples.OPENING
     first = opening.stages[0]
     prompt = gr.Textbox(
-        opening.prompt, label="Prompt", lines=1, max_lines=4, elem_id="prompt", max_length=settings.MAX_PROMPT,
+        first_prompt, label="Prompt", lines=1, max_lines=4, elem_id="prompt", max_length=settings.MAX_PROMPT,
         render=False,
     )  # fmt: skip
     guidance = slider("guidance", first.guidance, *WEIGHT["paper"], step=0.25, elem_id="guidance")

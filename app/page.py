@@ -104,7 +104,8 @@ def lay_out(model: Model, demo: gr.Blocks) -> Tabs:
     runs, opened = gr.State(()), gr.State(0)
     expiry.component()
     with gr.Tabs(selected="see", elem_id="tabs") as tabs:
-        page = Page(model, controls.create(), runs=runs, opened=opened, tabs=tabs, demo=demo, loaded=loaded)
+        first = controls.create(examples.first_prompt(model.world))
+        page = Page(model, first, runs=runs, opened=opened, tabs=tabs, demo=demo, loaded=loaded)
         return Tabs(
             see=see_tab.lay_out(page),
             learn=learn_tab.lay_out(page),
@@ -131,7 +132,7 @@ def wire(tabs: Tabs) -> None:
     def follow(visit: gr.Request) -> Any:
         """Show what the page's address asks for."""
         pairs = [pair for pair in visit.query_params.multi_items() if pair[0] != HIDE]
-        return from_link(page.controls, page.tabs, pairs)
+        return from_link(page.model, page.controls, page.tabs, pairs)
 
     def suit(visit: gr.Request) -> Any:
         """Set the controls to what suits a model that is not the shipped one, unless the address asks for something."""
@@ -178,17 +179,17 @@ def suited(model: Model, controls: Controls, query: Iterable[str]) -> Any:
     if defaults == settings.DEFAULTS:
         return gr.skip()
     stages = tuple(defaults.get(size, settings.DEFAULTS[size]) for size in settings.DEFAULT_SIZES)
-    return controls.updates(Request(examples.OPENING.prompt, examples.OPENING.seed, stages=stages))
+    return controls.updates(Request(examples.first_prompt(model.world), examples.OPENING.seed, stages=stages))
 
 
-def from_link(controls: Controls, tabs: gr.Tabs, query: Iterable[tuple[str, str]]) -> Any:
+def from_link(model: Model, controls: Controls, tabs: gr.Tabs, query: Iterable[tuple[str, str]]) -> Any:
     """The updates that set the controls to what a link asks for, and open a lesson's tab.
 
     A bad link changes nothing and shows a warning. See it shows the run that a link names (see.opening).
     """
     try:
         shown, pairs = links.read(query)
-        linked = from_query(pairs, {"prompt": examples.OPENING.prompt, "seed": examples.OPENING.seed})
+        linked = from_query(pairs, {"prompt": examples.first_prompt(model.world), "seed": examples.OPENING.seed})
     except settings.UserError as error:
         handlers.warn(str(error), "The link was not followed")
         return gr.skip()

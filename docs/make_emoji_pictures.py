@@ -74,6 +74,10 @@ def emojis(listed: list[dict]) -> Iterator[dict]:
                 yield {**emoji, **changed, "tone": f" with {tones[tone]} skin", "base": emoji["unified"]}
 
 
+def _article(noun: str) -> str:
+    return "an" if noun[0] in "aeiou" else "a"
+
+
 def captions(emoji: dict, names: dict[str, list[str]], colour: str) -> Iterator[str]:
     """The emoji's name with its background, and its keywords."""
     sign = "".join(chr(int(code, 16)) for code in emoji["base"].split("-"))
@@ -81,8 +85,8 @@ def captions(emoji: dict, names: dict[str, list[str]], colour: str) -> Iterator[
     # Of a keycap only the data set's own name says which one.
     known = [emoji["name"].lower()] if emoji["subcategory"] == "keycap" else known
     name, *keywords = (word.replace("_", " ") for word in known)
-    article = "an" if name[0] in "aeiou" else "a"
-    yield f"{article} {name}{emoji['tone']} on a {colour} background"
+    article = _article(name)
+    yield f"{article} {name}{emoji['tone']} on {_article(colour)} {colour} background"
     yield f"{article} {name}{emoji['tone']}"
     if keywords:
         yield f"{article} {name}{emoji['tone']}, {', '.join(keywords[:4])}, {colour} background"

@@ -15,6 +15,8 @@ from imagen_core.records import recording
 from imagen_core.records.payload import State
 from imagen_core.records.shipped import SETS, SHIPPED, at_weights, file_of
 from imagen_core.types import UserError
+from imagen_core.worlds.collected.collected import Collected
+from imagen_core.worlds.world import World
 
 from . import links, player, report
 
@@ -23,6 +25,16 @@ RECORDED = tuple(SHIPPED)
 # Their reports, which stay as long as the server runs.
 REPORTS = tempfile.TemporaryDirectory(prefix="imagen-lab-reports-")
 OPENING = SHIPPED[RECORDED[0]][1]
+
+
+def first_prompt(world: World | None) -> str:
+    """The prompt that a page begins with: the opening run's, or what a model of people's own pictures understands."""
+    return next(iter(world.prompts), OPENING.prompt) if isinstance(world, Collected) else OPENING.prompt
+
+
+def label(world: World | None) -> str:
+    """What the list of recorded runs is called on the page of a model of this world."""
+    return f"Recorded examples{' of the shipped model' if isinstance(world, Collected) else ''}"
 
 
 def recorded(name: str, begin: State | None = None) -> tuple[str, Path | None]:

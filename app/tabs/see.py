@@ -254,7 +254,7 @@ def _knobs(page: Page) -> tuple[gr.Button, gr.Dataset]:
     dataset = gr.Dataset(
         components=[controls.prompt], samples=[[request.prompt] for _, request in runs],
         sample_labels=[f"{title}, w = {request.stages[0].guidance:g}" for title, request in runs],
-        label="Recorded examples", type="index", elem_id="examples",
+        label=examples.label(page.model.world), type="index", elem_id="examples",
     )  # fmt: skip
     return dice, dataset
 

@@ -15,11 +15,16 @@ from app_page import MARKUP, SHORT, sent
 from app import page as layout
 from app.controls import Controls, create
 from app.handlers import QUIET
+from app.parts import examples
+from app.serving.model import Model
 from imagen_core.records.shipped import SHIPPED
 from imagen_core.settings import Request, request, with_stage
 from imagen_core.types import UserError
+from imagen_core.worlds.collected.collected import Collected
 
+MODEL = Model("tabletop")
 TABS = gr.Tabs(render=False)
+OWN = Collected("mine", "0" * 64, {"cat": 3}, ("a cat on a mat",), {})
 UNUSUAL = with_stage(
     with_stage(
         request("a 'ball'", seed=4, count=2, size=1024, guidance=7.5, threshold="squash", steps=9, sampler="ddim",
@@ -33,6 +38,13 @@ UNUSUAL = with_stage(
 @pytest.fixture
 def controls() -> Controls:
     return create()
+
+
+def test_a_page_over_own_pictures_begins_with_a_caption_of_theirs() -> None:
+    assert create(examples.first_prompt(OWN)).prompt.value == "a cat on a mat"
+    assert examples.label(OWN) != examples.label(MODEL.world) == "Recorded examples"
+    for world in (MODEL.world, None, replace(OWN, prompts=())):
+        assert examples.first_prompt(world) == SHIPPED["strong"][1].prompt
 
 
 def test_controls_restore_every_setting(controls: Controls) -> None:
@@ -88,22 +100,22 @@ def test_a_base_run_leaves_what_is_set_of_later_stages(controls: Controls) -> No
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_link_sets_the_controls_and_a_bad_one_changes_nothing(controls: Controls) -> None:
     query = {"guidance": "12", "sampler": "ddim", "eta": "0.5", "sr256.aug_level": "0.3"}
-    values = layout.from_link(controls, TABS, [*query.items(), ("size", "256")])
+    values = layout.from_link(MODEL, controls, TABS, [*query.items(), ("size", "256")])
     assert values[controls.guidance] == 12 and values[controls.sampler] == "ddim"
     assert values[controls.more] == "eta=0.5" and values[controls.aug_twins[256]] == 0.3
     for bad in ({"guidance": "1e9"}, {"seed": MARKUP}, {"prompt": ""}, {"size": "0"}):
-        assert layout.from_link(controls, TABS, bad.items()) == gr.skip()
-    assert layout.from_link(controls, TABS, [("__theme", "dark")]) == gr.skip()
+        assert layout.from_link(MODEL, controls, TABS, bad.items()) == gr.skip()
+    assert layout.from_link(MODEL, controls, TABS, [("__theme", "dark")]) == gr.skip()
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_link_opens_a_lesson_or_sets_the_controls_to_a_run(controls: Controls) -> None:
-    opened = layout.from_link(controls, TABS, [("lesson", "3"), ("step", "2")])
+    opened = layout.from_link(MODEL, controls, TABS, [("lesson", "3"), ("step", "2")])
     assert list(opened) == [TABS] and sent(opened[TABS], "selected") == "learn"
-    values = layout.from_link(controls, TABS, [("run", "strong"), ("view", "mask")])
+    values = layout.from_link(MODEL, controls, TABS, [("run", "strong"), ("view", "mask")])
     assert values[controls.guidance] == SHIPPED["strong"][1].stages[0].guidance and TABS not in values
     for bad in ("9", "0", "", "x", MARKUP):
-        assert layout.from_link(controls, TABS, [("lesson", bad)]) == gr.skip()
+        assert layout.from_link(MODEL, controls, TABS, [("lesson", bad)]) == gr.skip()
 
 
 def test_a_thousand_unknown_settings_are_told_in_a_few_lines(
@@ -112,7 +124,7 @@ def test_a_thousand_unknown_settings_are_told_in_a_few_lines(
     told: list[str] = []
     monkeypatch.setattr("app.handlers.warn", lambda text, title: told.append(text))
     many = {f"k{i}": "1" for i in range(1000)}
-    assert layout.from_link(controls, TABS, [("seed", "4"), *many.items()])[controls.seed] == 4
+    assert layout.from_link(MODEL, controls, TABS, [("seed", "4"), *many.items()])[controls.seed] == 4
     assert told[-1] == "and 997 more like these" and len(told) == 4
 
 
