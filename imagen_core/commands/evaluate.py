@@ -43,7 +43,10 @@ OPTIONS = (
     Option("cells", str, "grid (default), or opening: the settings of the page's opening run", ("settings",)),
     Option("seed", int, "of the first picture (default 0)", BENCH),
     *map(_of_the_base, OF_THE_BASE),
-    Option("sheet", Path, "also write 64 pictures with their verdicts to this PNG", BENCH),
+    Option(
+        "sheet", Path, "also write 64 pictures to this PNG, with their verdicts or beside the nearest training picture",
+        (*BENCH, "neighbours"),
+    ),
     Option(
         "clip", str, "for a model of photographs, CLIP score by this CLIP folder or hub name, and FID", JUDGED, "SOURCE"
     ),
@@ -51,11 +54,11 @@ OPTIONS = (
     Option("reference", Path, "with --clip, real pictures for FID", JUDGED, "FOLDER"),
     Option(
         "cache", Path, f"folder that caches true renders and finished pictures (default {CACHE})",
-        ("tabletopbench", "sr", "figures", "samplers", "settings", "percentiles"),
+        ("tabletopbench", "sr", "figures", "samplers", "settings", "percentiles", "neighbours"),
     ),
     Option("out", Path, f"folder of CSV and PNG (default {OUT})", ("figures", "samplers", "settings", "percentiles")),
     Option("train", Path, "train it in this folder, then write it to the assets", ("detector", "outlines"), "RUN"),
-    Option("data", Path, f"folder of training pictures (default {DATA})", ("detector",)),
+    Option("data", Path, f"folder of training pictures (default {DATA})", ("detector", "neighbours")),
 )  # fmt: skip
 # With --quick the bench draws every second prompt once.
 QUICK_STRIDE = 2
@@ -69,7 +72,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="tabletopbench: how often pictures show what their prompt names; captions: how much exchanging words of a "
         "caption raises the base's loss; sr: super-resolution against true renders; "
         "figures: the paper's figures on this model; samplers: quality against steps; "
-        "settings: which settings draw the best pictures; percentiles: what dynamic thresholding's percentile does; "
+        "settings: which settings draw the best pictures; neighbours: whether a model of own pictures copies them; "
+        "percentiles: what dynamic thresholding's percentile does; "
         "outlines: the network that judges outlines; "
         "detector: the detector itself on fresh renders",
     )
@@ -221,6 +225,18 @@ def _percentiles(args: argparse.Namespace) -> dict[str, Any]:
     return {**facts, "indicative": args.quick}
 
 
+def _neighbours(args: argparse.Namespace) -> dict[str, Any]:
+    from ..evaluation.neighbours import measure_neighbours
+    from ..models.opening import load_cascade
+    from ..worlds.collected.collected import open_collected
+
+    if args.sheet:
+        check_output(args.sheet, ".png", "--sheet")
+    world = open_collected(args.data)
+    facts = measure_neighbours(load_cascade(args.model, loading(args)), world, args.cache, args.sheet)
+    return {**facts, "indicative": args.quick}
+
+
 def _outlines(args: argparse.Namespace) -> dict[str, Any]:
     from ..evaluation.outline_training import measured, train_and_ship
 
@@ -237,6 +253,7 @@ VERBS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "samplers": _samplers,
     "settings": _settings,
     "percentiles": _percentiles,
+    "neighbours": _neighbours,
     "detector": _detector,
     "outlines": _outlines,
 }

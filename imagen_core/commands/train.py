@@ -34,6 +34,7 @@ MOST_WORKERS = 61
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from ..networks.sizes import SIZES
+    from ..training.loop import TRACKERS
     from ..training.optimizers import OPTIMIZERS
     from ..training.recipes import PRECISIONS, STAGES, Recipe
 
@@ -67,6 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="weights that a new run starts from: tabletop, a cascade's folder, or that of a run of --stage layout "
         "(default random; a resumed run ignores it)",
     )
+    parser.add_argument("--tracker", choices=TRACKERS, help="also follow a stage's losses there (a package of its own)")
     parser.add_argument("--ship", type=Path, help="write the averaged weights into this cascade folder at the end")
     parser.add_argument(
         "--average-with",
@@ -143,7 +145,7 @@ def recipe_of(args: argparse.Namespace) -> tuple[Recipe, dict[str, Tensor] | Non
     """
     from ..networks.precision import bf16_is_fast
     from ..networks.text import MINILM
-    from ..training.recipes import BEFORE, RECIPES, STAGES, Recipe
+    from ..training.recipes import BEFORE, NEW, RECIPES, STAGES, Recipe
     from ..training.text_layers import WEIGHTS
 
     given = {f.name: value for f in dataclasses.fields(Recipe) if (value := getattr(args, f.name, None)) is not None}
@@ -152,6 +154,12 @@ def recipe_of(args: argparse.Namespace) -> tuple[Recipe, dict[str, Tensor] | Non
         given["encoder"] = str(Path(given["encoder"]).resolve())
     if (world := _prepared(args)) is not None:
         given = {**_of_data(world, args, STAGES[args.stage].size), **given}
+
+    def usual(started: bool) -> Recipe:
+        new = {} if started or world is None else NEW[args.stage]
+        # Of fewer steps than those, none is at half the side.
+        return dataclasses.replace(RECIPES[args.stage], **{**new, **({"small_steps": 0} if args.steps else {})})
+
     if (args.run / "state.pt").exists():
         try:
             before = {**BEFORE, **json.loads((args.run / "recipe.json").read_bytes())}
@@ -162,12 +170,12 @@ def recipe_of(args: argparse.Namespace) -> tuple[Recipe, dict[str, Tensor] | Non
             ) from error
         if kept["data_digest"] and world is None:
             raise UserError(f"--data: {args.run} learns from {kept['world']}; name its prepared folder")
-        return dataclasses.replace(RECIPES[args.stage], **{**kept, **given}), None
+        return dataclasses.replace(usual(bool(kept["started_from"])), **{**kept, **given}), None
     if (args.run / WEIGHTS).exists():
         raise UserError(f"--run: {args.run} is one of --stage {LAYOUT}; a stage needs a folder of its own")
     given.setdefault("precision", "bf16" if bf16_is_fast(cpu=args.cpu) else "no")
     # Ranges are checked before the weights are read, which takes a moment.
-    recipe = dataclasses.replace(RECIPES[args.stage], **given)
+    recipe = dataclasses.replace(usual(args.start is not None), **given)
     if args.start is not None and (recipe.network != "S" or recipe.encoder != MINILM):
         raise UserError("--start: has weights of --network S for --encoder minilm; leave it out for another one")
     start, started = (None, "") if args.start is None else _weights(args.start, STAGES[args.stage].size, "--start")
@@ -193,13 +201,14 @@ def _run_stage(args: argparse.Namespace) -> dict:
     from ..networks.text import open_encoder
     from ..training.data import Shards, encode_shards, render_shards, unrendered
     from ..training.grids import draw_grid
-    from ..training.loop import Progress, train
+    from ..training.loop import Progress, check_tracker, train
     from ..training.recipes import STAGES
     from ..training.ship import check_shippable, ship
     from ..training.state import kept_state
     from ..training.validation import Validation
 
     spec = STAGES[args.stage]
+    check_tracker(args.tracker)
     if args.average_with and not args.ship:
         raise UserError("--average-with: needs --ship, which writes the mean")
     recipe, start = recipe_of(args)
@@ -220,13 +229,14 @@ def _run_stage(args: argparse.Namespace) -> dict:
 
     validation = Validation(recipe, world, encoder) if state.is_main_process else None
 
-    def watch(progress: Progress) -> None:
-        if validation and (progress.step % VALIDATE_EVERY == 0 or progress.step == recipe.steps):
-            validation.log(progress.averaged, progress.step, args.run)
+    def watch(progress: Progress) -> dict[str, float]:
         if grid_every and progress.step % grid_every == 0:
             draw_grid(progress.averaged, spec, world, encoder, args.run / f"grid-{progress.step:06d}.png")
+        if validation and (progress.step % VALIDATE_EVERY == 0 or progress.step == recipe.steps):
+            return {"validation_loss": validation.log(progress.averaged, progress.step, args.run)}
+        return {}
 
-    unet = train(recipe, shards, args.run, cpu=args.cpu, start=start, watch=watch)
+    unet = train(recipe, shards, args.run, cpu=args.cpu, start=start, watch=watch, tracker=args.tracker)
     if state.is_main_process:
         # The weights first: the grid may take minutes.
         if args.ship:
@@ -248,7 +258,10 @@ def _steps_and_pictures(args: argparse.Namespace, world: World, steps: int, refu
     from ..training.data import Shards, unrendered
     from ..training.recipes import LIMITS, RECIPES, Recipe
 
-    refused |= {"cpu", "grid_every", *(f.name for f in dataclasses.fields(Recipe))} - {"stage", *OF_THE_SMALL}
+    refused |= {"cpu", "grid_every", "tracker", *(f.name for f in dataclasses.fields(Recipe))} - {
+        "stage",
+        *OF_THE_SMALL,
+    }
     for name in sorted(refused):
         value = getattr(args, name, None)
         # 0 is a value, though it equals False.

@@ -13,7 +13,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -37,6 +38,11 @@ from .state import kept_state, load_state, save_state
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+# Where a run can be followed, beside its log.jsonl: packages that accelerate writes to. The project's name there.
+TRACKERS = ("tensorboard", "trackio", "wandb")
+PROJECT = "imagen-lab"
+# Steps between two lines of the log.
+LOG_EVERY = 50
 # A mean loss this many times its lowest so far is a warning: our choice.
 RISEN = 1.5
 Weights = tuple[Tensor, ...] | list[Tensor]
@@ -125,22 +131,28 @@ def train(
     cpu: bool = False,
     save_minutes: float = 10.0,
     start: Mapping[str, Tensor] | None = None,
-    watch: Callable[[Progress], None] | None = None,
+    watch: Callable[[Progress], Mapping[str, float] | None] | None = None,
+    tracker: str | None = None,
 ) -> UNet:
     """Train or resume ``run`` and return the averaged network; a new run begins from the weights ``start`` if given.
 
     ``data`` is the folder of the rendered pictures of the recipe's world, or pictures that people collected.
     The run's folder keeps recipe.json, log.jsonl and state.pt (weights, average, optimiser, step). They are written
-    every ``save_minutes``, at the end and on an interrupt.
+    every ``save_minutes``, at the end and on an interrupt. ``tracker``, one of TRACKERS, is told the log as well, and
+    the numbers that ``watch`` returns.
 
     Raises:
-        UserError: the run cannot be resumed (:func:`kept_state`), or the loss is no longer finite.
+        UserError: the run cannot be resumed (:func:`kept_state`), the tracker is not installed, or the loss is no
+            longer finite.
         KeyboardInterrupt: one process was interrupted; all stop after the same step.
     """
     from accelerate import Accelerator
 
-    accelerator = Accelerator(cpu=cpu, mixed_precision=recipe.precision)
+    check_tracker(tracker)
+    accelerator = Accelerator(cpu=cpu, mixed_precision=recipe.precision, log_with=tracker, project_dir=run)
     state = kept_state(run, recipe, accelerator.num_processes)
+    if tracker:
+        accelerator.init_trackers(PROJECT, config=asdict(recipe))
     unet = _network(recipe, start).to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     ema = averaged(unet, recipe.ema)
     optimizer = OPTIMIZERS[recipe.optimizer](unet, recipe.lr, recipe.weight_decay)
@@ -163,14 +175,14 @@ def train(
             if accelerator.is_main_process:
                 speed = recipe.batch / (time.monotonic() - began)
                 bar.set_postfix_str(f"loss {mean_loss:.4f}, {speed:.0f} images/s", refresh=False)
-                if step % 50 == 0:
-                    _log(run, step, now, mean_loss, speed)
+                if step % LOG_EVERY == 0:
+                    accelerator.log(_log(run, step, now, mean_loss, speed), step=step)
                     _warn(bar, mean_loss, lowest)
                 if time.monotonic() - saved > 60 * save_minutes or stop or step + 1 == recipe.steps:
                     save_state(run, recipe, step + 1, unet, ema, optimizer)
                     saved = time.monotonic()
-                if watch:
-                    watch(Progress(step + 1, mean_loss, speed, cast(UNet, ema.module)))
+                if watch and (told := watch(Progress(step + 1, mean_loss, speed, cast(UNet, ema.module)))):
+                    accelerator.log(dict(told), step=step)
             if stop:
                 accelerator.wait_for_everyone()
                 raise KeyboardInterrupt
@@ -240,7 +252,8 @@ def _warn(bar: tqdm, mean_loss: float, lowest: float) -> None:
         bar.write(f"loss: has risen from {lowest:.4f} to {mean_loss:.4f}; if it stays up, start anew with a lower --lr")
 
 
-def _log(run: Path, step: int, loss: float, mean_loss: float, speed: float) -> None:
+def _log(run: Path, step: int, loss: float, mean_loss: float, speed: float) -> dict[str, float]:
+    """Append a line to the run's log.jsonl; returns what it says."""
     facts = {
         "step": step,
         "loss": round(loss, 5),
@@ -250,3 +263,14 @@ def _log(run: Path, step: int, loss: float, mean_loss: float, speed: float) -> N
     run.mkdir(parents=True, exist_ok=True)
     with (run / "log.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(facts) + "\n")
+    return facts
+
+
+def check_tracker(name: str | None) -> None:
+    """Refuse a tracker that is not known or not installed, with a UserError."""
+    if name is None:
+        return
+    if name not in TRACKERS:
+        raise UserError(f"--tracker: must be one of {', '.join(TRACKERS)}, got {name!r:.40}")
+    if find_spec(name) is None:
+        raise UserError(f"--tracker: {name} is not installed; pip install {name}")

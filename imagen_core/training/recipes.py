@@ -7,6 +7,7 @@ sr256's two runs, here joined, began from the weights before them. From random w
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from ..diffusion.schedules import LOG_SNR_MAX
 from ..networks.sizes import SIZES
@@ -142,4 +143,11 @@ RECIPES = {
     ),
     "sr256": Recipe("sr256", steps=9300, batch=16, size=64, decay=0.5, ema=0.999, pictures=3000, shift=-5.0),
     "sr1024": Recipe("sr1024", steps=18_000, batch=16, size=64, decay=0.3, ema=0.999, pictures=6000, shift=-6.0),
+}
+# What a run from random weights on people's own pictures takes instead: the runs above continued trained weights. After
+# about so much the first base drew most single things (docs/LOG.md, first weights of the base).
+NEW: dict[str, dict[str, Any]] = {
+    "base": {"steps": 10_000, "small_steps": 6_000, "warmup": 200, "decay": 0.33, "ema": 0.999},
+    "sr256": {},
+    "sr1024": {},
 }

@@ -18,7 +18,7 @@ from imagen_core.diffusion.schedules import LOG_SNR_MAX, SCHEDULES, alpha_sigma
 from imagen_core.networks.text import minilm
 from imagen_core.networks.unet import CONFIGS, UNet, from_low_res
 from imagen_core.records import png
-from imagen_core.training import data
+from imagen_core.training import data, loop
 from imagen_core.training.loop import Progress, averaged, example_at, share, train
 from imagen_core.training.objective import Objective, drop, make_example
 from imagen_core.training.recipes import RECIPES, STAGES, Recipe
@@ -321,3 +321,23 @@ def test_a_grid_of_a_super_resolution_stage_shows_input_output_and_truth(
     with Image.open(tmp_path / "grid.png") as grid:
         assert grid.size == (3 * 256, 256 + 18)
         assert list(grid.crop((512, 18, 768, 256 + 18)).getdata()) == list(truth.getdata())
+
+
+def test_a_tracker_is_told_what_the_log_says(shards: Path, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    train(recipe(steps=2), shards, tmp_path, cpu=True, tracker="tensorboard", watch=lambda p: {"seen": p.step})
+    (line,) = map(json.loads, (tmp_path / "log.jsonl").read_text().splitlines())
+    (folder,) = {file.parent for file in tmp_path.rglob("events.out.*") if file.parent.name == "imagen-lab"}
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    assert events.Scalars("loss")[0].value == pytest.approx(line["loss"])
+    assert [event.value for event in events.Scalars("seen")] == [1, 2]
+
+
+def test_a_tracker_that_is_not_there_is_refused_before_any_work(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(loop, "find_spec", lambda name: None)
+    for name, says in (("wandb", "pip install wandb"), ("paper", "must be one of tensorboard, trackio, wandb")):
+        with pytest.raises(UserError, match=f"^--tracker: .*{says}"):
+            train(recipe(), tmp_path, tmp_path / "run", cpu=True, tracker=name)
+    assert not (tmp_path / "run").exists()

@@ -25,7 +25,7 @@ from imagen_core.sources.finish import finish
 from imagen_core.sources.opening import Options, open_source
 from imagen_core.sources.prepare import Plan, _write_part
 from imagen_core.training import data, grids
-from imagen_core.training.recipes import Recipe
+from imagen_core.training.recipes import NEW, RECIPES, Recipe
 from imagen_core.training.ship import check_shippable, ship
 from imagen_core.types import UserError
 from imagen_core.worlds.collected.collected import Collected, open_collected
@@ -199,3 +199,15 @@ def test_what_people_wrote_is_cut_to_the_padding(world: Collected, tmp_path: Pat
     kept = data.Pictures(shards, 1).text(torch.tensor([0]), torch.tensor([0]))
     wanted = encoder([data.shortened(world.caption(0, 0), encoder)])
     assert_close(kept.tokens, wanted.tokens, atol=2e-3, rtol=2e-3)
+
+
+def test_a_new_run_on_own_pictures_is_long_and_begins_small(place: Path, tmp_path: Path) -> None:
+    def made(*more: str) -> Recipe:
+        parser = argparse.ArgumentParser()
+        cli.add_arguments(parser)
+        given = ["--stage", "base", "--run", str(tmp_path / "run"), "--data", str(place), *more]
+        return cli.recipe_of(parser.parse_args(given))[0]
+
+    assert (made().steps, made().small_steps) == (NEW["base"]["steps"], NEW["base"]["small_steps"])
+    assert (made("--steps", "9").steps, made("--steps", "9").small_steps) == (9, 0)
+    assert made("--start", "tabletop").steps == RECIPES["base"].steps

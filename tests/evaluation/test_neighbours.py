@@ -1,0 +1,65 @@
+"""Memorisation: copies of training pictures are found, and new pictures are not taken for copies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from made_pictures import write_folder
+from torch import Tensor
+from torch.testing import assert_close
+
+from imagen_core.evaluation import neighbours
+from imagen_core.evaluation.neighbours import measure_neighbours, nearest
+from imagen_core.models.cascade import Cascade
+from imagen_core.settings import DEFAULTS
+from imagen_core.sources.finish import finish
+from imagen_core.sources.opening import Options, open_source
+from imagen_core.sources.prepare import Plan, _write_part
+from imagen_core.types import UserError
+from imagen_core.worlds.collected.collected import Collected, open_collected
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Collected:
+    root = tmp_path_factory.mktemp("neighbours")
+    source, plan = open_source(str(write_folder(root / "things", 100)), Options()), Plan("things", "train", 64)
+    (root / "data" / "parts").mkdir(parents=True)
+    _write_part(root / "data" / "parts", 0, list(source.entries(0)), 64)
+    finish(source, plan, root / "data", "CC0", "")
+    return open_collected(root / "data")
+
+
+def test_a_picture_of_training_is_its_own_neighbour(world: Collected) -> None:
+    images = torch.stack([world.picture(seed, 64) for seed in (5, 0, 30)])
+    for at_once in (7, 1000):
+        distances, seeds = nearest(images, world, at_once=at_once)
+        assert_close(distances, torch.zeros(3), atol=1e-3, rtol=0)
+        assert seeds.tolist() == [5, 0, 30]
+
+
+@pytest.mark.parametrize(
+    ("draw", "copied"),
+    [(lambda world, n: torch.stack([world.picture(seed, 64) for seed in range(n)]), 1.0),
+     (lambda world, n: torch.zeros(n, 3, 64, 64).bernoulli(0.5) * 2 - 1, 0.0)],
+    ids=["copies", "noise"],
+)  # fmt: skip
+def test_only_copies_count_as_copied(
+    world: Collected, tiny: Cascade, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    draw: Callable[[Collected, int], Tensor], copied: float,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(neighbours, "kept", lambda _cache, _cascade, _config, asked: draw(world, len(asked)))
+    cascade = replace(tiny, world=world, defaults=DEFAULTS)
+    facts = measure_neighbours(cascade, world, tmp_path, tmp_path / "sheet.png")
+    assert facts["kinds"]["learnt captions"]["copied"] == copied
+    assert facts["kinds"]["new pictures"]["median"] > 0.01 and facts["training_pictures"] == world.pictures
+    assert (tmp_path / "sheet.png").stat().st_size > 1000
+
+
+def test_a_model_of_other_pictures_is_refused(world: Collected, tiny: Cascade, tmp_path: Path) -> None:
+    for other in (tiny, replace(tiny, world=replace(world, digest="0" * 64))):
+        with pytest.raises(UserError, match="^--data: .* was not trained on these pictures"):
+            measure_neighbours(other, world, tmp_path)
