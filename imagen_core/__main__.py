@@ -9,7 +9,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .commands import bench, branch, compare, data, evaluate, info, reapply, record, render, sample, space, sweep, train
+from .commands import (
+    bench,
+    branch,
+    compare,
+    data,
+    evaluate,
+    export,
+    info,
+    reapply,
+    record,
+    render,
+    sample,
+    space,
+    sweep,
+    train,
+)
 from .commands.console import for_any_console
 from .commands.options import Parser, add_json_argument
 from .types import UserError, in_words
@@ -48,6 +63,7 @@ VERBS = {
         "measure a model: what is right, how real, how sharp, how burnt", evaluate.add_arguments, evaluate.run
     ),
     "info": Verb("what a model is made of", info.add_arguments, info.run),
+    "export": Verb("write a model as files that a browser tab samples with", export.add_arguments, export.run),
     "space": Verb("write a folder that is ready to be a Space, and check it", space.add_arguments, space.run),
     "bench": Verb("what a run costs on this machine", bench.add_arguments, bench.run),
 }

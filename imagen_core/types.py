@@ -80,6 +80,11 @@ class Level:
         """Noise scale, ``sqrt(sigmoid(-log_snr))``."""
         return math.sqrt(_sigmoid(-self.log_snr))
 
+    @property
+    def clean(self) -> bool:
+        """Whether no noise is left: where a run ends."""
+        return self.log_snr == math.inf
+
 
 def _sigmoid(x: float) -> float:
     # The two branches keep exp() from overflowing at either end.

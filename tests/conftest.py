@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import torch
 from tiny_deepfloyd import write_if, write_upscaler
+from tiny_export import Exported, export
 from torch import nn
 
 from imagen_core.files.digests import file_digest
@@ -93,6 +94,19 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny(tiny_folder: Path) -> Cascade:
     return load_cascade(tiny_folder)
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """A tiny cascade of two stages as files for a browser tab: read only."""
+    from imagen_core.export import folder, tracing
+
+    for package in tracing.PACKAGES:
+        pytest.importorskip(package, reason="pip install -r requirements-web.txt")
+    if not (folder.NODE_MODULES / "onnxruntime-web").is_dir():
+        pytest.skip("npm install")
+    cascade = load_cascade(write_tiny(tmp_path_factory.mktemp("model"), ("base", "sr256")))
+    return export(cascade, tmp_path_factory.mktemp("tab"))
 
 
 @pytest.fixture(scope="session")

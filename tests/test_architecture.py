@@ -18,7 +18,7 @@ LAYERS = (
     {"models"},
     {"records"},
     {"run"},
-    {"training", "evaluation"},
+    {"training", "evaluation", "export"},
     {"commands"},
     {"__main__"},
 )

@@ -105,7 +105,7 @@ def _estimator(
 
     @cache
     def context(texts: str) -> Any:
-        chosen = {"cond": lambda: text, "uncond": text.null, "both": lambda: _join(text, text.null())}
+        chosen = {"cond": lambda: text, "uncond": text.null, "both": lambda: join(text, text.null())}
         return network.prepare(chosen[texts]())
 
     @cache
@@ -157,7 +157,7 @@ def _predict(
     return PREDICTIONS[spec.prediction].to_x0(predicted, z, level.alpha, level.sigma), gamma
 
 
-def _join(a: TextEmbedding, b: TextEmbedding) -> TextEmbedding:
+def join(a: TextEmbedding, b: TextEmbedding) -> TextEmbedding:
     """Two batches of text as one, the shorter padded with masked tokens."""
     n = max(a.tokens.shape[1], b.tokens.shape[1])
     padded = [

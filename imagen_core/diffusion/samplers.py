@@ -17,9 +17,10 @@ from itertools import pairwise
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..types import Denoise, Denoised, Image, Level, StepRecord
-from .parameterization import to_eps
+from .parameterization import Scale, to_eps
 
 Noise = Callable[[], Image]
 # The largest sigma / alpha at which Heun's method is used: EDM starts there.
@@ -77,6 +78,8 @@ def ddim(
     """
     out = denoise(z, now)
     eps = to_eps(out.x0_renoise, z, now.alpha, now.sigma)
+    if eta == 0:
+        return next.alpha * out.x0_hat + next.sigma * eps, out
     fresh = eta * (next.sigma / now.sigma) * math.sqrt(1 - (now.alpha / next.alpha) ** 2)
     # The difference is never negative, but rounding may make it so where alpha_t is almost 0.
     z_next = next.alpha * out.x0_hat + math.sqrt(max(0.0, next.sigma**2 - fresh**2)) * eps
@@ -121,10 +124,10 @@ def dpmpp_2m(denoise: Denoise, z: Image, now: Level, next: Level, noise: Noise, 
     """
     out = denoise(z, now)
     d = out.x0_hat
-    if past and math.isfinite(next.log_snr):
+    if past and not next.clean:
         r = (now.log_snr - past[-1].now.log_snr) / (next.log_snr - now.log_snr)
         d = d + (d - past[-1].out.x0_hat) / (2 * r)
-    shrink = math.expm1((now.log_snr - next.log_snr) / 2)
+    shrink = expm1((now.log_snr - next.log_snr) / 2)
     # This step keeps the noise of z; a rule that re-noises from another estimate (CFG++) shifts that noise.
     z_next = (next.sigma / now.sigma) * (z + now.alpha * (out.x0_hat - out.x0_renoise)) - next.alpha * shrink * d
     return z_next, out
@@ -167,6 +170,11 @@ def heun(denoise: Denoise, z: Image, now: Level, next: Level, noise: Noise, past
         return next.alpha * euler, out
     slope_next = (euler - denoise(next.alpha * euler, next, ahead=1).x0_hat) / r_next
     return next.alpha * (y + (r_next - r) * (slope + slope_next) / 2), out
+
+
+def expm1(x: Scale) -> Scale:
+    """``exp(x) - 1`` of a number, or of a tensor where a step is exported as a graph (export/rules.py)."""
+    return x.expm1() if isinstance(x, Tensor) else math.expm1(x)
 
 
 def averages(now: Level, next: Level) -> bool:

@@ -110,7 +110,7 @@ def _scale(size: Float[Tensor, "b n"], q: float) -> Float[Tensor, " b"]:
     """The q-quantile of each row, at least 1."""
     n = size.shape[1]
     # If too few values exceed 1, the quantile is at most 1; counting them is ten times faster than ranking.
-    if int((size > 1).sum(1).max()) <= n - 2 - math.floor(q * (n - 1)):
+    if not torch.compiler.is_exporting() and int((size > 1).sum(1).max()) <= n - 2 - math.floor(q * (n - 1)):
         return size.new_ones(len(size))
     return quantile(size, q).clamp_min(1.0)
 
@@ -124,6 +124,6 @@ def quantile(values: Float[Tensor, "b n"], q: float) -> Float[Tensor, " b"]:
     place = q * (n - 1)
     below = math.floor(place)
     top = values.topk(n - below, dim=1, sorted=True).values
-    lower = top[:, -1]
-    upper = top[:, -2] if below + 1 < n else lower
+    # At q = 1 there is one value, which is both.
+    upper, lower = top[:, -2:][:, 0], top[:, -1]
     return torch.lerp(lower, upper, place - below)

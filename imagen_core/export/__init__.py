@@ -1,0 +1,1 @@
+"""A cascade as graphs that a browser tab samples with: app/static/tab/engine runs them."""
