@@ -1,6 +1,7 @@
-"""Memorisation: how near samples lie to the nearest picture of training, beside pictures that training never showed.
+"""Memorisation: does a sample repeat one picture of training?
 
-A network that learnt its pictures by heart draws them again: its samples lie nearer to training than new pictures do.
+Distance alone cannot tell: a grey blur lies near to every picture. A copy lies near to one picture and far from the
+next nearest (Yoon et al. 2023, "Diffusion Probabilistic Models Generalize when They Fail to Memorize").
 """
 
 from __future__ import annotations
@@ -25,42 +26,40 @@ from .sampling import Order, for_viewers, kept
 SIDE = 16
 # Pictures of each kind, and training pictures that are compared at once.
 PICTURES, AT_ONCE = 64, 1024
-# The share of new pictures that count as copies, by definition.
-CHANCE = 0.05
+# A copy is at most this many times as far from its nearest training picture as from the second nearest (Yoon et al.).
+RATIO = 1 / 3
 
 
 def nearest(
     images: Image, world: Collected, *, at_once: int = AT_ONCE
-) -> tuple[Float[Tensor, " n"], Int[Tensor, " n"]]:
-    """The distance from each picture to the nearest training picture (root mean square, 0 to 2), and its seed.
+) -> tuple[Float[Tensor, "n 2"], Int[Tensor, "n 2"]]:
+    """The two training pictures that are nearest to each picture: distances (root mean square, 0 to 2) and seeds.
 
     Memory does not grow with the number of training pictures.
     """
     wanted = resize(images, SIDE).flatten(1)
-    best, seeds = torch.full((len(images),), torch.inf), torch.zeros(len(images), dtype=torch.long)
+    best, seeds = torch.full((len(images), 2), torch.inf), torch.zeros(len(images), 2, dtype=torch.long)
     for first in tqdm(range(0, world.pictures, at_once), desc="training pictures", disable=None):
-        chunk = range(first, min(first + at_once, world.pictures))
-        pictures = torch.stack([resize(world.picture(seed, world.side)[None], SIDE)[0] for seed in chunk]).flatten(1)
-        distance, place = (torch.cdist(wanted, pictures) / pictures.shape[1] ** 0.5).min(1)
-        closer = distance < best
-        best, seeds = torch.where(closer, distance, best), torch.where(closer, place + first, seeds)
+        chunk = torch.arange(first, min(first + at_once, world.pictures))
+        pictures = torch.cat([resize(world.picture(int(seed), world.side)[None], SIDE) for seed in chunk]).flatten(1)
+        distances = torch.cdist(wanted, pictures) / pictures.shape[1] ** 0.5
+        best, places = torch.cat([best, distances], 1).topk(2, dim=1, largest=False)
+        seeds = torch.cat([seeds, chunk.expand(len(images), -1)], 1).gather(1, places)
     return best, seeds
 
 
 def measure_neighbours(cascade: Cascade, world: Collected, cache: Path, sheet: Path | None = None) -> dict[str, Any]:
-    """Distances of new pictures, and of samples of captions that were held back and that were learnt.
+    """How many are copies: of new pictures, and of samples of captions that were held back and that were learnt.
 
-    ``median`` is that of a kind's distances. ``copied`` is the share that lies nearer to training than all but CHANCE
-    of the new pictures do. ``sheet`` shows samples of learnt captions, each beside its nearest training picture.
+    ``nearest`` is the median distance of a kind to training. ``copied`` is the share of copies (RATIO). ``sheet`` shows
+    samples of learnt captions, each beside its nearest training picture.
 
     Raises:
-        UserError: the cascade was trained on other pictures, or fewer than two were held back.
+        UserError: the cascade was trained on other pictures.
     """
     if getattr(cascade.world, "digest", None) != world.digest:
         raise UserError(f"--data: {cascade.name} was not trained on these pictures")
     count = min(PICTURES, int(world.facts["held_back"]))
-    if count < 2:
-        raise UserError("--data: at least two pictures must be held back, to compare with")
     held = range(FRESH_SEEDS, FRESH_SEEDS + count)
     config = cascade.defaults[cascade.sizes[0]]
     kinds = {
@@ -69,15 +68,16 @@ def measure_neighbours(cascade: Cascade, world: Collected, cache: Path, sheet: P
         "learnt captions": kept(cache, cascade, config, _orders(world, range(count))),
     }
     found = {kind: nearest(images, world) for kind, images in kinds.items()}
-    near = float(found["new pictures"][0].quantile(CHANCE))
     if sheet is not None:
         _draw(kinds["learnt captions"], *found["learnt captions"], cascade, world, sheet)
     return {
         "kinds": {
-            kind: {"median": round(float(d.median()), 4), "copied": round(float((d < near).float().mean()), 4)}
-            for kind, (d, _) in found.items()
+            kind: {
+                "nearest": round(float(distances[:, 0].median()), 4),
+                "copied": round(float((distances[:, 0] <= RATIO * distances[:, 1]).float().mean()), 4),
+            }
+            for kind, (distances, _) in found.items()
         },
-        "chance": CHANCE,
         "pictures": count,
         "training_pictures": world.pictures,
         "weights": cascade.digest,
@@ -89,9 +89,10 @@ def _orders(world: Collected, seeds: range) -> list[Order]:
 
 
 def _draw(images: Image, distances: Tensor, seeds: Tensor, cascade: Cascade, world: Collected, file: Path) -> None:
-    """Each sample beside its nearest training picture, the nearest pair first."""
-    order = distances.argsort().tolist()
+    """Each sample beside its nearest training picture, the one most like a copy first."""
+    ratios = distances[:, 0] / distances[:, 1].clamp_min(1e-6)
+    order = ratios.argsort().tolist()
     shown = for_viewers(cascade, images.shape[-1], images)
-    pairs = [(shown[i], world.picture(int(seeds[i]), images.shape[-1])) for i in order]
-    labels = [(f"sample, {float(distances[i]):.3f} from", "this picture") for i in order]
+    pairs = [(shown[i], world.picture(int(seeds[i, 0]), images.shape[-1])) for i in order]
+    labels = [(f"sample, ratio {float(ratios[i]):.2f}", "nearest picture") for i in order]
     save_grid([x for pair in pairs for x in pair], [text for pair in labels for text in pair], 8, file)
