@@ -14,6 +14,7 @@ from imagen_core.records import recording
 from imagen_core.records.frames import Frame
 from imagen_core.run.experiments import compare
 from imagen_core.settings import SIDE_BY_SIDE, Request, StageConfig
+from imagen_core.settings.text import to_short_query
 from imagen_core.types import StageResult, StepRecord
 
 from ..handlers import FRAME_SECONDS, folder
@@ -56,7 +57,8 @@ class Run:
         self.file = place / "run.npz"
         recording.save(steps, self.file)
         path = report.save(steps, place, self.model, self.defaults)
-        return player.recorded(steps, run_id=self.run_id, picked=self.picked), path
+        link = to_short_query(self.request)
+        return player.recorded(steps, run_id=self.run_id, picked=self.picked, link=link), path
 
     def deliver(self) -> None:
         """Note that the page has the whole run: a Stop then changes nothing, and only few steps are kept."""
@@ -93,7 +95,7 @@ def watch(run: Run, model: Model, cascade: Cascade) -> Iterator[str]:
     Ends early where the run was stopped.
     """
     frames = run.frames or {}
-    began, last_update, steps = time.monotonic(), 0.0, run.request.stages[0].steps
+    last_update = 0.0
     for row in model.in_turn(compare(list(run.requests.values()), cascade), *run.requests.values()):
         for rule, event in zip(run.requests, row):
             if isinstance(event, StageResult):
@@ -105,5 +107,5 @@ def watch(run: Run, model: Model, cascade: Cascade) -> Iterator[str]:
         now = time.monotonic()
         if isinstance(row[0], StepRecord) and now - last_update > FRAME_SECONDS:
             last_update, done = now, row[0].index + 1
-            left = f"{about((now - began) / done * (steps - done))} left"
+            left = f"{about(model.pace.seconds(list(run.requests.values()), taken=done))} left"
             yield player.live(run.requests, frames, note=left, run_id=run.run_id, picked=run.picked)

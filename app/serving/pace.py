@@ -29,13 +29,16 @@ class Pace:
             before = () if known is None or known.warming else known.last[1 - LIKE_STEPS :]
             self._timed[record.stage] = _Timed(trained, (*before, seconds / rows), warming=record.index == 0)
 
-    def seconds(self, requests: Sequence[Request], *, above: int = 0) -> float | None:
-        """Seconds that the stages larger than ``above`` take in all; None where one was never timed."""
+    def seconds(self, requests: Sequence[Request], *, above: int = 0, taken: int = 0) -> float | None:
+        """Seconds that the stages larger than ``above`` take in all; None where one was never timed.
+
+        Of each stage's steps the first ``taken`` are done.
+        """
         stages = [(stage, request.count) for request in requests for stage in request.stages if stage.size > above]
         if any(stage.name not in self._timed for stage, _ in stages):
             return None
         timed = [(stage, count, self._timed[stage.name]) for stage, count in stages]
-        return sum(t.row_seconds * Plan(stage, t.trained).cost * count for stage, count, t in timed)
+        return sum(t.row_seconds * sum(Plan(stage, t.trained).rows[taken:]) * count for stage, count, t in timed)
 
 
 @dataclass(frozen=True)

@@ -214,9 +214,9 @@ def lay_out(page: Page) -> See:
             go = gr.Button("Generate", variant="primary", elem_id="generate", scale=3, min_width=140)
             stop = gr.Button("Stop", variant="stop", elem_id="stop", scale=1, min_width=80)
         with gr.Column(elem_id="told", min_width=0):
-            price = gr.HTML(views.note(""), elem_id="price", elem_classes="lab-queue", padding=False)
+            price = gr.HTML(views.note(""), elem_id="price", padding=False)
             words = gr.HTML(elem_id="words", padding=False)
-        screen = player.component(elem_id="player")
+        screen = player.component(elem_id="player", elem_classes="lab-queue")
         with gr.Column(elem_id="knobs", min_width=0):
             dice, dataset = _knobs(page)
         with gr.Column(elem_id="next", min_width=0):
@@ -287,10 +287,10 @@ def wire(see: See) -> list[Any]:
     """Connect the tab's parts; returns the events that run the base stage."""
     page, controls = see.page, see.page.controls
     needed = controls.components
-    running = gr.on([see.go.click, controls.prompt.submit], see.generate, needed, see.changed, **engine(see.price))
+    running = gr.on([see.go.click, controls.prompt.submit], see.generate, needed, see.changed, **engine(see.player))
     # A cell that is opened during a run waits for its end; a second press of Generate is ignored.
     opened = page.opened.change(
-        see.generate, needed, see.changed, **{**engine(see.price), "trigger_mode": "multiple"}
+        see.generate, needed, see.changed, **{**engine(see.player), "trigger_mode": "multiple"}
     )  # fmt: skip
     upscaling = [
         button.click(partial(see.upscale, size), {see.run, page.runs, *needed}, [see.gallery, *see.status.parts],

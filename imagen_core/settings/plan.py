@@ -59,13 +59,8 @@ class Plan:
 
     @cached_property
     def rows(self) -> tuple[int, ...]:
-        """Network rows for one picture at each step; a guided evaluation takes two."""
+        """Network rows for one picture at each step; a guided evaluation takes two. All take about as long."""
         guide = self.rules.guide
         both = [guide.source != "classifier" and guide.needs_uncond(w) for w in self.weights]
         each = [1 + guided + (guide.further if guided else 0) for guided in both]
         return tuple(sum(each[i : i + often]) for i, often in enumerate(self.evaluations))
-
-    @property
-    def cost(self) -> int:
-        """Network rows for one picture in all; a row always takes about the same time."""
-        return sum(self.rows)

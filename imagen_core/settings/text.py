@@ -232,6 +232,13 @@ def to_query(request: Request) -> str:
     return "?" + urlencode({key: write(value) for key, value in pairs.items()})
 
 
+def to_short_query(request: Request) -> str:
+    """The query of a link to a run, without what is at its default: ``prompt=…&seed=7&guidance=8.0``."""
+    count = {"count": request.count} if request.count > 1 else {}
+    pairs = {"prompt": request.prompt, "seed": request.seed, **count, **changed(request)}
+    return urlencode({key: write(value) for key, value in pairs.items()})
+
+
 def from_query(pairs: Iterable[tuple[str, str]], defaults: Mapping[str, Any]) -> tuple[Request, tuple[str, ...]] | None:
     """The request in a link's query, and warnings as of :func:`unflat`; None where the query has no settings.
 

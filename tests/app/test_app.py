@@ -24,6 +24,7 @@ from app.serving.waiting import Waiting
 from app.tabs import see as see_tab
 from imagen_core.records import png
 from imagen_core.settings import SIDE_BY_SIDE, request
+from imagen_core.settings.text import to_short_query
 from imagen_core.types import UserError
 
 ASKED = request("a red ball", seed=7, steps=3)
@@ -46,6 +47,8 @@ def test_generate_streams_all_rules_and_ends_with_a_picture(tabs: Tabs) -> None:
     shown = [json.loads(update[see.player]) for update in updates if see.player in update]
     assert {view["kind"] for view in shown[:-1]} <= {"waiting", "live"} and shown[-1]["kind"] == "recording"
     assert len(shown[-1]["steps"]) == 3 and [track["label"] for track in shown[-1]["tracks"]] == list(SIDE_BY_SIDE)
+    # What Share copies.
+    assert shown[-1]["link"] == to_short_query(updates[-1][see.run].request)
     gallery, finished = updates[-1][see.gallery], updates[-1][see.run]
     assert [Path(file).is_file() for file, _ in gallery] == [True, True] and finished.request.seeds == (7, 8)
     assert buttons_of(tabs, updates[-1]) == [True, True] and updates[-1][see.report].interactive

@@ -105,6 +105,40 @@ def test_every_focus_is_seen_and_a_group_of_radio_buttons_is_one_stop(page) -> N
     assert "radios-rule" in groups and len(groups) == len(set(groups))
 
 
+PLACE = "document.activeElement.getBoundingClientRect().toJSON()"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("tab", ["See it", "Learn", "Cascade", "Compare", "Inspect"])
+def test_focus_changes_pixels(visit, url: str, tab: str, theme: str) -> None:
+    """WCAG 2.4.7: around everything that the tab key reaches the picture of the page is another one."""
+    page = visit(f"{url}?__theme={theme}", reduced_motion="reduce")
+    page.get_by_text("ready", exact=False).first.wait_for()
+    page.get_by_role("tab", name=tab, exact=True).click()
+    page.get_by_role("tabpanel").filter(visible=True).first.wait_for()
+    page.wait_for_timeout(2 * SECOND)
+    # Nothing moves by itself, and the place of the focus survives losing it.
+    page.add_style_tag(content="* { transition: none !important; animation: none !important; }")
+    stops, same = 0, []
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement === document.body"):
+            break
+        stops += 1
+        page.wait_for_timeout(60)
+        place = page.evaluate(PLACE)
+        x, y, w, h = (place[side] for side in ("x", "y", "width", "height"))
+        around = {"x": max(0, x - 24), "y": max(0, y - 24), "width": w + 48, "height": h + 48}
+        seen = page.screenshot(clip=around)
+        page.evaluate("() => { window.last = document.activeElement; window.last.blur(); }")
+        page.wait_for_timeout(60)
+        if page.screenshot(clip=around) == seen:
+            same.append(page.evaluate("[window.last.tagName, window.last.id || window.last.className]"))
+        page.evaluate("window.last.focus({ preventScroll: true })")
+    assert same == [] and stops > 5
+
+
 def test_a_chosen_radio_button_is_seen_under_the_mouse(page) -> None:
     chosen = page.locator("#rule label.selected input")
     chosen.hover()
@@ -207,7 +241,7 @@ def test_who_waits_reads_how_many_are_before(visit, page, url: str) -> None:
     page.locator("#generate").click()
     page.locator(".pl[data-kind=live]").wait_for()
     other.locator("#generate").click()
-    other.locator("#price").get_by_text("1 person before you").wait_for()
+    other.locator("#player").get_by_text("1 person before you").wait_for()
     # A recorded run plays meanwhile, and settings answer.
     other.locator("#examples button", has_text="w = 5").click()
     other.locator(".pl-title span", has_text="w = 5").wait_for()

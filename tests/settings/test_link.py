@@ -17,7 +17,7 @@ from imagen_core.commands import options as cli
 from imagen_core.records import png
 from imagen_core.run.generate import generate
 from imagen_core.settings import CHOICES, DEFAULT_SIZES, RANGES, STAGE_FIELDS, Request, StageConfig, request, with_stage
-from imagen_core.settings.text import from_query, to_query, with_more
+from imagen_core.settings.text import from_query, to_query, to_short_query, with_more
 from imagen_core.types import StageResult, UserError
 
 DEFAULTS = {"prompt": "a red ball"}
@@ -41,6 +41,13 @@ def restored(asked: Request) -> Request:
 
 def test_a_link_restores_every_setting() -> None:
     assert restored(UNUSUAL) == UNUSUAL
+
+
+@pytest.mark.parametrize("asked", [request("a red ball", seed=7), replace(UNUSUAL, stages=UNUSUAL.stages[:1])])
+def test_a_short_link_leaves_out_what_is_usual_and_restores_the_run(asked: Request) -> None:
+    found = from_query(parse_qsl(to_short_query(asked), keep_blank_values=True), DEFAULTS)
+    assert found is not None and found[0] == asked
+    assert to_short_query(request("a red ball", seed=7, guidance=8.0)) == "prompt=a+red+ball&seed=7&guidance=8.0"
 
 
 @given(

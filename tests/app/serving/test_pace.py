@@ -23,6 +23,7 @@ def test_the_pace_is_learnt_from_rows_and_steps() -> None:
     for index, seconds in enumerate((9.0, 0.2, 0.2)):
         learnt.note(SimpleNamespace(stage="base64", index=index), seconds, [guided], "cosine")
     assert learnt.seconds([guided]) == pytest.approx(3 * 0.2)
+    assert learnt.seconds([guided], taken=1) == pytest.approx(2 * 0.2) and learnt.seconds([guided], taken=3) == 0
     assert learnt.seconds([vary_base(guided, {"guidance": 1.0})]) == pytest.approx(3 * 0.1)
     assert learnt.seconds([vary_base(guided, {"sampler": "heun"})] * 2) == pytest.approx(2 * 4 * 0.2)
     assert learnt.seconds([vary_base(guided, {"w_schedule": "interval"})]) == pytest.approx(0.1 + 0.2 + 0.2)
