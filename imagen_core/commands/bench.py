@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from ..networks.unet import UNet, gflop
 from ..run.generate import check, generate
 from ..settings import Request
 from ..types import Network, StageResult, TextEmbedding, UserError
+from . import tab
 from .options import add_run_arguments, loading, request_from
 from .output import warn
 
@@ -40,6 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--peer", action="store_true", help="DeepFloyd IF: compare with diffusers, seconds a step and peak memory"
     )
+    what.add_argument(
+        "--tab", type=Path, metavar="FOLDER", help="compare with the same run in wasm, from an export; needs node"
+    )
+    parser.add_argument("--threads", type=int, default=1, help="threads of wasm, for --tab (default 1)")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -48,7 +54,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if args.peer:
         return _beside_diffusers(args, request)
     warn(request)
+    if args.tab:
+        tab.check(args.tab)
     cascade = load_cascade(args.model, loading(args))
+    if args.tab:
+        return tab.beside_wasm(args.tab, request, cascade, args.threads)
     return bench_guidance(request, cascade) if args.guidance_rules else bench(request, cascade)
 
 

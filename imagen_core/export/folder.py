@@ -128,9 +128,13 @@ def write(cascade: Cascade, folder: Path) -> Iterator[tuple[str, Any]]:
     for module in sorted(ENGINE.glob("*.js")):
         if not module.name.endswith(".test.js"):
             _copy(module, folder / "engine" / module.name)
-    manifest |= {"files": made.files, "parts": made.parts, **_settings(cascade)}
+    manifest |= {"files": made.files, "parts": made.parts, **settings_of(cascade)}
     with written_whole(made.place / "manifest.json") as aside:
         aside.write_text(json.dumps(manifest), encoding="utf-8", newline="\n")
+    # What an earlier export left, of another model perhaps.
+    for path in made.place.iterdir():
+        if path.name not in {*made.files, "manifest.json"}:
+            path.unlink()
     yield "runtime", {way: made.files[f"runtime-{way}.wasm.bin"]["bytes"] for way in RUNTIME}
     yield "bytes", sum(file["bytes"] for file in made.files.values())
 
@@ -158,7 +162,7 @@ def _write_text(made: Folder, cascade: Cascade) -> dict[str, Any]:
     return {**facts, "words": {"rows": language.SHARD, "files": words}}
 
 
-def _settings(cascade: Cascade) -> dict[str, Any]:
+def settings_of(cascade: Cascade) -> dict[str, Any]:
     """Defaults, ranges and choices as the tab offers them."""
     offered = {
         "sampler": rules.STEPPED_BY,

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from ..types import UserError
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+# Loggers that speak of the exporter's own parts; where anybody listens, torch.__trace takes longer than the export.
+REMARKS = ("torch.onnx", "torch.__trace", "onnxscript")
 # Arrays below this stay float32: halving them saves nothing.
 FEW = 256
 # Free sizes that share a name are equal in all inputs.
@@ -167,12 +169,14 @@ def _plain_layers() -> Iterator[None]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without the exporter's remarks about its own parts."""
-    log = logging.getLogger("torch.onnx")
-    before = log.level
-    log.setLevel(logging.ERROR)
+    logs = [logging.getLogger(name) for name in REMARKS]
+    before = [log.level for log in logs]
+    for log in logs:
+        log.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        log.setLevel(before)
+        for log, level in zip(logs, before):
+            log.setLevel(level)

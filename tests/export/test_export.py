@@ -144,6 +144,12 @@ def test_missing_packages_are_one_line(refused, monkeypatch: pytest.MonkeyPatch,
     assert "needs a checkout" in refused()
 
 
+def test_a_bench_without_an_export_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "a ball", "--tab", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("imagen_core bench: --tab: ") and said.count("\n") == 1
+
+
 def test_deepfloyd_and_strange_folders_are_refused(
     refused, stage_1: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
