@@ -55,8 +55,12 @@ def refusals() -> Iterator[None]:
     except UserError as error:
         raise refuse(error) from None
     except OSError as error:
-        # Without the file's name: it is the server's own.
-        raise refuse(UserError(f"disk: the server cannot keep this run's files ({error.strerror})")) from None
+        raise refuse(no_room(error)) from None
+
+
+def no_room(error: OSError) -> UserError:
+    """What is said of a disk that is full or read-only, without the file's name: it is the server's own."""
+    return UserError(f"disk: the server cannot keep this run's files ({error.strerror})")
 
 
 def warn(text: str, title: str) -> None:

@@ -16,6 +16,7 @@ from imagen_core.types import UserError
 from .page import LAUNCH, build
 from .serving.gate import Gate
 from .serving.listening import refusal
+from .serving.memory import share_freed_memory
 from .serving.model import Model
 
 # How long a server that is told to stop waits for the run at work. Docker kills after 10 s unless told to wait longer
@@ -55,6 +56,7 @@ def main(prog: str, arguments: list[str] | None = None) -> None:
         parser.error(f"argument --port: must be between 1 and 65535, got {args.port}")
     if args.mcp and find_spec("mcp") is None:
         parser.error("argument --mcp: needs a package that is missing: pip install 'gradio[mcp]'")
+    share_freed_memory()
     try:
         locate(args.model)
         model, page = shipped_page()

@@ -1,6 +1,6 @@
-"""A crowd on a page of this machine: ``python -m app.load --visitors 100 --minutes 30 --out load.json``.
+"""A crowd on a page: ``python -m app.load --visitors 100 --minutes 30 --out docs/results/load.json``.
 
-It starts a server of its own, lets the visitors of serving/crowd.py at it, and reports what they met.
+It starts a server of its own on this machine, lets the visitors of serving/crowd.py at it, and reports what they met.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -23,7 +23,7 @@ from typing import Any
 import httpx
 
 from imagen_core.commands.options import Parser, add_model_argument
-from imagen_core.files.writing import check_output, written_whole
+from imagen_core.files.writing import check_output, write_text
 from imagen_core.types import UserError
 
 from .serving.crowd import Tally, crowd
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = Parser(prog="app.load", description="Visitors at work on a page of this machine, and what they meet.")
     parser.add_argument("--visitors", type=int, default=20, help=f"1 to {MOST_VISITORS} (default 20)")
     parser.add_argument("--minutes", type=float, default=3.0, help=f"0.1 to {MOST_MINUTES:g} (default 3)")
-    parser.add_argument("--out", type=Path, help="also write the report here, as JSON")
+    parser.add_argument("--out", type=Path, help="also write the report here, as JSON, and as .md beside it")
     add_model_argument(parser)
     args = parser.parse_args(arguments)
     try:
@@ -56,8 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.exit(130, "app.load: interrupted\n")
     text = json.dumps(report, indent=1)
     if args.out is not None:
-        with written_whole(args.out) as path:
-            path.write_text(text + "\n", encoding="utf-8")
+        write_text(args.out, text + "\n")
+        write_text(args.out.with_suffix(".md"), as_markdown(report))
     print(text)
     return 1 if report["lost"] or report["crossed"] else 0
 
@@ -140,6 +140,7 @@ def memory_of(pid: int) -> float | None:
 def report_of(tally: Tally, memory: Sequence[tuple[float, float]]) -> dict[str, Any]:
     """What the crowd met, as numbers: seconds, counts and MB."""
     warm = [megabytes for at, megabytes in memory if at >= WARM]
+    minutes = {int(at // 60): round(megabytes) for at, megabytes in reversed(memory)}
     waits = tally.waits
     return {
         "deeds": dict(sorted(tally.deeds.items())),
@@ -156,8 +157,31 @@ def report_of(tally: Tally, memory: Sequence[tuple[float, float]]) -> dict[str, 
             "last": round(memory[-1][1]) if memory else None,
             "most": round(max((megabytes for _, megabytes in memory), default=0.0)),
             "spread_from_minute_5": round((max(warm) - min(warm)) / median(warm), 3) if warm else None,
+            "at_minute": {str(minute): minutes[minute] for minute in sorted(minutes)},
         },
     }
+
+
+def as_markdown(report: Mapping[str, Any]) -> str:
+    """A report as a page with a table."""
+    answers, waits, memory = report["page_answer_s"], report["wait_s"], report["memory_mb"]
+    rows = [
+        ("deeds", ", ".join(f"{count} {deed}" for deed, count in report["deeds"].items())),
+        ("runs of the engine", report["runs"]),
+        ("lost; shown a picture of another", f"{report['lost']}; {report['crossed']}"),
+        (
+            "page answers: number; median; 99th of 100",
+            f"{report['page_answers']}; {answers['median']} s; {answers['p99']} s",
+        ),
+        ("wait for the engine: mean; longest", f"{waits['mean']} s; {waits['longest']} s"),
+        ("memory: first; last; most", f"{memory['first']} MB; {memory['last']} MB; {memory['most']} MB"),
+        ("memory from minute 5: most less least, over the median", memory["spread_from_minute_5"]),
+        ("memory at the start of each minute, MB", ", ".join(map(str, memory["at_minute"].values()))),
+    ]
+    title = f"# {report['visitors']} visitors for {report['minutes']:g} minutes"
+    asked = f"--visitors {report['visitors']} --minutes {report['minutes']:g} --model {report['model']}"
+    table = [f"| {name} | {value} |" for name, value in (("what", "found"), ("---", "---"), *rows)]
+    return "\n".join([title, "", f"`python -m app.load {asked}`", "", *table, ""])
 
 
 def quantile(seconds: Sequence[float], share: float) -> float | None:

@@ -21,7 +21,7 @@ from .controls import Controls, Page
 from .handlers import ENGINE, QUIET, WAKING
 from .parts import examples, expiry, learning, links, player, tiles, views
 from .parts.bundle import script
-from .serving import gate, session
+from .serving import gate, memory, session
 from .serving.guard import Guard
 from .serving.model import Model
 from .tabs import cascade as cascade_tab
@@ -50,6 +50,7 @@ LAUNCH: dict[str, Any] = {
     "run_history": False,
     "share": False,
     "footer_links": [],
+    "state_session_capacity": memory.MOST_SESSIONS,
     # The largest picture made here takes 3 MB.
     "max_file_size": inspect_tab.MAX_PNG,
     "app_kwargs": {

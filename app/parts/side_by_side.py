@@ -18,7 +18,7 @@ from imagen_core.settings.text import to_short_query
 from imagen_core.types import StageResult, StepRecord
 
 from ..handlers import FRAME_SECONDS, folder
-from ..serving import session
+from ..serving import memory, session
 from ..serving.model import Model
 from ..serving.pace import about
 from . import player, report
@@ -63,6 +63,8 @@ class Run:
     def deliver(self) -> None:
         """Note that the page has the whole run: a Stop then changes nothing, and only few steps are kept."""
         self.delivered, self.frames = True, session.kept(self.frames or {})
+        if self.frames:
+            memory.SHELF.put(self.frames)
 
 
 def forget(run: Run | None) -> None:

@@ -42,10 +42,11 @@ class Tally:
         self.answers += [answer.seconds for answer in answers]
         self.lost += [f"{what}: {answer.error}" for answer in answers if answer.error]
 
-    def run(self, what: str, answer: Answer) -> None:
-        """Note a run of the engine that nobody stopped."""
+    def run(self, what: str, answer: Answer) -> bool:
+        """Note a run of the engine that nobody stopped; False if it was lost."""
         self.waits += [] if answer.waited is None else [answer.waited]
         self.lost += [f"{what}: {answer.error}"] if answer.error else []
+        return answer.error is None
 
 
 @dataclass
@@ -94,15 +95,17 @@ class Person:
         self.at.set("prompt", f"a red ball on grass at noon {seed}")
         return seed
 
-    async def generate(self) -> None:
-        """Draw a picture, look at the price first, and fetch the picture as a PNG."""
+    async def generate(self) -> bool:
+        """Draw a picture, look at the price first, and fetch the picture as a PNG; False if it was lost."""
         seed = self.ask()
         price = await self.at.press("steps", "change")
         self.tally.page("price", [price])
-        self.tally.run("generate", await self.at.press("generate"))
+        if not self.tally.run("generate", await self.at.press("generate")):
+            return False
         self.owns(seed, json.loads(self.at.shown("player"))["request"]["seed"])
         self.kept = (await self.fetch(self.at.shown("gallery")[0]["image"])).content
         self.owns(seed, png.read_settings(self.kept)[0].seed)
+        return True
 
     def owns(self, mine: int, seed: int) -> None:
         """Note a picture that is not this visitor's."""
@@ -130,9 +133,9 @@ class Person:
 
     async def upscale(self) -> None:
         """Draw a picture and enlarge it."""
-        await self.generate()
         size = 1024 if self.random.random() < 0.2 else 256
-        self.tally.run("upscale", await self.at.press(f"upscale-{size}"))
+        if not await self.generate() or not self.tally.run("upscale", await self.at.press(f"upscale-{size}")):
+            return
         picture = await self.fetch(self.at.shown("gallery")[0]["image"])
         self.owns(png.read_settings(self.kept)[0].seed, png.read_settings(picture.content)[0].seed)
 
@@ -141,7 +144,8 @@ class Person:
         seed = self.ask()
         self.at.set("grid-rows-values", "1, 8")
         self.at.set("grid-columns-values", "static, dynamic")
-        self.tally.run("compare", await self.at.press("grid-go"))
+        if not self.tally.run("compare", await self.at.press("grid-go")):
+            return
         sheet = await self.fetch(self.at.shown("grid-files")[0])
         self.owns(seed, png.read_settings(sheet.content)[0].seed)
 
@@ -177,7 +181,7 @@ class Person:
 
 
 # What visitors do, and how often in a hundred deeds; our choice.
-DEEDS: dict[str, tuple[int, Callable[[Person], Awaitable[None]]]] = {
+DEEDS: dict[str, tuple[int, Callable[[Person], Awaitable[object]]]] = {
     "look": (30, Person.look),
     "generate": (30, Person.generate),
     "stop": (10, Person.stop),

@@ -9,7 +9,7 @@ import gradio as gr
 
 from imagen_core.types import UserError
 
-from ..handlers import refuse
+from ..handlers import no_room, refuse
 from .tools import show
 from .waiting import Waiting
 
@@ -44,6 +44,24 @@ class Gate(gr.Blocks):
     def launch(self, *args: Any, **kwargs: Any) -> Any:
         """As ``Blocks.launch``, which writes into ``app_kwargs``: each server gets a copy."""
         return super().launch(*args, **{**kwargs, "app_kwargs": {**(kwargs.get("app_kwargs") or {})}})
+
+    async def postprocess_data(self, block_fn: Any, predictions: Any, state: Any) -> list[Any]:
+        """As ``Blocks.postprocess_data``, without the copy of all values that gradio keeps for links.
+
+        Raises:
+            gr.Error: a file cannot be kept; without a traceback.
+        """
+        try:
+            values = await super().postprocess_data(block_fn, predictions, state)
+        except Exception as error:
+            # Gradio passes some errors on within one of its own.
+            for reason in (error, error.__cause__):
+                if isinstance(reason, OSError):
+                    raise refuse(no_room(reason)) from None
+            raise
+        if state is not None:
+            state.config_values.clear()
+        return values
 
     async def preprocess_data(
         self, block_fn: Any, inputs: list[Any], state: Any, explicit_call: bool = False

@@ -43,8 +43,9 @@ class HasPictures(Protocol):
 class PastRun:
     """A finished base run under its number in the session.
 
-    ``frames``, its first picture's steps, are kept for an hour while it is the newest: 25 steps under three rules are
-    11 MB. Those of long runs are not (:func:`kept`). ``file``, its recording, is kept for an hour in any case.
+    ``frames``, its first picture's steps, are kept for an hour while it is the newest, and while they are among the
+    last of all visitors (memory.py): 25 steps under three rules are 11 MB. Those of long runs are not (:func:`kept`).
+    ``file``, its recording, is kept for an hour in any case.
     """
 
     number: int
@@ -141,8 +142,10 @@ def find(runs: Runs, key: Any) -> PastRun:
 
 
 def steps(runs: Runs, key: Any) -> Frames | None:
-    """The kept steps of the picture of a key, if there are any."""
-    return None if key == NOW or str(key).partition(".")[2] not in ("", "0") else find(runs, key).frames or None
+    """The kept steps of the picture of a key, if there are any; they stay while the caller has them."""
+    if key == NOW or str(key).partition(".")[2] not in ("", "0"):
+        return None
+    return dict(find(runs, key).frames or {}) or None
 
 
 def picture(runs: Runs, key: Any, rule: Any = None) -> Picture:

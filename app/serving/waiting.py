@@ -7,22 +7,26 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from statistics import median
 from typing import Any
 
 from gradio.queueing import Event, Queue
 from gradio.server_messages import ProcessCompletedMessage, ProgressMessage, ProgressUnit
-from gradio.utils import error_payload
+from gradio.utils import error_payload, run_coro_in_background
 
 from imagen_core.types import UserError
 
 from ..handlers import ENGINE, refuse
+from .memory import departed
 from .pace import about
 
 # A waiting run takes some kilobytes. A class of a hundred waits with one each; our choice.
 MOST_WAITING = 200
 # The seconds of a kind of run are the median of its last ones; our choice.
 LIKE_RUNS = 9
+# How often visitors who left are looked for; our choice.
+SWEEP_SECONDS = 30.0
 # From here on it is worth to look at something else meanwhile; our choice.
 LONG_SECONDS = 10.0
 ENOUGH = "queue: you already have a run waiting here. It starts by itself; press Stop to leave the queue."
@@ -107,6 +111,17 @@ class Waiting(Queue):
         """Begin to work; called in the server's event loop."""
         self._ending, self._loop = False, asyncio.get_running_loop()
         super().start()
+        run_coro_in_background(self._forget_departed)
+
+    async def _forget_departed(self) -> None:
+        """Let go of visitors who left; gradio would keep them until ten thousand have come."""
+        while not self.stopped:
+            await asyncio.sleep(SWEEP_SECONDS)
+            sessions = self.blocks.state_holder
+            for name in departed(sessions, datetime.now()):
+                for known in (sessions.session_data, sessions.time_last_used, self.pending_messages_per_session,
+                              self.pending_event_ids_session):  # fmt: skip
+                    known.pop(name, None)
 
     async def push(self, body: Any, request: Any, username: str | None) -> Any:
         """Let an event wait, or turn it away with one line; see ``Queue.push``."""

@@ -111,8 +111,12 @@ class See:
             return gr.skip()
         run.stopped = True
         if run.images:
-            return self.whole(run)
-        return {**self.recorded(*run.recorded()), **self.status.showing(UNFINISHED, working=False)}
+            shown = self.whole(run)
+        else:
+            shown = {**self.recorded(*run.recorded()), **self.status.showing(UNFINISHED, working=False)}
+        # The page has its steps now.
+        run.frames = None
+        return shown
 
     def upscale(self, size: int, values: Values) -> Iterator[Updates]:
         """Carry the pictures of the rule that is now picked on to ``size``."""
