@@ -31,7 +31,7 @@ from imagen_core.settings.text import flat, with_more
 from imagen_core.types import StageResult, UserError
 from imagen_core.worlds.world import unknown_words
 
-from .handlers import files, folder, refuse
+from .handlers import files, folder, refusals, refuse
 from .parts import grid as grid_parts
 from .serving.model import Model
 
@@ -63,7 +63,7 @@ def sample(
         aug_level: noise on the input of the super-resolution stages, 0 to 1.
         more: any other settings as in a link: "sampler=ddim steps=50 sr256.steps=20".
     """
-    try:
+    with refusals():
         request = _request(
             model, prompt, more, size=size, seed=seed, aug_level=aug_level,
             guidance=guidance, threshold=threshold, percentile=percentile,
@@ -79,8 +79,6 @@ def sample(
                 yield None, {"stage": event.stage, "step": event.index + 1}
         path = files(image, request, cascade.digest)[0][0]
         yield gr.FileData(path=path), {"settings": flat(request), "weights": cascade.digest, "seconds": seconds}
-    except UserError as error:
-        raise refuse(error) from None
 
 
 def compare(
@@ -106,7 +104,7 @@ def compare(
         column_values: its values, separated by commas.
         more: any other settings as in a link: "sampler=ddim steps=50".
     """
-    try:
+    with refusals():
         start = _request(model, prompt, more, seed=seed)
         grid = read_grid(start, rows, row_values, columns, column_values)
         cascade = model.get()
@@ -122,8 +120,6 @@ def compare(
             for drawn in cells
         ]
         yield gr.FileData(path=path), {"cells": facts, "weights": cascade.digest}
-    except UserError as error:
-        raise refuse(error) from None
 
 
 def sweep_augmentation(
@@ -143,7 +139,7 @@ def sweep_augmentation(
         aug_levels: up to eleven levels from 0 to 1, separated by commas.
         more: any other settings as in a link: "guidance=8 sr256.steps=20".
     """
-    try:
+    with refusals():
         if size not in DEFAULT_SIZES[1:]:
             raise UserError(f"size: must be 256 or 1024, got {size!r:.60}")
         levels = levels_in(aug_levels)
@@ -163,8 +159,6 @@ def sweep_augmentation(
             "weights": cascade.digest,
         }
         yield gr.FileData(path=str(path)), facts
-    except UserError as error:
-        raise refuse(error) from None
 
 
 def describe(model: Model, prompt: str = "") -> dict[str, Any]:
@@ -179,10 +173,8 @@ def describe(model: Model, prompt: str = "") -> dict[str, Any]:
         raise refuse(UserError("prompt: must be text"))
     world = model.world
     concepts = {} if world is None else world.concepts
-    try:
+    with refusals():
         defaults = {**DEFAULTS, **model.defaults}
-    except UserError as error:
-        raise refuse(error) from None
     facts = {"name": model.name, "ready": model.ready}
     if model.ready:
         cascade = model.get()

@@ -87,16 +87,22 @@ class Guard:
         elif scope["method"] not in ("GET", "HEAD", "OPTIONS") and (refusal := self.refusal(scope, time.monotonic())):
             await _refuse(send, *refusal)
         else:
-            await self.app(scope, receive, _Answer(send, self.scripts, "/file=" in scope["path"]))
+            try:
+                await self.app(scope, receive, _Answer(send, self.scripts, "/file=" in scope["path"]))
+            except OSError as error:
+                if not _is_upload(scope):
+                    raise
+                # Nothing is answered before the file is kept.
+                await _refuse(send, 507, f"disk: the server cannot keep this file ({error.strerror})")
 
     def refusal(self, scope: Scope, now: float) -> tuple[int, str] | None:
         """The status and the line with which a request is refused; None where it may pass."""
         length = _header(scope, b"content-length")
         if not length.isdigit() and _header(scope, b"transfer-encoding"):
             return 411, "The length of the request must be given."
-        size, upload = int(length or 0), scope["path"].rstrip("/").endswith("/upload")
+        size = int(length or 0)
         # An upload's form takes some bytes more than its file.
-        most = self.most_upload + 10_000 if upload else MOST_BYTES
+        most = self.most_upload + 10_000 if _is_upload(scope) else MOST_BYTES
         if size > most:
             return 413, f"The request must have at most {most // 1_000_000} MB."
         who = address(scope)
@@ -139,6 +145,10 @@ def address(scope: Scope) -> str:
     """Whose request it is. On a Space the proxy before it says so, in the last entry of X-Forwarded-For."""
     through = _header(scope, b"x-forwarded-for").rpartition(",")[2].strip()
     return through if through and "SPACE_ID" in os.environ else (scope.get("client") or ("",))[0]
+
+
+def _is_upload(scope: Scope) -> bool:
+    return scope["path"].rstrip("/").endswith("/upload")
 
 
 def _header(scope: Scope, name: bytes) -> str:
