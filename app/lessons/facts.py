@@ -71,13 +71,14 @@ def names(run: str, step: int) -> dict[str, Any]:
 
 
 def facts(run: Header, shown: int) -> Mapping[str, Any]:
-    """The numbers of one run by name: its w, its count of steps, t over the steps, and those of each track."""
+    """The numbers of one run by name: its w, percentile and count of steps, t over the steps, and each track's."""
     tracks = {
         track["label"]: {name: _series(cast(list[Number], values), shown) for name, values in track["numbers"].items()}
         for track in run["tracks"]
     }
     times = _series([step["t"] for step in run["steps"]], shown)
-    return {"w": run["tracks"][0]["w"], "steps": run["planned"], "t": times, **tracks}
+    first = run["tracks"][0]
+    return {"w": first["w"], "percentile": first["percentile"], "steps": run["planned"], "t": times, **tracks}
 
 
 def still_facts(shown: Stills, step: int) -> Mapping[str, Any]:
