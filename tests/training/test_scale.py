@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import random
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -124,6 +126,43 @@ def test_a_killed_run_of_two_processes_goes_on_alone_with_the_same_losses(shards
         assert steps == (1, 2, 3, 4, 5, 6)
         found.append(losses(means, {1} if name == "whole" else {1, 4}))
     assert_close(torch.tensor(found[1]), torch.tensor(found[0]), atol=1e-3, rtol=1e-3)
+
+
+ANY_MOMENT = """
+import sys
+from pathlib import Path
+from conftest import CONFIGS
+from imagen_core.networks import sizes
+from imagen_core.training.loop import train
+from imagen_core.training.recipes import Recipe
+sizes.SIZES["S"]["base64"] = CONFIGS["base"]
+recipe = Recipe("base", steps=60, batch=4, size=32, warmup=2, pictures=1000)
+train(recipe, *map(Path, sys.argv[1:3]), cpu=True, save_minutes=0, watch=lambda progress: print("step", flush=True))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="needs kill -9")
+def test_a_trainer_killed_at_any_moment_goes_on_as_the_same_run(shards: Path, tmp_path: Path, small: None) -> None:
+    """Killed four times, in the middle of a step or of writing its state; the steps at hand are taken again."""
+    whole = weights(train(recipe(steps=60), shards, tmp_path / "whole", cpu=True))
+    script, here, cut = tmp_path / "run.py", Path(__file__).parents[2], tmp_path / "cut"
+    script.write_text(ANY_MOMENT)
+    paths, moment = os.pathsep.join((str(here), str(here / "tests"))), random.Random(1)
+    for _ in range(4):
+        child = subprocess.Popen(
+            [sys.executable, str(script), str(shards), str(cut)],
+            stdout=subprocess.PIPE, cwd=here, env={**os.environ, "PYTHONPATH": paths},
+        )  # fmt: skip
+        assert child.stdout is not None and all(child.stdout.readline() == b"step\n" for _ in range(8))
+        time.sleep(moment.uniform(0, 0.3))
+        assert child.poll() is None
+        child.kill()
+        child.wait()
+        child.stdout.close()
+    assert torch.equal(weights(train(recipe(steps=60), shards, cut, cpu=True)), whole)
+    numbers = [json.loads(line) for line in (cut / "log.jsonl").read_text().splitlines()]
+    assert numbers == sorted(numbers, key=lambda line: line["step"])
 
 
 def losses(means: tuple[float, ...], begins: set[int]) -> list[float]:
