@@ -8,6 +8,7 @@ from imagen_core.commands.console import for_any_console
 
 HELP = """imagen-lab opens the page, and so does imagen-lab page; imagen-lab page --help names the page's options.
 imagen-lab pack --to FOLDER writes the lessons as static files for a class.
+imagen-lab tab --to FOLDER writes a page that computes in the browser's own tab.
 Every other verb is the engine's:
 """
 
@@ -26,6 +27,11 @@ def main(arguments: list[str] | None = None) -> int:
         from .pack import main as pack
 
         pack("imagen-lab pack", arguments[1:])
+        return 0
+    if arguments[0] == "tab":
+        from .site import main as tab
+
+        tab("imagen-lab tab", arguments[1:])
         return 0
     from imagen_core.__main__ import main as run_verb
 

@@ -30,6 +30,7 @@ PAGE_LAYERS = (
     {"controls"},
     {"tabs", "api"},
     {"page", "pack"},
+    {"site"},
     {"launch", "load"},
     {"entry"},
 )
@@ -41,6 +42,7 @@ FOR_THE_COMMAND_LINE = {
     "app/launch.py": {"commands.options"},
     "app/load.py": {"commands.options", "files.writing"},
     "app/pack.py": {"commands.options", "files.writing"},
+    "app/site.py": {"commands.export", "commands.options"},
 }
 FILES = sorted((ROOT / "imagen_core").rglob("*.py"))
 PAGE_FILES = sorted((ROOT / "app").rglob("*.py"))
