@@ -145,7 +145,7 @@ class Page:
 
     ``runs`` holds the visitor's finished runs (session.Runs), ``tabs`` the row of tabs; ``opened`` counts the runs that
     another tab has asked for: a new count makes See it run its controls. ``loaded`` is the event after which the model
-    is there.
+    is there. ``beside`` says whether a page that computes in the visitor's tab lies beside this one.
     """
 
     model: Model
@@ -155,6 +155,7 @@ class Page:
     tabs: gr.Tabs
     demo: gr.Blocks
     loaded: Any
+    beside: bool = False
 
     def show(self, request: Request, more: Any) -> Updates:
         """The updates that set all controls to a request, and open See it."""

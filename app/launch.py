@@ -7,18 +7,21 @@ import time
 from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from imagen_core.commands.options import Parser, add_model_argument, loading
 from imagen_core.models.opening import locate
 from imagen_core.types import UserError
 
-from .page import LAUNCH, build
+from .page import build, launching
+from .serving.beside import route
 from .serving.gate import Gate
 from .serving.listening import refusal
 from .serving.memory import share_freed_memory
 from .serving.model import Model
 
+SHIPPED = "tabletop"
 # How long a server that is told to stop waits for the run at work. Docker kills after 10 s unless told to wait longer
 # (docker stop --time 30), Kubernetes after 30 s; our choice.
 DRAIN_SECONDS = 25.0
@@ -34,14 +37,14 @@ class ShippedPage(NamedTuple):
 
 
 @cache
-def shipped_page() -> ShippedPage:
-    """Build the page of the shipped model, once.
+def shipped_page(beside: bool = False) -> ShippedPage:
+    """Build the page of the shipped model, once; ``beside`` as in :func:`.page.build`.
 
     Raises:
         UserError: this installation has no weights.
     """
-    model = Model("tabletop")
-    return ShippedPage(model, build(model))
+    model = Model(SHIPPED)
+    return ShippedPage(model, build(model, beside=beside))
 
 
 def main(prog: str, arguments: list[str] | None = None) -> None:
@@ -50,6 +53,7 @@ def main(prog: str, arguments: list[str] | None = None) -> None:
     parser.add_argument("--host", help="address to listen on (default 127.0.0.1, or GRADIO_SERVER_NAME)")
     parser.add_argument("--port", type=int, help="port, 1 to 65535 (default the first free one from 7860)")
     parser.add_argument("--mcp", action="store_true", help="also serve the API as MCP tools (pip install gradio[mcp])")
+    parser.add_argument("--tab", type=Path, help="folder of a page that computes in the visitor's tab (imagen-lab tab)")
     add_model_argument(parser)
     args = parser.parse_args(arguments)
     if args.port is not None and not 1 <= args.port <= 65535:
@@ -59,15 +63,16 @@ def main(prog: str, arguments: list[str] | None = None) -> None:
     share_freed_memory()
     try:
         locate(args.model)
-        model, page = shipped_page()
-        if args.model != model.name:
+        routes = [] if args.tab is None else [route(args.tab, args.model)]
+        model, page = shipped_page(bool(routes) and args.model == SHIPPED)
+        if args.model != SHIPPED:
             other = Model(args.model)
             other.use(args.model, loading(args))
             # The shipped model stays one click away.
-            page = build(other, model)
+            page = build(other, model, beside=bool(routes))
         # A service or container stops with SIGTERM.
         signal.signal(signal.SIGTERM, drainer(page))
-        page.launch(server_name=args.host, server_port=args.port, mcp_server=args.mcp, **LAUNCH)
+        page.launch(server_name=args.host, server_port=args.port, mcp_server=args.mcp, **launching(*routes))
     except (UserError, OSError) as error:
         parser.exit(2, f"{prog}: {refusal(error, args.host, args.port)}\n")
 

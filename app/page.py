@@ -66,6 +66,12 @@ LAUNCH: dict[str, Any] = {
 }
 
 
+def launching(*routes: Any) -> dict[str, Any]:
+    """LAUNCH with more routes."""
+    own = LAUNCH["app_kwargs"]
+    return {**LAUNCH, "app_kwargs": {**own, "routes": [*own["routes"], *routes]}}
+
+
 @dataclass(frozen=True)
 class Tabs:
     """The tabs of a page, in their order."""
@@ -77,15 +83,18 @@ class Tabs:
     inspect: inspect_tab.Inspect
 
 
-def build(model: Model, *others: Model) -> gate.Gate:
-    """The page of a model, with its API; each other model has the same page at its own address."""
+def build(model: Model, *others: Model, beside: bool = False) -> gate.Gate:
+    """The page of a model, with its API; each other model has the same page at its own address.
+
+    ``beside`` says whether the first has a page for the visitor's tab too (serving/beside.py).
+    """
     demo = gate.Gate(
         title="Imagen Lab", analytics_enabled=False, delete_cache=(handlers.KEEP_SECONDS, handlers.KEEP_SECONDS)
     )
     with demo:
         if others:
             gr.Navbar(main_page_name=model.label)
-        wire(lay_out(model, demo))
+        wire(lay_out(model, demo, beside))
         for name, function in api.functions(model).items():
             # Programs wait in line even for what is not queued, but not for each other.
             line = {name: ENGINE[name] for name in ("concurrency_id", "concurrency_limit")}
@@ -98,7 +107,7 @@ def build(model: Model, *others: Model) -> gate.Gate:
     return demo.queue()
 
 
-def lay_out(model: Model, demo: gr.Blocks) -> Tabs:
+def lay_out(model: Model, demo: gr.Blocks, beside: bool = False) -> Tabs:
     """Place the header and the tabs."""
     status = gr.HTML(_head("starting …"))
     loaded = demo.load(partial(_status, model), None, status, show_progress="hidden", api_visibility="private")
@@ -106,7 +115,7 @@ def lay_out(model: Model, demo: gr.Blocks) -> Tabs:
     expiry.component()
     with gr.Tabs(selected="see", elem_id="tabs") as tabs:
         first = controls.create(examples.first_prompt(model.world))
-        page = Page(model, first, runs=runs, opened=opened, tabs=tabs, demo=demo, loaded=loaded)
+        page = Page(model, first, runs=runs, opened=opened, tabs=tabs, demo=demo, loaded=loaded, beside=beside)
         return Tabs(
             see=see_tab.lay_out(page),
             learn=learn_tab.lay_out(page),

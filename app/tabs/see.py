@@ -21,7 +21,7 @@ from imagen_core.types import StageResult, StepRecord, UserError
 
 from ..controls import ADVANCED, LATER, Page, Updates, Values, explained, weight_named
 from ..handlers import FRAME_SECONDS, KEEP_SECONDS, QUIET, engine, files, refusals, refuse
-from ..parts import builder, examples, expiry, links, player, side_by_side, status, views
+from ..parts import builder, elsewhere, examples, expiry, links, player, side_by_side, status, views
 from ..parts.side_by_side import Run, requests_of
 from ..parts.status import Status
 from ..serving.pace import about
@@ -54,6 +54,7 @@ class See:
     report: gr.DownloadButton
     preset: gr.Dropdown
     aug_notes: Mapping[int, gr.HTML]
+    elsewhere: elsewhere.Elsewhere | None
 
     @property
     def changed(self) -> list[Any]:
@@ -219,6 +220,7 @@ def lay_out(page: Page) -> See:
             stop = gr.Button("Stop", variant="stop", elem_id="stop", scale=1, min_width=80)
         with gr.Column(elem_id="told", min_width=0):
             price = gr.HTML(views.note(""), elem_id="price", padding=False)
+            other = elsewhere.lay_out() if page.beside else None
             words = gr.HTML(elem_id="words", padding=False)
         screen = player.component(elem_id="player", elem_classes="lab-queue")
         with gr.Column(elem_id="knobs", min_width=0):
@@ -242,7 +244,7 @@ def lay_out(page: Page) -> See:
     return See(
         page=page, run=run, words=words, price=price, go=go, stop=stop, player=screen,
         dice=dice, examples=dataset, ups=ups, status=line, gallery=gallery, report=report, preset=preset,
-        aug_notes=aug_notes,
+        aug_notes=aug_notes, elsewhere=other,
     )  # fmt: skip
 
 
@@ -311,6 +313,8 @@ def wire(see: See) -> list[Any]:
     expiry.watch(see.gallery, [see.go, *see.ups.values()])
     expiry.watch(see.report, [see.go], changed=see.player)
     _wire_controls(see, [running, opened])
+    if see.elsewhere is not None:
+        elsewhere.wire(see.elsewhere, needed, controls.read)
     return [running, opened]
 
 

@@ -11,6 +11,7 @@ import torch
 
 from ..files import hub
 from ..files.assets import ASSETS, shipped
+from ..files.digests import file_digest
 from ..networks.precision import bf16_is_fast
 from ..settings import DEFAULTS, StageConfig
 from ..types import UserError
@@ -110,6 +111,17 @@ def world_of(name: str) -> World | None:
     if is_deepfloyd(name):
         return None
     return described_world(hub.fetch(locate(name)[0], (*DESCRIPTIONS, WORLD)))
+
+
+def digest_of(name: str) -> str:
+    """The digest of a cascade of this project (Cascade.digest), without loading it; empty for DeepFloyd IF.
+
+    Raises:
+        UserError: there is no such model, or it cannot be reached.
+    """
+    if is_deepfloyd(name):
+        return ""
+    return file_digest(hub.fetch(locate(name)[0], DESCRIPTIONS) / "cascade.json")
 
 
 def locate(name: str) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import { hiding } from "./hide.js";
 import { asks, memory } from "./memory.js";
+import { watchQueue } from "./offer.js";
 import { joinRadios } from "./radios.js";
 import { nameUploads } from "./uploads.js";
 
@@ -35,6 +36,11 @@ export const create = () => {
     // The recorded run comes first, so that the last run takes its place.
     if (begun || !player?.data?.tracks) return;
     begun = true;
+    const offer = document.getElementById("offer");
+    if (offer) {
+      const choice = document.querySelector('#place label:last-of-type input[type="radio"]');
+      watchQueue(document.getElementById("player"), offer, choice);
+    }
     followTabs();
     followRuns(player);
   }).observe(document, { childList: true, subtree: true });
