@@ -68,7 +68,7 @@ def test_the_switch_opens_the_tab_with_the_same_settings_and_nothing_of_a_run_co
     assert sent and all(method == "GET" and name.startswith("tab/") and not data for method, name, data in sent)
     # The way back holds the settings too.
     page.get_by_label("this server", exact=True).check()
-    page.locator("#prompt textarea").wait_for()
+    page.get_by_text("ready", exact=False).first.wait_for()
     assert page.locator("#prompt textarea").input_value() == "a secret cone"
 
 
