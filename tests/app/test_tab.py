@@ -3,6 +3,8 @@ what the real one draws is for tests/export."""
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 from app_page import MARKUP
 from fake_export import write
 from static_host import Host, hosted
+from tiny_export import Exported
 
 from app import site
 from app.entry import main
@@ -231,6 +234,38 @@ def test_every_text_can_be_read_and_nothing_is_wider_than_a_phone(
         page.emulate_media(color_scheme=scheme)
         assert page.evaluate(contrast_script) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+# Milliseconds of processor time that a task of the page's own thread may take: beyond them a page feels slow.
+MOST_MS = 50
+
+
+@pytest.mark.slow
+def test_the_page_answers_while_it_samples(page: Any, chromium: Any, tmp_path: Path) -> None:
+    """By processor time, since other processes may hold a task up."""
+    chromium.start_tracing(page=page, path=tmp_path / "trace.json", categories=["toplevel"])
+    generate(page, 25)
+    page.wait_for_timeout(1000)
+    chromium.stop_tracing()
+    events = json.loads((tmp_path / "trace.json").read_bytes())["traceEvents"]
+    own = {(e["pid"], e["tid"]) for e in events if e["name"] == "thread_name" and e["args"]["name"] == "CrRendererMain"}
+    tasks = [e["tdur"] / 1000 for e in events if "tdur" in e and (e["pid"], e["tid"]) in own]
+    assert len(tasks) > 100 and max(tasks) < MOST_MS
+
+
+@pytest.mark.slow
+def test_the_page_and_the_real_sampler_understand_each_other(
+    visit: Callable[..., Any], exported: Exported, tmp_path: Path
+) -> None:
+    shutil.copytree(exported.place, tmp_path / "lab")
+    list(site.write(tmp_path / "lab", exported.cascade.world))
+    with hosted(tmp_path / "lab") as host:
+        page = visit(f"{host.url}#{link(with_stage(ASKED, 64, steps=3))}")
+        generate(page, 3)
+        assert page.evaluate("crossOriginIsolated")
+        page.get_by_role("button", name="Upscale to 256").click()
+        page.get_by_text("256 × 256 in").wait_for()
+        assert png.read_settings(saved(page))[0] == with_stage(ASKED, 64, steps=3)
 
 
 def test_a_folder_without_an_export_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -178,7 +178,7 @@ export class App {
 
   /** Sets the controls to a run. */
   take(request) {
-    this.asked = askedOf(request, this.asked);
+    this.asked = askedOf(request, this.asked, this.given);
     this.controls.show(this.asked);
     this.price();
   }
@@ -245,8 +245,10 @@ export class App {
   }
 
   hear(message) {
-    if (message.type === "ready") this.tell();
-    else this.studio.hear(message);
+    if (message.type === "ready") {
+      this.tell();
+      this.sampling.holding.tidy();
+    } else this.studio.hear(message);
     if (message.type === "done") this.tell();
   }
 

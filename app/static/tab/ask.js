@@ -36,21 +36,24 @@ export const requestOf = ({ prompt, seed, stages }, size, given) => ({
 });
 
 /** What the controls hold after a request; stages that it lacks stay as in `before`. */
-export const askedOf = (request, before) => {
+export const askedOf = (request, before, given) => {
   const stages = { ...before.stages };
   for (const stage of request.stages) {
-    stages[stage.size] = { ...stage, options: { ...before.stages[stage.size].options, ...stage.options } };
+    // A run leaves out options that are at their default.
+    const own = { ...optionsOf(stage, given), ...stage.options };
+    stages[stage.size] = { ...stage, options: { ...before.stages[stage.size].options, ...own } };
   }
   return { prompt: request.prompt, seed: request.seed, size: request.stages.at(-1).size, stages };
 };
 
 /** What the controls hold at first: the model's defaults, and a prompt. */
-export const first = ({ opening, defaults, kept }) => {
+export const first = (given) => {
+  const { opening, defaults, kept } = given;
   const held = Object.values(defaults).map((stage) => [
     stage.size,
     { ...stage, options: { ...kept, ...stage.options } },
   ]);
-  return askedOf(opening, { stages: Object.fromEntries(held) });
+  return askedOf(opening, { stages: Object.fromEntries(held) }, given);
 };
 
 /** The query of a link that restores a run: the pairs of settings/text.py's to_query. */

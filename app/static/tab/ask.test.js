@@ -56,9 +56,15 @@ test("options that no chosen rule takes, or that are at their default, are not p
 test("stages that a run lacks stay as they are", () => {
   const asked = first(GIVEN);
   asked.stages[256].aug_level = 0.3;
-  const after = askedOf({ ...GIVEN.opening, prompt: "a cone" }, asked);
+  const after = askedOf({ ...GIVEN.opening, prompt: "a cone" }, asked, GIVEN);
   assert.equal(after.prompt, "a cone");
   assert.equal(after.stages[256].aug_level, 0.3);
+});
+
+test("an option that a run leaves out is at its default, whatever it was before", () => {
+  const asked = first(GIVEN);
+  asked.stages[64].options.percentile = 95;
+  assert.equal(askedOf(GIVEN.opening, asked, GIVEN).stages[64].options.percentile, 99.5);
 });
 
 test("a query without settings asks for no run", () => {

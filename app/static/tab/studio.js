@@ -149,6 +149,13 @@ export class Studio {
     run.images = Object.fromEntries(rules.map((rule, k) => [rule, images[k]]));
     this.finished = run;
     this.player.put(run.recording());
+    this.status.note(`64 × 64 under ${rules.length} rules in ${seconds.toFixed(1)} s.`);
+    // In a task of its own, so that the page answers in between.
+    setTimeout(() => this.finished === run && this.hang(run, rules));
+  }
+
+  /** Shows a run's pictures as PNGs to save. */
+  hang(run, rules) {
     this.gallery.clear();
     const picked = this.asked().stages[BASE].threshold;
     const [stage] = run.request.stages;
@@ -156,7 +163,6 @@ export class Studio {
     for (const rule of [...rules.filter((rule) => rule !== picked), picked]) {
       this.gallery.add(run.images[rule], { ...run.request, stages: [{ ...stage, threshold: rule }] });
     }
-    this.status.note(`64 × 64 under ${rules.length} rules in ${seconds.toFixed(1)} s.`);
   }
 
   done() {
