@@ -57,7 +57,7 @@ def test_a_recorded_run_plays_at_once(visit, url: str) -> None:
     page.locator(".pl-counter", has_text="25 / 25").wait_for()
     assert page.evaluate("window.seen") == [f"{step} / 25" for step in range(1, 26)]
     words = page.locator(".pl-sentence").inner_text()
-    assert words.startswith("Step 25 of 25. Burnt values at the end (|x̂₀| > 0.99): none ")
+    assert words.startswith("Step 25 of 25. Burnt values at the end: none ")
 
 
 def test_a_recorded_run_first_rests_on_the_step_where_the_rules_differ_most(visit, url: str) -> None:

@@ -317,14 +317,14 @@ export class Player {
 
   draw() {
     if (!this.laid || !this.data?.tracks || !this.root.clientWidth) return;
-    const { data, at, track, engine } = this;
+    const { data, at, track } = this;
     const live = data.kind === "live";
     this.root.dataset.view = live ? "side" : this.view;
     this.drawTransport();
     this.drawCards();
     if (this.more) this.curves.draw(data, at);
     this.words.setAttribute("aria-live", this.timer || live ? "off" : "polite");
-    this.words.textContent = sentence(data, at, this.step, engine.burnt);
+    this.words.textContent = sentence(data, at, this.step);
     if (live) return;
     if (this.view === "wipe") this.wipe.draw(data, at);
     if (this.view === "parts") this.parts.draw(data, at, track);
@@ -361,6 +361,6 @@ export class Player {
       else card.draw(data, track, at, { view, front, most });
       if (data.kind === "recording") this.probe.place(card.probe, data);
     });
-    this.legend.replaceChildren(...legend(data.kind === "live" ? "side" : view, front, at, swatch));
+    this.legend.replaceChildren(...legend(data.kind === "live" ? "side" : view, front, at, swatch, this.engine.burnt));
   }
 }

@@ -10,7 +10,7 @@ export const ruleNote = (track, at, cut) => {
   if (track.rule === "none") return `leaves ${outside} outside ±1`;
   if (track.rule === "static") return `cuts ${outside} to ±1`;
   if (s !== null && s <= 1) {
-    return track.rule === "dynamic" ? `s = 1: cuts ${outside}, like static` : `${outside} were outside ±1`;
+    return track.rule === "dynamic" ? `s = 1: only cuts ${outside}` : `${outside} were outside ±1`;
   }
   return `divides by s = ${number(s)}${cut === undefined ? "" : `, cuts ${percent(cut)}`}`;
 };
@@ -28,13 +28,12 @@ const mix = (track, at) => {
 };
 
 /** The last step: how much of the result is burnt. By then there is often nothing left to threshold. */
-export const verdict = (data, burnt) => {
+export const verdict = (data) => {
   const shares = data.tracks.map((track) => track.numbers.burnt.at(-1));
   const most = Math.max(...shares);
-  const limit = `at the end (|x̂₀| > ${burnt})`;
-  if (most === 0) return `No value is burnt ${limit}.`;
-  if (most < 0.0005) return `Fewer than 0.1 % of values are burnt ${limit}.`;
-  return `Burnt values ${limit}: ${listed(data, -1)}.`;
+  if (most === 0) return "No value is burnt at the end.";
+  if (most < 0.0005) return "Fewer than 0.1 % of values are burnt at the end.";
+  return `Burnt values at the end: ${listed(data, -1)}.`;
 };
 
 const listed = ({ tracks }, at) =>
@@ -66,10 +65,10 @@ const progress = (data, at) => {
   return facts.join(" ");
 };
 
-/** The sentence above the pictures; `step` counts from 1, `burnt` is the limit beyond which a value is burnt. */
-export const sentence = (data, at, step, burnt) => {
+/** The sentence under the pictures; `step` counts from 1. */
+export const sentence = (data, at, step) => {
   const here = `Step ${step} of ${data.planned}`;
-  if (data.kind === "recording" && step === data.planned) return `${here}. ${verdict(data, burnt)}`;
+  if (data.kind === "recording" && step === data.planned) return `${here}. ${verdict(data)}`;
   if (at === data.telling) return `${here}, where the rules differ most. Burnt values: ${listed(data, at)}.`;
   return `${here}. ${progress(data, at)}`;
 };
@@ -83,12 +82,15 @@ export const VIEWS = {
   parts: "Guidance",
 };
 
-/** What the line under the pictures says of a view, in parts; swatch(kind) is a patch of the clip mask. */
-export const legend = (view, track, at, swatch) => {
+/**
+ * What the line under the pictures says of a view, in parts; swatch(kind) is a patch of the clip mask, and `burnt` the
+ * limit beyond which a value is burnt.
+ */
+export const legend = (view, track, at, swatch, burnt) => {
   const lines = {
     side: () => [
-      "Pixel values before the rule. Coloured bars get cut. Solid lines: ±1. Dashed lines: ±s. ",
-      "A screen cuts off at ±1 what none leaves beyond it.",
+      "Histograms: pixel values before the rule. Coloured bars get cut. Solid lines: ±1, the range of a screen. ",
+      `Dashed lines: ±s. Burnt: beyond ±${burnt} after the rule.`,
     ],
     wipe: () => ["Drag across the picture, or use the slider. Both sides show the same step from the same noise."],
     difference: () => ["Grey means equal. Click a picture to compare the others with it."],
