@@ -17,12 +17,14 @@ from imagen_core.records import png
 from imagen_core.settings import Request
 from imagen_core.types import UserError
 
+from . import folders
+
 # A frame costs the browser 50 to 60 ms, so more than eight a second would only queue up.
 FRAME_SECONDS = 0.125
 # A line of text must stay long enough to be read.
 STATUS_SECONDS = 0.4
 # Pictures wait here until the page has copied them; gone when the server ends, and an hour after they were made.
-PICTURES = tempfile.TemporaryDirectory(prefix="imagen-lab-")
+PICTURES = folders.own("pictures")
 KEEP_SECONDS = 3600
 # Events that answer at once, and those that take the engine.
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}

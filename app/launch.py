@@ -14,6 +14,7 @@ from imagen_core.commands.options import Parser, add_model_argument, loading
 from imagen_core.models.opening import locate
 from imagen_core.types import UserError
 
+from .folders import remove_left
 from .page import build, launching
 from .serving.beside import route
 from .serving.gate import Gate
@@ -61,6 +62,7 @@ def main(prog: str, arguments: list[str] | None = None) -> None:
     if args.mcp and find_spec("mcp") is None:
         parser.error("argument --mcp: needs a package that is missing: pip install 'gradio[mcp]'")
     share_freed_memory()
+    remove_left()
     try:
         locate(args.model)
         routes = [] if args.tab is None else [route(args.tab, args.model)]

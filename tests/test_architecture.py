@@ -24,7 +24,8 @@ LAYERS = (
 )
 # The same of the page's rooms and of the files beside them.
 PAGE_LAYERS = (
-    {"theme", "handlers"},
+    {"theme", "folders"},
+    {"handlers"},
     {"serving", "lessons"},
     {"parts"},
     {"controls"},

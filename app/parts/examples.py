@@ -18,12 +18,13 @@ from imagen_core.types import UserError
 from imagen_core.worlds.collected.collected import Collected
 from imagen_core.worlds.world import World
 
+from .. import folders
 from . import links, player, report
 
 # The recorded runs, which are the examples as well: their prompts and settings are what the controls begin with.
 RECORDED = tuple(SHIPPED)
 # Their reports, which stay as long as the server runs.
-REPORTS = tempfile.TemporaryDirectory(prefix="imagen-lab-reports-")
+REPORTS = folders.own("reports")
 OPENING = SHIPPED[RECORDED[0]][1]
 
 
