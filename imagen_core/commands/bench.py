@@ -43,9 +43,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--peer", action="store_true", help="DeepFloyd IF: compare with diffusers, seconds a step and peak memory"
     )
     what.add_argument(
-        "--tab", type=Path, metavar="FOLDER", help="compare with the same run in wasm, from an export; needs node"
+        "--tab",
+        type=Path,
+        metavar="FOLDER",
+        help="compare with the same run in wasm with one thread, from an export; needs node",
     )
-    parser.add_argument("--threads", type=int, default=1, help="threads of wasm, for --tab (default 1)")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -58,7 +60,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         tab.check(args.tab)
     cascade = load_cascade(args.model, loading(args))
     if args.tab:
-        return tab.beside_wasm(args.tab, request, cascade, args.threads)
+        return tab.beside_wasm(args.tab, request, cascade)
     return bench_guidance(request, cascade) if args.guidance_rules else bench(request, cascade)
 
 

@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from .. import settings
 from ..models.cascade import Cascade
 from ..run.generate import generate
@@ -31,7 +33,7 @@ def check(folder: Path) -> None:
         raise UserError(f"--tab: {str(folder)!r:.80} holds no export; python -m imagen_core export --to FOLDER")
 
 
-def beside_wasm(folder: Path, request: Request, cascade: Cascade, threads: int) -> dict[str, Any]:
+def beside_wasm(folder: Path, request: Request, cascade: Cascade) -> dict[str, Any]:
     """Seconds a step of each stage in onnxruntime's wasm (under node) and in torch, right after each other.
 
     The median of the steps; the first of a stage, which opens its graphs, counts for neither side.
@@ -40,7 +42,7 @@ def beside_wasm(folder: Path, request: Request, cascade: Cascade, threads: int) 
         UserError: the run in wasm failed.
     """
     done = subprocess.run(
-        ["node", str(SCRIPT), str(folder.resolve()), str(threads)],
+        ["node", str(SCRIPT), str(folder.resolve())],
         input=settings.to_json(request),
         capture_output=True,
         text=True,
@@ -52,12 +54,12 @@ def beside_wasm(folder: Path, request: Request, cascade: Cascade, threads: int) 
     for event in events:
         if event.get("index"):
             wasm.setdefault(event["stage"], []).append(event["seconds"])
-    torch = _seconds_a_step(request, cascade)
+    engine = _seconds_a_step(request, cascade)
     stages = {
         name: {
             "wasm": round(statistics.median(wasm[name]), 3),
-            "torch": round(statistics.median(torch[name]), 3),
-            "ratio": round(statistics.median(wasm[name]) / statistics.median(torch[name]), 2),
+            "torch": round(statistics.median(engine[name]), 3),
+            "ratio": round(statistics.median(wasm[name]) / statistics.median(engine[name]), 2),
         }
         for name in wasm
     }
@@ -68,7 +70,13 @@ def beside_wasm(folder: Path, request: Request, cascade: Cascade, threads: int) 
         if part != "words"
     }
     whole = events[-1]
-    return {"stages": stages, "threads": threads, **whole, "bytes": size, "weights": cascade.digest}
+    return {
+        "stages": stages,
+        "threads": {"wasm": 1, "torch": torch.get_num_threads()},
+        **whole,
+        "bytes": size,
+        "weights": cascade.digest,
+    }
 
 
 def _seconds_a_step(request: Request, cascade: Cascade) -> dict[str, list[float]]:

@@ -43,7 +43,10 @@ def text(encoder: TextEncoder) -> Traced:
         return {"words": table[torch.randint(len(table), (1, n), generator=made)].half()}
 
     few, many = words(9), words(min(40, encoder.max_tokens))
-    return Traced(Text(model, encoder.layer), few, {"words": {1: "n"}}, ["tokens"], many, allowed=ALLOWED, exact=False)
+    module = Text(model, encoder.layer)
+    # transformers prepares a model for its hidden layers at the first call, under a lock that cannot be traced.
+    module(few["words"])
+    return Traced(module, few, {"words": {1: "n"}}, ["tokens"], many, allowed=ALLOWED, exact=False)
 
 
 def shards(encoder: TextEncoder) -> Iterator[bytes]:

@@ -17,8 +17,9 @@ from tiny_export import Exported
 from torch import Tensor, nn
 
 from imagen_core.__main__ import main
-from imagen_core.export import folder, rules, tracing
+from imagen_core.export import folder, language, rules, tracing
 from imagen_core.files.digests import sha256
+from imagen_core.networks.text import TextEncoder
 from imagen_core.types import UserError
 
 
@@ -159,3 +160,15 @@ def test_deepfloyd_and_strange_folders_are_refused(
         (Path(other) / "mine.txt").write_text("keep me")
         assert "--to: " in refused(to=Path(other))
         assert [path.name for path in Path(other).iterdir()] == ["mine.txt"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layer", [-1, 1])
+def test_other_text_encoders_and_layers_export(layer: int) -> None:
+    from transformers import T5Config, T5EncoderModel
+
+    torch.manual_seed(0)
+    config = T5Config(vocab_size=300, d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4)
+    model = T5EncoderModel(config).eval().requires_grad_(False)
+    encoder = TextEncoder("t5", "", 32, 77, lambda: (None, model), layer)
+    assert 0 < tracing.graph(language.text(encoder))[1] < 1e-2

@@ -1,4 +1,4 @@
-// What a run costs in wasm: node bench.js FOLDER THREADS, a request on standard input. It prints JSON, one event a line.
+// What a run costs in wasm: node bench.js FOLDER, a request on standard input. It prints JSON, one event a line.
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -7,13 +7,13 @@ import { opener } from "./graphs.js";
 import { reader } from "./language.js";
 import { sample } from "./sampling.js";
 
-const [folder, threads] = process.argv.slice(2);
+const [folder] = process.argv.slice(2);
 const vendor = (name) => import(pathToFileURL(join(folder, "vendor", name)).href);
 const ort = await vendor("ort/ort.wasm.min.mjs");
 const { Tokenizer } = await vendor("tokenizers/tokenizers.min.mjs");
 const manifest = JSON.parse(readFileSync(join(folder, "weights", "manifest.json"), "utf8"));
 const open = opener({ ort, manifest, fetchBytes: async (name) => readFileSync(join(folder, "weights", name)) });
-ort.env.wasm.numThreads = Number(threads);
+ort.env.wasm.numThreads = 1;
 ort.env.wasm.wasmBinary = (await open.file(manifest.parts["runtime-wasm"][0])).slice().buffer;
 const { read } = reader({ ort, Tokenizer, manifest, open });
 const request = JSON.parse(readFileSync(0, "utf8"));

@@ -37,13 +37,14 @@ export const rows = (ort, { type, data, dims }, numbers) => {
 /**
  * What opens an export's files: `file(name)` gives the bytes, `graph(name)` a function from tensors by name to tensors
  * by name. Each graph is opened once. `fetchBytes(name)` is asked for a file as it was packed; `provider` computes the
- * networks, and the small graphs of the rules stay on the processor.
+ * networks. Everything else stays on the processor: it is small, and has float16 and float64 that not all cards know.
  */
 export const opener = ({ ort, manifest, fetchBytes, provider = "wasm" }) => {
   const open = new Map();
+  const networks = new Set(manifest.stages.map(({ graphs }) => graphs.network));
   const file = async (name) => unpacked(await fetchBytes(name), manifest.files[name]);
   const session = async (name) => {
-    const place = manifest.parts.rules.includes(name) ? "wasm" : provider;
+    const place = networks.has(name) ? provider : "wasm";
     const made = await ort.InferenceSession.create(await file(name), { executionProviders: [place] });
     // A graph may not need all that its callers have.
     return (inputs) => made.run(Object.fromEntries(made.inputNames.map((input) => [input, inputs[input]])));

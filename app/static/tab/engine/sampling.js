@@ -121,6 +121,7 @@ async function* stage(
   const { ort, open, manifest } = engine;
   const began = performance.now();
   yield { type: "planned", stage: spec.name, size: spec.size, steps: weights.length, levels, weights, rows: planned };
+  await pause();
   const context = await (await open.graph(spec.graphs.context))({ tokens });
   const lowRes = await lowResOf({ ort, open, spec, seed }, images, config.aug_level);
   const estimate = await estimator({ ort, open, spec, context, lowRes, augLevel: config.aug_level });
@@ -170,12 +171,13 @@ async function* stage(
 /**
  * A request (check it first), under each of the `rules`, or its own where that is null. `images`, one a rule, skip the
  * stages up to their size. `engine` has ort, manifest, open (graphs.js) and read (language.js); `pause()` is awaited
- * before each step and may throw Stopped.
+ * before each step, and before graphs are opened; it may throw Stopped.
  */
 export async function* sample(engine, request, { rules = null, images = null, pause = async () => {} } = {}) {
   const { manifest } = engine;
   const size = images ? Math.sqrt(images[0].length / 3) : 0;
   const left = request.stages.filter((each) => each.size > size);
+  await pause();
   const tokens = await engine.read(request.prompt);
   let current = images;
   for (const each of left) {

@@ -11,6 +11,8 @@ const RUNTIMES = { wasm: "ort/ort.wasm.min.mjs", webgpu: "ort/ort.webgpu.min.mjs
 const MOST_DETAIL = 64;
 
 let engine = null;
+// How the runtime computes: wasm or webgpu.
+let way = null;
 let loading = null;
 let current = null;
 let asked = 0;
@@ -35,6 +37,7 @@ const bytes = ({ id, bytes, error }) => {
 };
 
 const load = async ({ manifest, vendor, backend, threads }) => {
+  way = backend;
   const [ort, { Tokenizer }] = await Promise.all([
     import(`${vendor}${RUNTIMES[backend]}`),
     import(`${vendor}tokenizers/tokenizers.min.mjs`),
@@ -90,13 +93,10 @@ const run = async ({ run, request, rules, image, detail }, state) => {
   postMessage({ type: "done", run, seconds: (performance.now() - began) / 1000 });
 };
 
+const LOST = "The graphics card cannot go on. Start again to compute without it.";
 const KINDS = [
   [/memory|allocat|out of bounds/i, "memory", "The tab ran out of memory. Choose a smaller size, or close other tabs."],
-  [
-    /device|webgpu|gpu|adapter/i,
-    "device",
-    "The graphics card was lost. The run goes on without it if you start again.",
-  ],
+  [/device|webgpu|gpu|adapter/i, "device", LOST],
 ];
 
 /** What a page is told of an error: one sentence, and what may be done about it. */
@@ -105,9 +105,10 @@ const told = (error) => {
   if (error instanceof Missing) return { kind: "weights", message: error.message };
   const text = String(error?.message ?? error);
   const known = KINDS.find(([pattern]) => pattern.test(text));
-  return known
-    ? { kind: known[1], message: known[2] }
-    : { kind: "other", message: `The run failed: ${text.slice(0, 200)}` };
+  if (known) return { kind: known[1], message: known[2] };
+  // Whatever a card cannot do, the processor can.
+  if (way === "webgpu") return { kind: "device", message: LOST };
+  return { kind: "other", message: `The run failed: ${text.slice(0, 200)}` };
 };
 
 const start = async (message) => {
