@@ -31,7 +31,7 @@ class Context(nn.Module):
 
 
 class Network(nn.Module):
-    """z [b, 3, h, w] at one log_snr (float64, one number) and a context of as many rows → x0 [b, 3, h, w]."""
+    """z [b, 3, h, w] at one log_snr (float32: cards have no float64), a context of as many rows → x0 [b, 3, h, w]."""
 
     def __init__(self, network: UNet, prediction: str) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class Network(nn.Module):
         context = TextContext(pooled, tuple(zip(keys, values)), mask, layout)
         rows = z.shape[:1]
         levels = None if aug_level is None else aug_level.expand(rows)
-        predicted = self.network(z, log_snr.float().expand(rows), context, low_res, levels)
+        predicted = self.network(z, log_snr.expand(rows), context, low_res, levels)
         return (self.to_x0(predicted, z, *alpha_sigma(log_snr)),)
 
 
@@ -102,7 +102,7 @@ def _examples(unet: UNet, spec: StageSpec, width: int, *, rows: int, tokens: int
     context = unet.prepare(TextEmbedding(torch.randn(rows, tokens, width, generator=made), mask))
     inputs: dict[str, Tensor | list[Tensor]] = {
         "z": torch.randn(rows, *spec.shape, generator=made),
-        "log_snr": torch.tensor(log_snr, dtype=torch.float64),
+        "log_snr": torch.tensor(log_snr),
         "pooled": context.pooled,
         "mask": mask,
         "keys": [keys for keys, _ in context.keys_values],

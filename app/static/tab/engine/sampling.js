@@ -36,7 +36,7 @@ const estimator = async ({ ort, open, spec, context, lowRes, augLevel }) => {
       branches.flatMap(() => zs),
       spec.size,
     );
-    inputs.log_snr = number(ort, logSnr);
+    inputs.log_snr = number(ort, logSnr, "float32");
     if (lowRes) {
       inputs.low_res = batch(
         ort,
