@@ -43,5 +43,5 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     for name, fact in write(load_cascade(args.model), folder):
         facts[name] = fact
-        print(f"export: {name} is written", file=sys.stderr, flush=True)
+        print(f"export: wrote {name}", file=sys.stderr, flush=True)
     return facts

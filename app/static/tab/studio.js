@@ -120,6 +120,8 @@ export class Studio {
       this.status.note([`SR ${size}, step ${index + 1} of ${planned}`, left].filter(Boolean).join(", "));
       return;
     }
+    // Files may still have come since the plan.
+    if (!index) this.status.samples(stage);
     this.run.add(frame);
     if (performance.now() - this.drawn < FRAME_MS && index) return;
     this.drawn = performance.now();
