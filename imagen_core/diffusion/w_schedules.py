@@ -78,7 +78,7 @@ W_SCHEDULES: dict[str, Choice] = {
     ),
     "early": Choice(
         early, "Early", "Kynkäänniemi et al. 2024, arXiv 2404.07724",
-        "Guides in the first, noisy steps only, up to a level that you set. Then guidance is off.",
+        "Guides in the first, noisy steps only. Then guidance is off.",
     ),
     "oscillating": Choice(
         oscillating, "Oscillating", "Ho et al. 2022, arXiv 2210.02303",

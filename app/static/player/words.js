@@ -10,7 +10,8 @@ export const ruleNote = (track, at, cut) => {
   if (track.rule === "none") return `leaves ${outside} outside ±1`;
   if (track.rule === "static") return `cuts ${outside} to ±1`;
   if (s !== null && s <= 1) {
-    return track.rule === "dynamic" ? `s = 1: only cuts ${outside}` : `${outside} were outside ±1`;
+    if (track.rule !== "dynamic") return `${outside} were outside ±1`;
+    return track.numbers.outside[at] === 0 ? "s = 1: nothing to do" : `s = 1: cuts ${outside} to ±1`;
   }
   return `divides by s = ${number(s)}${cut === undefined ? "" : `, cuts ${percent(cut)}`}`;
 };

@@ -16,7 +16,7 @@ const RUN = {
 test("what each rule does at a step", () => {
   const notes = (at) => RUN.tracks.map((one) => ruleNote(one, at, 0.005));
   assert.deepEqual(notes(0), ["leaves 25 % outside ±1", "cuts 12 % to ±1", "divides by s = 9.30, cuts 0.5 %"]);
-  assert.deepEqual(notes(1)[2], "s = 1: only cuts 2.0 %");
+  assert.deepEqual(notes(1)[2], "s = 1: cuts 2.0 % to ±1");
   assert.equal(ruleNote(track("squash", [1], [0.5]), 0), "50 % were outside ±1");
 });
 
