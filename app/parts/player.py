@@ -29,9 +29,9 @@ ENGINE = {
 SCRIPT = script(_FOLDER / "main.js", "ImagenPlayer", ENGINE)
 STYLE = _FOLDER / "player.css"
 WHY = (
-    '<p class="pl-why">Guidance pulls the picture towards the prompt. Strong guidance drives colours out of the range '
-    'that a screen shows, −1 to 1. <b class="pl-none">None</b> leaves them there. <b class="pl-static">Static</b> cuts '
-    'them off. <b class="pl-dynamic">Dynamic</b> dims the whole picture first, so that shades survive.</p>'
+    '<p class="pl-why">Guidance pulls the picture towards the prompt. Too much drives colours beyond ±1, the limits of '
+    'a screen. <b class="pl-none">None</b> leaves them there. <b class="pl-static">Static</b> cuts them off. '
+    '<b class="pl-dynamic">Dynamic</b> dims the whole picture first, so that shades survive.</p>'
 )
 
 
