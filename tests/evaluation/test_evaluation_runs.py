@@ -368,7 +368,10 @@ def test_fid_without_its_extra_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
         (["figures", "--clip", "x"], "--clip, --prompts and --reference: go together"),
         (["sr", "--clip", "x"], "--clip: belongs to tabletopbench or figures, not to sr"),
         (["captions", "--each", "2"], "--each: belongs to tabletopbench or settings, not to captions"),
-        (["tabletopbench", "--out", "x"], "--out: belongs to figures or samplers or settings or percentiles, not to tabletopbench"),
+        (
+            ["tabletopbench", "--out", "x"],
+            "--out: belongs to figures or samplers or settings or percentiles, not to tabletopbench",
+        ),
     ],
 )
 def test_bad_input_is_refused_in_one_line(

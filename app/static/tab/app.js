@@ -64,6 +64,7 @@ export class App {
       given,
       asked: () => this.asked,
       changed: () => this.draw(),
+      begun: (link) => this.address(link),
       player: this.player,
       gallery: this.gallery,
       status: this.status,
@@ -230,11 +231,12 @@ export class App {
     this.touched = true;
     this.recorded = null;
     this.studio.generate();
-    this.address(this.link());
   }
 
   changed(name, dragged) {
     this.touched = true;
+    // Levels of a link belong to its number of steps.
+    if (name === "steps") this.asked.stages[BASE].times = [];
     this.price();
     const { studio } = this;
     if (name === "threshold") this.player.select(this.asked.stages[BASE].threshold);

@@ -78,13 +78,13 @@ export class Holding {
     return bytes.byteLength === this.files[name].bytes && hex(await this.digest(bytes)) === this.files[name].sha256;
   }
 
-  async fetched(name) {
+  /** From the host, past what a browser or proxy kept, which may be of another export; then past all that it kept. */
+  async fetched(name, cache = "no-cache") {
     const { bytes: size } = this.files[name];
     const parts = [];
     let got = 0;
     try {
-      // Past what a browser or proxy kept: that may be of another export.
-      const answer = await this.get(new URL(name, this.base), { signal: this.ending.signal, cache: "no-cache" });
+      const answer = await this.get(new URL(name, this.base), { signal: this.ending.signal, cache });
       if (!answer.ok) throw new Lost(`The host has no ${name} (answer ${answer.status}).`);
       for (const reader = answer.body.getReader(); ; ) {
         const { done, value } = await reader.read();
@@ -102,6 +102,8 @@ export class Holding {
     const whole = await new Blob(parts).arrayBuffer();
     if (await this.right(name, whole)) return whole;
     this.arrived(-got);
+    // A host that answers by the time of a change may call a wrong copy unchanged.
+    if (cache === "no-cache") return this.fetched(name, "reload");
     if (got < size) throw new Lost(`${name} ended after ${got} of ${size} bytes. Files that have arrived are kept.`);
     throw new Lost(`${name} is not the file that this page was made with: its digest differs. It was not used.`);
   }

@@ -31,6 +31,7 @@ export class Sampling {
   constructor({ manifest, base, digest, hear, say, make }) {
     Object.assign(this, { manifest, hear, say });
     this.got = this.of = 0;
+    this.place = this.release = this.waits = null;
     this.holding = new Holding({
       files: manifest.files,
       base: new URL("weights/", base).href,
@@ -70,7 +71,7 @@ export class Sampling {
   async begin(order) {
     this.order = order;
     try {
-      await this.turn();
+      await this.turn(order);
       const { files, bytes } = await this.lacks(order.request.stages.map(({ size }) => size));
       [this.got, this.of] = [0, bytes];
       if (files && order === this.order) this.say(bytes > FEW_BYTES ? { got: 0, of: bytes } : { prepares: true });
@@ -87,23 +88,30 @@ export class Sampling {
   }
 
   /** Waits until no other tab of this browser computes: two at once would take twice the memory. */
-  async turn() {
+  async turn(order) {
     if (this.release || !navigator.locks) return;
-    const waiting = setTimeout(() => this.say({ waits: true }), PATIENCE_MS);
-    this.waits = new AbortController();
-    const { signal } = this.waits;
+    const waiting = setTimeout(() => order === this.order && this.say({ waits: true }), PATIENCE_MS);
+    // One place in the line for all orders that come before it is this tab's turn: a second would wait for the first.
+    this.place ??= this.queue();
     try {
-      await new Promise((resolve, reject) => {
-        const hold = () =>
-          new Promise((release) => {
-            this.release = release;
-            resolve();
-          });
-        navigator.locks.request(LOCK, { signal }, hold).catch(reject);
-      });
+      await this.place;
     } finally {
       clearTimeout(waiting);
     }
+  }
+
+  queue() {
+    this.waits = new AbortController();
+    const { signal } = this.waits;
+    return new Promise((resolve, reject) => {
+      const hold = () =>
+        new Promise((release) => {
+          this.release = release;
+          this.place = null;
+          resolve();
+        });
+      navigator.locks.request(LOCK, { signal }, hold).catch(reject);
+    });
   }
 
   /** Ends the run at work, or on its way. */
@@ -113,6 +121,7 @@ export class Sampling {
     this.engine.stop();
     this.holding.stop();
     this.waits?.abort();
+    this.place = null;
     this.finish();
     this.hear({ type: "stopped", run: order.run });
   }

@@ -14,9 +14,9 @@ const FRAME_MS = 60;
 const total = (numbers) => numbers.reduce((sum, x) => sum + x, 0);
 
 export class Studio {
-  /** asked(): what the controls hold; changed(): something has begun or ended; the rest are parts of the page. */
-  constructor({ given, asked, changed, player, gallery, status, sampling }) {
-    Object.assign(this, { given, asked, changed, player, gallery, status, sampling });
+  /** asked(): what the controls hold; changed(): something has begun or ended; begun(link): a whole run; then parts. */
+  constructor({ given, asked, changed, begun, player, gallery, status, sampling }) {
+    Object.assign(this, { given, asked, changed, begun, player, gallery, status, sampling });
     this.drafts = new Drafts({ draft: () => this.generate(true), whole: () => this.generate() });
     this.number = 0;
     this.run = null;
@@ -48,6 +48,7 @@ export class Studio {
     this.run = new Run({ id, request, rules, weights: manifest.digest, kept, link, draft });
     this.finished = null;
     this.last = () => this.generate();
+    if (!draft) this.begun(link);
     this.begin({ run: id, request, rules, detail: true });
   }
 
