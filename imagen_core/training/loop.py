@@ -146,13 +146,7 @@ def train(
             longer finite.
         KeyboardInterrupt: one process was interrupted; all stop after the same step.
     """
-    from accelerate import Accelerator
-
-    check_tracker(tracker)
-    accelerator = Accelerator(cpu=cpu, mixed_precision=recipe.precision, log_with=tracker, project_dir=run)
-    state = kept_state(run, recipe, accelerator.num_processes)
-    if tracker:
-        accelerator.init_trackers(PROJECT, config=asdict(recipe))
+    accelerator, state = _begin(recipe, run, cpu, tracker)
     unet = _network(recipe, start).to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     ema = averaged(unet, recipe.ema)
     optimizer = OPTIMIZERS[recipe.optimizer](unet, recipe.lr, recipe.weight_decay)
@@ -189,6 +183,19 @@ def train(
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return cast(UNet, ema.module)
+
+
+def _begin(recipe: Recipe, run: Path, cpu: bool, tracker: str | None) -> tuple[Accelerator, dict[str, Any] | None]:
+    """The accelerator of a run, and the state that it is resumed from, if any."""
+    from accelerate import Accelerator
+
+    check_tracker(tracker)
+    accelerator = Accelerator(cpu=cpu, mixed_precision=recipe.precision, log_with=tracker, project_dir=run)
+    state = kept_state(run, recipe, accelerator.num_processes)
+    # Only now: a refused run's folder stays as it was.
+    if tracker:
+        accelerator.init_trackers(PROJECT, config=asdict(recipe))
+    return accelerator, state
 
 
 def _pictures(recipe: Recipe, data: Path | Shards) -> Pictures:

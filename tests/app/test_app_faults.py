@@ -13,6 +13,7 @@ import httpx
 import pytest
 from app_page import SHORT, at_cascade, at_inspect, last, run_apart, values_of
 from conftest import GRADIO_FILES
+from full_disk import full_disk
 
 from app import handlers
 from app.page import build
@@ -57,18 +58,6 @@ def test_a_models_folder_that_went_before_is_said_in_one_line(tiny_folder: Path,
     with pytest.raises(handlers.UserError, match="^model: "):
         model.get()
     assert demo.fns
-
-
-@contextmanager
-def full_disk(room: int) -> Iterator[None]:
-    """No file may grow beyond ``room`` bytes."""
-    resource = pytest.importorskip("resource", reason="Windows has no limits of this kind")
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @contextmanager

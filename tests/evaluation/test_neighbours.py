@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from made_pictures import write_folder
+from made_pictures import prepare_folder
 from torch import Tensor
 from torch.testing import assert_close
 
@@ -16,21 +16,13 @@ from imagen_core.evaluation import neighbours
 from imagen_core.evaluation.neighbours import measure_neighbours, nearest
 from imagen_core.models.cascade import Cascade
 from imagen_core.settings import DEFAULTS
-from imagen_core.sources.finish import finish
-from imagen_core.sources.opening import Options, open_source
-from imagen_core.sources.prepare import Plan, _write_part
 from imagen_core.types import UserError
 from imagen_core.worlds.collected.collected import Collected, open_collected
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Collected:
-    root = tmp_path_factory.mktemp("neighbours")
-    source, plan = open_source(str(write_folder(root / "things", 100)), Options()), Plan("things", "train", 64)
-    (root / "data" / "parts").mkdir(parents=True)
-    _write_part(root / "data" / "parts", 0, list(source.entries(0)), 64)
-    finish(source, plan, root / "data", "CC0", "")
-    return open_collected(root / "data")
+    return open_collected(prepare_folder(tmp_path_factory.mktemp("neighbours"), 100))
 
 
 def test_a_picture_of_training_is_its_own_neighbour(world: Collected) -> None:

@@ -6,13 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from full_disk import full_disk
 
 from imagen_core.__main__ import main
 from imagen_core.evaluation import paper_figures, plots
@@ -26,19 +26,8 @@ from imagen_core.run.generate import generate
 from imagen_core.settings import request
 from imagen_core.types import UserError, in_words
 
-resource = pytest.importorskip("resource", reason="Windows has no limits of this kind")
+pytest.importorskip("resource", reason="Windows has no limits of this kind")
 STORED = Path(__file__).parents[1] / "data" / "stored"
-
-
-@contextmanager
-def full_disk(room: int = 100) -> Iterator[None]:
-    """No file may grow beyond ``room`` bytes: writing fails as it does where the disk is full."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 ROW: dict[str, Any] = {"inputs": "true", "w": 1.0, "aug_level": 0.1, "frechet": 1.0, "frechet_bicubic": 2.0}

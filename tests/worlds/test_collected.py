@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import CONFIGS, edit, redigest
-from made_pictures import picture, write_folder
+from made_pictures import picture, prepare_folder, write_folder
 from torch.testing import assert_close
 
 from app.parts import views
@@ -21,9 +21,6 @@ from imagen_core.models.opening import load_cascade, world_of
 from imagen_core.models.saving import write_cascade
 from imagen_core.networks.text import minilm
 from imagen_core.networks.unet import UNet
-from imagen_core.sources.finish import finish
-from imagen_core.sources.opening import Options, open_source
-from imagen_core.sources.prepare import Plan, _write_part
 from imagen_core.training import data, grids
 from imagen_core.training.recipes import NEW, RECIPES, Recipe
 from imagen_core.training.ship import check_shippable, ship
@@ -35,12 +32,7 @@ from imagen_core.worlds.world import FRESH_SEEDS, unknown_words
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ten prepared pictures, one of them held back."""
-    root = tmp_path_factory.mktemp("collected")
-    source, plan = open_source(str(write_folder(root / "things", 10)), Options()), Plan("things", "train", 64)
-    (root / "data" / "parts").mkdir(parents=True)
-    _write_part(root / "data" / "parts", 0, list(source.entries(0)), 64)
-    finish(source, plan, root / "data", "CC0", "")
-    return root / "data"
+    return prepare_folder(tmp_path_factory.mktemp("collected"), 10)
 
 
 @pytest.fixture
