@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw
 from ..files.writing import write_text, written_whole
 from ..types import UserError
 from ..worlds.world import words
+from .captions import telling
 from .pictures import KINDS, LEFT_OUT
 from .prepare import FEWEST, Kept, Plan, count_parts, read_part
 from .source import Source
@@ -135,7 +136,7 @@ def _report(facts: dict[str, Any], known: dict[str, Any]) -> list[str]:
     def table(names: dict[str, str]) -> list[str]:
         return [f"| {counts[name]} | {name} | {about} |" for name, about in names.items() if counts.get(name)]
 
-    frequent = ", ".join(f"{word} ({n})" for word, n in list(known["words"].items())[:40])
+    frequent = ", ".join(f"{word} ({n})" for word, n in telling(known["words"], 40))
     return [
         f"# {facts['name']}", "", f"{facts['about']}. Licence: {facts['licence'] or 'not stated'}.", "",
         f"{facts['pictures']} pictures of {facts['side']} × {facts['side']} to learn from, "

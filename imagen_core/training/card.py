@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from ..files.writing import write_text
+from ..sources.captions import telling
 from ..worlds.collected.collected import Collected
 
 # Recipe fields that a card names.
@@ -23,7 +24,7 @@ def write_card(folder: Path, world: Collected) -> None:
         path.parent.name: json.loads(path.read_bytes())["training"] for path in sorted(folder.glob("*/config.json"))
     }
     rows = [f"| {name} | {' | '.join(str(t.get(field, '')) for field in FIELDS)} |" for name, t in stages.items()]
-    words = ", ".join(f"{word} ({n})" for word, n in list(world.counts.items())[:40])
+    words = ", ".join(f"{word} ({n})" for word, n in telling(world.counts, 40))
     lines = (
         "---", "pipeline_tag: text-to-image", "library_name: imagen-lab", "tags: [imagen, diffusion]", "---", mark,
         f"# {folder.resolve().name}", "",

@@ -22,6 +22,7 @@ from imagen_core.models.saving import write_cascade
 from imagen_core.networks.text import minilm
 from imagen_core.networks.unet import UNet
 from imagen_core.training import data, grids
+from imagen_core.training.card import write_card
 from imagen_core.training.recipes import NEW, RECIPES, Recipe
 from imagen_core.training.ship import check_shippable, ship
 from imagen_core.types import UserError
@@ -66,9 +67,18 @@ def test_pictures_are_those_of_the_folder(world: Collected) -> None:
 
 def test_the_words_of_the_captions_are_known_with_their_counts(world: Collected) -> None:
     assert world.counts["thing"] == 9 and unknown_words(world, "a Thing, a red thing on Mars") == ("red", "on", "mars")
-    assert "thing" in world.concepts["frequent words"]
+    assert "thing" in world.concepts["frequent words"] and world.counts["a"] == 9
     ((pick,),) = world.picks
     assert pick.phrases == tuple(world.prompts) and world.compose({"caption": pick.phrases[0]}) == world.prompts[0]
+
+
+def test_words_that_say_nothing_alone_are_counted_but_not_shown(place: Path, world: Collected, tmp_path: Path) -> None:
+    write_card(tmp_path, world)
+    shown = ", ".join(world.concepts["frequent words"])
+    report, card = (place / "report.md").read_text("utf-8"), (tmp_path / "README.md").read_text("utf-8")
+    for text in (report, card):
+        assert "thing (9)" in text and "number (9)" in text and " a (9)" not in text
+    assert shown.startswith("thing") and not {"a", "the"} & set(shown.split(", "))
 
 
 @pytest.mark.parametrize("damage", ["{", "[]", '{"words": 3}'])

@@ -10,7 +10,6 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from ...sources.captions import telling
 from ...sources.prepare import read_part
 from ...types import UserError
 from ..world import FRESH_SEEDS, Concepts, Crop, Pick
@@ -50,8 +50,8 @@ class Collected:
 
     @property
     def concepts(self) -> Mapping[str, Concepts]:
-        """The most frequent words."""
-        return {"frequent words": {word: (word,) for word in islice(self.counts, SHOWN)}}
+        """The most frequent words that say something of a picture."""
+        return {"frequent words": {word: (word,) for word, _ in telling(self.counts, SHOWN)}}
 
     @property
     def held_out_words(self) -> Concepts:
