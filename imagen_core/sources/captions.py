@@ -11,13 +11,14 @@ LONGEST = 300
 # More captions of one picture are left out.
 MOST_CAPTIONS = 16
 # English words that say nothing of a picture alone: articles, pronouns, auxiliary verbs, conjunctions and prepositions.
-FUNCTION_WORDS = frozenset(
+_CLOSED = (
     "a an the this that these those it its he him his she her hers they them their theirs we us our you your i me my "
     "who whom whose which what is are was were be been being am has have had do does did can could will would shall "
     "should may might must and or but nor so yet if as than then while because of in on at by for with without from to "
     "into onto up down out off over under above below between among through during before after near behind beside "
-    "around against about across along inside outside within upon toward towards there here not no".split()
+    "around against about across along inside outside within upon toward towards there here not no"
 )
+FUNCTION_WORDS = frozenset(_CLOSED.split())
 
 
 def cleaned(captions: Iterable[str]) -> tuple[tuple[str, ...], bool]:
