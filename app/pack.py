@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from imagen_core.commands.options import Parser
-from imagen_core.files.writing import check_writable, written_whole
+from imagen_core.files.writing import check_writable, holds_files, written_whole
 from imagen_core.records.shipped import SHIPPED, STILLS
 from imagen_core.types import UserError
 
@@ -100,7 +100,7 @@ def write(folder: Path) -> Iterator[Path]:
 
 def holds_something_else(folder: Path, own: str) -> bool:
     """Whether files could be overwritten that are not ours: the place is taken, and ``own`` is not in it."""
-    taken = folder.is_dir() and any(folder.iterdir()) and not (folder / own).is_file()
+    taken = holds_files(folder) and not (folder / own).is_file()
     return taken or (folder.exists() and not folder.is_dir())
 
 
@@ -112,12 +112,14 @@ def shared(folder: Path, runs: Mapping[str, str]) -> Iterator[Path]:
     Raises:
         UserError: a lesson is damaged.
     """
-    (folder / "runs").mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    # First, because it marks the folder as ours: writing goes on here if it is killed.
+    yield save(folder / "lab.js", player.SCRIPT + learning.SCRIPT + SCRIPT)
+    (folder / "runs").mkdir(exist_ok=True)
     for name, value in runs.items():
         # JSON twice: the first is what the player reads, the second a string of JavaScript.
         text = f"window.ImagenRuns[{json.dumps(name)}] = {json.dumps(value)};\n"
         yield save(folder / "runs" / f"{name}.js", text)
-    yield save(folder / "lab.js", player.SCRIPT + learning.SCRIPT + SCRIPT)
     styles = (player.STYLE, learning.STYLE)
     yield save(folder / "lab.css", player.COLOURS + "".join(path.read_text("utf-8") for path in styles) + STYLE)
     for language, lessons in shelf().items():

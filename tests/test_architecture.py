@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 # Each module may import from the layers above its own, and from its own.
 LAYERS = (
-    {"types"},
+    {"types", "processes"},
     {"files", "sources", "worlds"},
     {"diffusion"},
     {"networks", "settings"},

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ..files.writing import check_writable
+from ..files.writing import check_writable, holds_files
 from ..types import UserError
 
 
@@ -27,15 +27,14 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     Raises:
         UserError: a package is missing, the model is no cascade of this project, or the folder holds something else.
     """
-    from ..export.folder import check_libraries, write
+    from ..export.folder import check_libraries, is_export, write
     from ..export.tracing import check_packages
     from ..models.opening import is_deepfloyd, load_cascade
 
     check_packages()
     folder: Path = args.to
     check_writable(folder, "--to")
-    strange = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
-    if strange and not (folder / "weights" / "manifest.json").is_file():
+    if (holds_files(folder) and not is_export(folder)) or (folder.exists() and not folder.is_dir()):
         raise UserError(f"--to: {str(folder)!r:.80} must be a new or empty folder, or that of an earlier export")
     if is_deepfloyd(args.model):
         raise UserError("export: DeepFloyd IF is too large for a browser tab; export a cascade of this project")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from ..diffusion.augmentation import aug_timestep
 from ..models.cascade import Cascade, Loading
 from ..models.deepfloyd.folder import Pipeline, defaults
 from ..models.deepfloyd.load import dtype_of, find, load, on_card
+from ..processes import pool
 from ..run.generate import Inputs, run_stage
 from ..settings import Plan
 from ..types import TextEmbedding
@@ -54,7 +53,7 @@ def peer(sources: Sequence[str], loading: Loading, prompt: str, steps: int) -> d
     memory = {}
     for side in ("ours", "diffusers"):
         # The peak of a process never falls, so each side runs in its own.
-        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as alone:
+        with pool(1) as alone:
             memory[side] = alone.submit(_peak, side, tuple(sources), loading, text, steps).result()
     return {"steps": steps, "repeats": REPEATS, "stages": stages, "peak_memory_mb": memory}
 

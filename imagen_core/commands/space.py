@@ -7,18 +7,19 @@ import ast
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ..files.writing import check_writable
+from ..files.writing import UNFINISHED, check_writable, copy, holds_files, write_text
 from ..types import UserError
 
 ROOT = Path(__file__).parents[2]
 # What a Space needs of a checkout; README.md is its card.
 PARTS = ("README.md", "CONTRIBUTING.md", "LICENSE", "app.py", "app", "imagen_core", "assets", "docs")
-LEFT_OUT = ("__pycache__", "*.test.js", "*.pyc")
+LEFT_OUT = ("*.test.js", "*.pyc")
 # The CPU build of torch is a tenth of the others, and a Space without a card has no use for them.
 CPU_TORCH = "--extra-index-url https://download.pytorch.org/whl/cpu"
 # The hub refuses binaries in a plain git push, whatever their size.
@@ -52,27 +53,30 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if missing := [part for part in (*PARTS, "requirements.txt", ".gitattributes") if not (ROOT / part).exists()]:
         raise UserError(f"space: needs a checkout of the repository; {ROOT} has no {missing[0]}")
     check_writable(folder, "--to")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if holds_files(folder) or (folder.exists() and not folder.is_dir()):
         raise UserError(f"--to: {str(folder)!r:.80} must be a new or empty folder")
-    write(folder)
-    checked = {name: check(folder) for name, check in CHECKS.items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.iterdir():
+        shutil.rmtree(left, ignore_errors=True)
+    # Aside until it is whole: what is killed or does not fit on the disk leaves no half Space.
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".", suffix=UNFINISHED) as place:
+        write(Path(place))
+        checked = {name: check(Path(place)) for name, check in CHECKS.items()}
+        for path in Path(place).iterdir():
+            path.rename(folder / path.name)
     push = f"hf upload OWNER/NAME {folder} . --repo-type space"
     return {"folder": str(folder), "checked": checked, "push": push}
 
 
 def write(folder: Path) -> None:
     """Copy what a Space needs into a folder, and write its requirements and attributes."""
-    for part in PARTS:
-        source, target = ROOT / part, folder / part
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns(*LEFT_OUT))
-        else:
-            shutil.copyfile(source, target)
+    for source in (path for part in PARTS for path in (ROOT / part, *(ROOT / part).rglob("*")) if path.is_file()):
+        if not any(source.match(pattern) for pattern in LEFT_OUT):
+            copy(source, folder / source.relative_to(ROOT))
     needed = (ROOT / "requirements.txt").read_text(encoding="utf-8")
-    (folder / "requirements.txt").write_text(f"{CPU_TORCH}\n{needed}", encoding="utf-8")
+    write_text(folder / "requirements.txt", f"{CPU_TORCH}\n{needed}")
     ours = (ROOT / ".gitattributes").read_text(encoding="utf-8")
-    (folder / ".gitattributes").write_text(f"{ours}{ATTRIBUTES}", encoding="utf-8")
+    write_text(folder / ".gitattributes", f"{ours}{ATTRIBUTES}")
 
 
 def check_card(folder: Path) -> dict[str, Any]:

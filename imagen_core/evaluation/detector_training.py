@@ -245,8 +245,8 @@ def train(recipe: Recipe, data: Path, run: Path, *, save_every: int = 200) -> De
                 )
         if (step + 1) % save_every == 0 or step + 1 == recipe.steps:
             state = {"step": step + 1, "model": model.state_dict(), "ema": ema.state_dict()}
-            with written_whole(run / "state.pt") as aside:
-                torch.save({**state, "optimizer": optimizer.state_dict()}, aside)
+            with written_whole(run / "state.pt") as aside, aside.open("wb") as out:
+                torch.save({**state, "optimizer": optimizer.state_dict()}, out)
     return cast(Detector, ema.module)
 
 

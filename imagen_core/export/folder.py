@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,7 +22,7 @@ import numpy as np
 from .. import settings
 from ..diffusion.saturation import BURNT
 from ..files.digests import sha256
-from ..files.writing import written_whole
+from ..files.writing import copy, write_text, written_whole
 from ..models.cascade import Cascade
 from ..settings.ranges import CHOICES, MAX_PROMPT, RANGES, hyper_parameters
 from ..types import UserError
@@ -31,6 +30,8 @@ from . import language, networks, rules
 from .tracing import Traced, graph
 
 FORMAT = 1
+# Stands in ``weights`` until all is written; a killed export is no export, and may be begun again.
+MANIFEST, BEGUN = "manifest.json", "begun"
 # zlib's level: the highest one saves a thousandth more.
 PACKED = 6
 ROOT = Path(__file__).parents[2]
@@ -96,6 +97,11 @@ def check_libraries() -> None:
             raise UserError(f"export: {NODE_MODULES / file} is missing; run npm install in {ROOT}")
 
 
+def is_export(folder: Path) -> bool:
+    """Whether a folder holds an export, or one that was begun."""
+    return any((folder / "weights" / name).is_file() for name in (MANIFEST, BEGUN))
+
+
 def write(cascade: Cascade, folder: Path) -> Iterator[tuple[str, Any]]:
     """Write a cascade into a folder; yields the name and the facts of each part once it is there.
 
@@ -104,6 +110,9 @@ def write(cascade: Cascade, folder: Path) -> Iterator[tuple[str, Any]]:
     """
     made = Folder(folder / "weights")
     made.place.mkdir(parents=True, exist_ok=True)
+    (made.place / BEGUN).touch()
+    # An earlier one would be read with the new files.
+    (made.place / MANIFEST).unlink(missing_ok=True)
     manifest: dict[str, Any] = {"format": FORMAT, "name": cascade.name, "digest": cascade.digest}
     manifest["rules"] = _write_rules(made)
     yield "rules", _facts(made, "rules")
@@ -124,16 +133,15 @@ def write(cascade: Cascade, folder: Path) -> Iterator[tuple[str, Any]]:
     for way, file in RUNTIME.items():
         made.add(f"runtime-{way}.wasm", (NODE_MODULES / file).read_bytes(), f"runtime-{way}")
     for name, file in VENDOR.items():
-        _copy(NODE_MODULES / file, folder / "vendor" / name)
+        copy(NODE_MODULES / file, folder / "vendor" / name)
     for module in sorted(ENGINE.glob("*.js")):
         if not module.name.endswith(".test.js"):
-            _copy(module, folder / "engine" / module.name)
+            copy(module, folder / "engine" / module.name)
     manifest |= {"files": made.files, "parts": made.parts, **settings_of(cascade)}
-    with written_whole(made.place / "manifest.json") as aside:
-        aside.write_text(json.dumps(manifest), encoding="utf-8", newline="\n")
+    write_text(made.place / MANIFEST, json.dumps(manifest))
     # What an earlier export left, of another model perhaps.
     for path in made.place.iterdir():
-        if path.name not in {*made.files, "manifest.json"}:
+        if path.name not in {*made.files, MANIFEST}:
             path.unlink()
     yield "runtime", {way: made.files[f"runtime-{way}.wasm.bin"]["bytes"] for way in RUNTIME}
     yield "bytes", sum(file["bytes"] for file in made.files.values())
@@ -190,8 +198,3 @@ def settings_of(cascade: Cascade) -> dict[str, Any]:
 def _facts(made: Folder, part: str) -> dict[str, Any]:
     errors = {name: f"{made.errors[name]:.1e}" for name in made.errors if f"{name}.onnx.bin" in made.parts[part]}
     return {"bytes": sum(made.files[name]["bytes"] for name in made.parts[part]), "error": errors}
-
-
-def _copy(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)

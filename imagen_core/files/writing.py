@@ -13,6 +13,8 @@ from threading import get_native_id
 
 from ..types import UserError
 
+# Ends the names of what is being written; they begin with a dot.
+UNFINISHED = ".part"
 # No writer pauses for as long as this.
 STALE_SECONDS = 3600.0
 
@@ -28,24 +30,34 @@ def written_whole(path: Path) -> Iterator[Path]:
     """
     target = path.resolve()
     # Short, since a name may have at most 255 bytes; and unique to this thread.
-    aside = target.with_name(f".{os.getpid()}-{get_native_id()}.part")
+    aside = target.with_name(f".{os.getpid()}-{get_native_id()}{UNFINISHED}")
     _clear(target.parent)
     try:
         yield aside
         aside.replace(target)
-    except OSError as error:
-        raise OSError(error.errno or EIO, error.strerror or str(error), str(path)) from error
+    except (OSError, RuntimeError) as error:
+        # torch raises an error of its own while it closes a file that could not be written.
+        cause = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(cause, OSError):
+            raise
+        # numpy does not say why a file is short.
+        raise OSError(cause.errno or EIO, cause.strerror or f"cannot be written whole ({cause})", str(path)) from error
     finally:
         aside.unlink(missing_ok=True)
 
 
 def _clear(folder: Path) -> None:
     """Delete what writers left that were killed: temporary files that nobody has written to for STALE_SECONDS."""
-    for left in folder.glob(".[0-9]*-[0-9]*.part"):
+    for left in folder.glob(f".[0-9]*-[0-9]*{UNFINISHED}"):
         # Another program may delete it at the same time, or own it.
         with suppress(OSError):
             if time.time() - left.stat().st_mtime > STALE_SECONDS:
                 left.unlink()
+
+
+def holds_files(folder: Path) -> bool:
+    """Whether a folder is there and holds more than what writers left that were killed."""
+    return folder.is_dir() and any(not (x.name.startswith(".") and x.suffix == UNFINISHED) for x in folder.iterdir())
 
 
 def write_text(path: Path, text: str) -> None:
@@ -56,6 +68,17 @@ def write_text(path: Path, text: str) -> None:
     """
     with written_whole(path) as aside:
         aside.write_text(text, encoding="utf-8", newline="\n")
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a file whole or not at all; makes the folders of ``target``.
+
+    Raises:
+        OSError: it cannot be written; names ``target``.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with written_whole(target) as aside:
+        aside.write_bytes(source.read_bytes())
 
 
 def check_writable(path: Path, option: str = "--out") -> None:

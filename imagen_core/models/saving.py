@@ -13,7 +13,7 @@ from torch import Tensor
 from ..files import hub
 from ..files.checked import read_checked
 from ..files.digests import file_digest
-from ..files.writing import write_text, written_whole
+from ..files.writing import UNFINISHED, write_text, written_whole
 from ..networks.classifier import ClassifierConfig
 from ..networks.text import LAST, TextEncoder
 from ..networks.unet import UNetConfig
@@ -57,7 +57,7 @@ def _save_network(place: Path, weights: dict[str, Tensor], facts: dict[str, Any]
     half = {name: value.detach().half().contiguous().cpu() for name, value in weights.items()}
     place.parent.mkdir(parents=True, exist_ok=True)
     # Written aside and then exchanged: an interruption leaves the old files or the new ones.
-    with tempfile.TemporaryDirectory(dir=place.parent, prefix=".") as aside:
+    with tempfile.TemporaryDirectory(dir=place.parent, prefix=".", suffix=UNFINISHED) as aside:
         new, old = Path(aside, "new"), Path(aside, "old")
         new.mkdir()
         save_torch_state_dict(half, new, max_shard_size=SHARD_BYTES)

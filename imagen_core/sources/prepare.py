@@ -16,10 +16,9 @@ import hashlib
 import json
 from collections import Counter, deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
 from shutil import disk_usage
 from typing import Any
@@ -27,7 +26,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from ..files.writing import write_text, written_whole
+from ..files.writing import holds_files, write_text, written_whole
+from ..processes import pool
 from ..types import UserError
 from .captions import cleaned
 from .pictures import MOST_BYTES, squared
@@ -83,16 +83,15 @@ def prepare(source: Source, plan: Plan, folder: Path, workers: int) -> None:
     parts.mkdir(parents=True, exist_ok=True)
     entries = islice(source.entries(done * PART), None if not plan.most else max(0, plan.most - done * PART))
     numbers = iter(range(done, 1_000_000))
-    # Spawned, not forked: a fork copies locks that other threads hold.
     with (
-        ProcessPoolExecutor(max_workers=workers, mp_context=get_context("spawn")) as pool,
+        pool(workers) as processes,
         tqdm(total=total, initial=min(done * PART, total or 0), desc="preparing", unit="picture") as bar,
     ):
         waiting: deque[Future[int]] = deque()
         for part in _parts(entries):
             number = next(numbers)
             if not (parts / f"{number:04d}.jsonl").exists():
-                waiting.append(pool.submit(_write_part, parts, number, part, plan.side))
+                waiting.append(processes.submit(_write_part, parts, number, part, plan.side))
             if len(waiting) > 2 * workers:
                 bar.update(waiting.popleft().result())
         for future in waiting:
@@ -102,7 +101,7 @@ def prepare(source: Source, plan: Plan, folder: Path, workers: int) -> None:
 def _check_plan(plan: Plan, folder: Path) -> None:
     file = folder / "plan.json"
     if not file.exists():
-        if folder.exists() and any(folder.iterdir()):
+        if holds_files(folder):
             raise UserError(f"--to: {folder} holds other files; name a new or empty folder")
         folder.mkdir(parents=True, exist_ok=True)
         write_text(file, json.dumps(asdict(plan), indent=1) + "\n")

@@ -7,9 +7,7 @@ their captions there are also ``tokens-*.npy`` float16 [n, CAPTIONS, PADDED, d] 
 
 from __future__ import annotations
 
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..files.writing import written_whole
+from ..processes import pool
 from ..records.png import from_bytes, to_bytes
 from ..types import TextEmbedding, UserError
 from ..worlds.collected.collected import Collected
@@ -89,9 +88,12 @@ def render_shards(shards: Shards, pictures: int, workers: int) -> None:
     """Render what is missing of the first ``pictures`` pictures, in ``workers`` processes."""
     shards.folder.mkdir(parents=True, exist_ok=True)
     missing = [(shards, number) for number in unrendered(shards, pictures)]
-    # Spawned, not forked: torch's threads do not survive a fork.
-    with ProcessPoolExecutor(max_workers=workers, mp_context=get_context("spawn")) as pool:
-        list(tqdm(pool.map(_render_shard, missing), total=len(missing), desc=f"rendering {shards.size}", unit="shard"))
+    with pool(workers) as processes:
+        list(
+            tqdm(
+                processes.map(_render_shard, missing), total=len(missing), desc=f"rendering {shards.size}", unit="shard"
+            )
+        )
 
 
 def _render_shard(job: tuple[Shards, int]) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..files.writing import check_writable
-from ..models.checkpoints import CLASSIFIER, WEAKER, described_world
+from ..files.writing import UNFINISHED, check_writable
+from ..models.checkpoints import CLASSIFIER, WEAKER, WORLD, described_world
 from ..models.saving import check_others, save_classifier, save_stage, write_cascade
 from ..networks.classifier import Classifier
 from ..networks.text import TEXT_ENCODERS, TextEncoder
@@ -45,8 +45,13 @@ def check_shippable(folder: Path, part: str, world: World) -> None:
             _name(folder)
         except UserError as error:
             raise UserError(f"--ship: {error}") from error
-    elif part in (CLASSIFIER, WEAKER) or (folder.exists() and any(folder.iterdir())):
+    elif part in (CLASSIFIER, WEAKER) or not _is_begun(folder, part):
         raise UserError(f"--ship: {folder} holds no cascade.json; weights go to a cascade's folder")
+
+
+def _is_begun(folder: Path, part: str) -> bool:
+    """Whether a folder holds nothing but what a shipment of this part wrote before it was killed."""
+    return not folder.exists() or all(x.name in (part, WORLD) or x.suffix == UNFINISHED for x in folder.iterdir())
 
 
 def _name(folder: Path) -> str:

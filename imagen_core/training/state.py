@@ -29,8 +29,9 @@ def save_state(
     run.mkdir(parents=True, exist_ok=True)
     write_text(run / "recipe.json", json.dumps(asdict(recipe), indent=1))
     state = {"step": step, "unet": unet.state_dict(), "ema": ema.state_dict(), "optimizer": optimizer.state_dict()}
-    with written_whole(run / "state.pt") as aside:
-        torch.save(state, aside)
+    # An open file, because torch's own does not say that the disk is full.
+    with written_whole(run / "state.pt") as aside, aside.open("wb") as file:
+        torch.save(state, file)
 
 
 def kept_state(run: Path, recipe: Recipe, processes: int = 1) -> dict[str, Any] | None:

@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from ..files.writing import written_whole
 from ..networks.layers import TextLayout
 from ..networks.precision import bf16_is_fast
 from ..networks.text import TextEncoder
@@ -103,5 +104,6 @@ def train(unet: UNet, shards: Shards, run: Path, *, pictures: int, steps: int = 
             schedule.step()
             if step % 50 == 0:
                 print(json.dumps({"step": step, "loss": round(float(error.detach()), 4)}), file=log, flush=True)
-    save_file({name: value.contiguous() for name, value in unet.state_dict().items()}, run / WEIGHTS)
+    with written_whole(run / WEIGHTS) as aside:
+        aside.write_bytes(save({name: value.contiguous() for name, value in unet.state_dict().items()}))
     return reader

@@ -61,6 +61,16 @@ def test_a_pack_is_written_over_an_earlier_one_and_over_nothing_else(pack: Path,
             next(write(place))
 
 
+def test_a_pack_that_was_killed_may_be_written_again(pack: Path, tmp_path: Path) -> None:
+    # A generator that is left early stands for a killed process.
+    next(write(tmp_path))
+    (tmp_path / ".1-1.part").touch()
+    (tmp_path / "runs").mkdir()
+    assert {path.relative_to(tmp_path) for path in write(tmp_path)} == {
+        path.relative_to(pack) for path in pack.rglob("*") if path.is_file()
+    }
+
+
 def test_bad_input_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     for arguments in ([], ["--to", str(tmp_path)]):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from full_disk import full_disk
 
 from imagen_core.__main__ import main
 from imagen_core.commands import space
@@ -34,6 +35,20 @@ def test_a_folder_with_something_in_it_is_refused(tmp_path: Path, capsys: pytest
     (tmp_path / "mine.txt").write_text("keep me")
     assert main(["space", "--to", str(tmp_path)]) == 2
     assert "--to: " in capsys.readouterr().err and [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_what_a_killed_verb_left_is_removed_and_a_full_disk_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Its own tests have the checks.
+    monkeypatch.setattr(space, "CHECKS", {})
+    with full_disk():
+        assert main(["space", "--to", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.endswith("README.md: File too large\n") and list(tmp_path.iterdir()) == []
+    (tmp_path / ".1-1.part").mkdir()
+    (tmp_path / ".1-1.part" / "half").touch()
+    assert main(["space", "--to", str(tmp_path)]) == 0
+    assert not list(tmp_path.glob("*.part")) and (tmp_path / "app" / "page.py").is_file()
 
 
 def test_torch_comes_without_cuda_and_binaries_by_large_file_storage(folder: Path) -> None:

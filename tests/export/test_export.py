@@ -105,6 +105,21 @@ def test_a_graph_that_disagrees_is_not_written(tmp_path: Path, exported: Exporte
     assert [path.name for path in tmp_path.iterdir()] == ["halving.onnx.bin"]
 
 
+def test_an_export_that_was_killed_is_none_and_may_be_begun_again(
+    exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    (weights / folder.MANIFEST).write_text("of an earlier export")
+    # A generator that is left early stands for a killed process.
+    next(folder.write(exported.cascade, tmp_path))
+    assert not (weights / folder.MANIFEST).exists()
+    monkeypatch.setattr(folder, "write", lambda *_: iter([("bytes", 1)]))
+    assert main(["export", "--to", str(tmp_path)]) == 0
+    (weights / folder.BEGUN).unlink()
+    assert main(["export", "--to", str(tmp_path)]) == 2
+
+
 def test_vectors_are_what_the_engine_says_now() -> None:
     stored, fresh = json.loads(tab_vectors.FILE.read_text()), json.loads(json.dumps(tab_vectors.vectors()))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -24,6 +25,8 @@ from imagen_core.models.saving import save_cascade
 from imagen_core.records import png, recording, trace
 from imagen_core.run.generate import generate
 from imagen_core.settings import request
+from imagen_core.training.recipes import Recipe
+from imagen_core.training.state import save_state
 from imagen_core.types import UserError, in_words
 
 pytest.importorskip("resource", reason="Windows has no limits of this kind")
@@ -54,12 +57,43 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path, name: str) -> None:
     assert path.read_bytes() != b"before"
 
 
+def test_why_a_writer_of_a_library_failed_is_said(tmp_path: Path) -> None:
+    """torch hides the disk's error behind its own; numpy says only that a file is short."""
+
+    def torchs() -> None:
+        try:
+            raise OSError(28, "No space left on device")
+        except OSError:
+            raise RuntimeError("unexpected pos 704 vs 598")  # noqa: B904
+
+    def numpys() -> None:
+        raise OSError("100 requested and 8 written")
+
+    for write, says in ((torchs, "No space left on device"), (numpys, r"cannot be written whole \(100 requested .*")):
+        with pytest.raises(OSError) as caught, written_whole(tmp_path / "x"):
+            write()
+        assert re.fullmatch(f".*x: {says}", in_words(caught.value))
+    with pytest.raises(RuntimeError, match="shapes differ"), written_whole(tmp_path / "x"):
+        raise RuntimeError("shapes differ")
+
+
 def test_a_cascade_on_a_full_disk_has_no_half_file(tiny: Cascade, tmp_path: Path) -> None:
     with full_disk(room=20_000), pytest.raises(OSError):
         save_cascade(tiny, tmp_path)
     found = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert tiny.folder is not None and found
     assert all(path.read_bytes() == (tiny.folder / path.relative_to(tmp_path)).read_bytes() for path in found)
+
+
+def test_a_run_keeps_its_state_on_a_full_disk(tmp_path: Path) -> None:
+    network = torch.nn.Linear(99, 99)
+    state = (network, network, torch.optim.SGD(network.parameters()))
+    save_state(tmp_path, Recipe("base", steps=9), 1, *state)
+    before = (tmp_path / "state.pt").read_bytes()
+    with full_disk(room=5000), pytest.raises(OSError) as caught:
+        save_state(tmp_path, Recipe("base", steps=9), 2, *state)
+    assert in_words(caught.value).endswith("state.pt: File too large")
+    assert (tmp_path / "state.pt").read_bytes() == before and len(list(tmp_path.iterdir())) == 2
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from imagen_core.types import UserError
 class AtOnce:
     """Stands for the pool of processes, so that small parts can be tried without starting any."""
 
-    def __init__(self, **_: object) -> None: ...
+    def __init__(self, workers: int) -> None: ...
 
     def __enter__(self) -> AtOnce:
         return self
@@ -41,7 +41,7 @@ class AtOnce:
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preparing, "PART", 4)
-    monkeypatch.setattr(preparing, "ProcessPoolExecutor", AtOnce)
+    monkeypatch.setattr(preparing, "pool", AtOnce)
 
 
 def prepared(place: Path, to: Path, **changes: int) -> dict:

@@ -99,6 +99,12 @@ def test_what_is_shipped_loads_with_its_recipe(tmp_path: Path) -> None:
             check_shippable(folder, "base64", TableTop())
     with pytest.raises(UserError, match="^--ship: "):
         check_shippable(tmp_path / "nowhere", "classifier", TableTop())
+    # What a killed shipment to a new folder leaves; hidden is what it was writing.
+    for name in ("base64", ".x.part"):
+        (tmp_path / "killed" / name).mkdir(parents=True)
+    check_shippable(tmp_path / "killed", "base64", TableTop())
+    with pytest.raises(UserError, match="^--ship: .* holds no cascade.json"):
+        check_shippable(tmp_path / "killed", "sr256", TableTop())
     # Refused before hours of training, not after.
     (tmp_path / "moved" / "notes").mkdir()
     (tmp_path / "moved" / "notes" / "config.json").write_text("{}")

@@ -1,0 +1,28 @@
+"""Processes that work beside this one, and end with it."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context, parent_process
+from threading import Thread
+
+
+def pool(workers: int) -> ProcessPoolExecutor:
+    """A pool of processes that end when this one does, also by ``kill -9``.
+
+    Spawned, not forked: a fork copies locks that other threads hold, and torch's threads do not survive it.
+    """
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_follow)
+
+
+def _follow() -> None:
+    """In a worker: end with the parent. Its queue would stay open, since the workers themselves may write to it."""
+    Thread(target=_end_with_the_parent, daemon=True).start()
+
+
+def _end_with_the_parent() -> None:
+    if (parent := parent_process()) is not None:
+        parent.join()
+        # Whatever the worker is at: written_whole leaves no half file.
+        os._exit(1)
