@@ -10,7 +10,7 @@ from pathlib import Path
 from imagen_core.commands.options import Parser
 from imagen_core.files.writing import check_writable, holds_files, written_whole
 from imagen_core.records.shipped import SHIPPED, STILLS
-from imagen_core.types import UserError
+from imagen_core.types import UserError, in_words
 
 from .lessons.lesson import Lesson
 from .lessons.shelf import LANGUAGES, shelf
@@ -78,7 +78,7 @@ def main(prog: str, arguments: list[str]) -> None:
     try:
         files = list(write(args.to))
     except (UserError, OSError) as error:
-        parser.exit(2, f"{prog}: {str(error).splitlines()[0]}\n")
+        parser.exit(2, f"{prog}: {in_words(error)}\n")
     size = sum(path.stat().st_size for path in files)
     print(f"{len(files)} files, {size / 1e6:.1f} MB. Open {args.to / 'index.html'}")
 

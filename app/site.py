@@ -31,7 +31,7 @@ from imagen_core.settings import (
     to_json,
 )
 from imagen_core.settings.text import MAX_QUERY, option_names
-from imagen_core.types import UserError
+from imagen_core.types import UserError, in_words
 from imagen_core.worlds.world import World
 
 from . import pack
@@ -88,7 +88,7 @@ def main(prog: str, arguments: list[str]) -> None:
         facts = export(args)
         files = list(write(args.to, world_of(args.model)))
     except (UserError, OSError) as error:
-        parser.exit(2, f"{prog}: {str(error).splitlines()[0]}\n")
+        parser.exit(2, f"{prog}: {in_words(error)}\n")
     page = sum(path.stat().st_size for path in files)
     print(f"Weights and sampler {facts['bytes'] / 1e6:.1f} MB, page and recorded runs {page / 1e6:.1f} MB.")
     print(f"Put {args.to} on any static host, or run: python -m http.server --directory {args.to}")

@@ -5,33 +5,53 @@ Each kind of input is met a few times here, and some thousand times by ``pytest 
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import shlex
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import gradio as gr
 import hypothesis
 import numpy as np
 import pytest
+import torch
 from hypothesis import strategies as st
+from made_pictures import prepare_folder
 from PIL import Image, PngImagePlugin
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+from torch import nn
 
 from app import api
+from app.serving.beside import route
 from app.serving.model import Model
 from imagen_core.__main__ import build_parser
 from imagen_core.commands.options import request_from
 from imagen_core.models.checkpoints import read_cascade
+from imagen_core.models.deepfloyd.folder import read
+from imagen_core.models.opening import digest_of
 from imagen_core.records import png, recording, trace
+from imagen_core.records.own import open_own
 from imagen_core.settings import CHOICES, RANGES
 from imagen_core.settings.text import from_json, from_query, with_more
+from imagen_core.sources.captions import cleaned
+from imagen_core.sources.opening import Options, open_source
+from imagen_core.sources.source import Place as SourcePlace
+from imagen_core.training.recipes import Recipe
+from imagen_core.training.state import kept_state, load_state, save_state
 from imagen_core.types import UserError
+from imagen_core.worlds.collected.collected import open_collected
 
 STORED = Path(__file__).parent / "data" / "stored"
-QUICK, THOROUGH = 25, 1300
+# Examples of each kind; the thorough ones are more than 10,000 together.
+QUICK, THOROUGH = 25, 800
 NAMES = [*RANGES, *CHOICES, "sr256.steps", "base64.cap", "option", "__proto__", "more", "", "a.b.c"]
 texts = st.one_of(
     st.text(max_size=40), st.sampled_from(["<img src=x onerror=alert(1)>", "\0", "\n\n", "𝕏" * 30, "../../x"])
@@ -189,7 +209,111 @@ def more_settings(draw: Draw, place: Path) -> None:
     with_more(request, draw(st.lists(word, max_size=4).map(" ".join) | values))
 
 
-KINDS = (a_link, a_request, a_picture, a_trace, a_recording, a_cascade, a_command, a_call, more_settings)
+@contextmanager
+def spoilt(draw: Draw, file: Path) -> Iterator[None]:
+    """A file with other bytes or, where it is JSON, with other values, until the block ends."""
+    whole = file.read_bytes()
+    as_json = file.suffix == ".json" and draw(st.booleans())
+    file.write_bytes(json.dumps(altered(draw, json.loads(whole))).encode() if as_json else damaged(draw, whole))
+    try:
+        yield
+    finally:
+        file.write_bytes(whole)
+
+
+def a_pipeline(draw: Draw, place: Path) -> None:
+    """A folder of DeepFloyd IF's, as far as it is read before its weights are loaded."""
+    names = ["model_index.json", "unet/config.json", "scheduler/scheduler_config.json"]
+    names += ["unet/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors"]
+    with spoilt(draw, place / "given" / draw(st.sampled_from(names))):
+        read(place / "given", "given", half=False)
+
+
+def a_caption_table(draw: Draw, place: Path) -> None:
+    """Captions and names of files; whatever they are called, files of other folders are not opened."""
+    folder = place / "things"
+    folder.mkdir(exist_ok=True)
+    (place / "secret.png").touch()
+    (folder / "a.png").touch()
+    cells = st.sampled_from(["a.png", "../secret.png", str(place / "secret.png"), "file", "caption"]) | texts
+    rows = [["file", "caption"], *draw(st.lists(st.lists(cells, max_size=3), max_size=4))]
+    written = io.StringIO()
+    csv.writer(written, escapechar="\\").writerows(rows)
+    data = written.getvalue().encode("utf-8", "replace")
+    (folder / "captions.csv").write_bytes(damaged(draw, data) if draw(st.booleans()) else data)
+    for entry in open_source(str(folder), Options()).entries(0):
+        assert isinstance(entry.data, SourcePlace) and entry.data.file.resolve().is_relative_to(folder.resolve())
+        captions, _ = cleaned(entry.captions)
+        assert all(caption.isprintable() and len(caption) <= 300 for caption in captions)
+
+
+def an_own_picture(draw: Draw, place: Path) -> None:
+    """A picture that a visitor uploads."""
+    kind, file = draw(st.sampled_from(["png", "jpeg", "gif", "webp", "bmp", "tiff"])), io.BytesIO()
+    Image.radial_gradient("L").resize((70, 66)).convert(draw(st.sampled_from(["RGB", "L"]))).save(file, kind)
+    target = place / "own"
+    target.write_bytes(damaged(draw, file.getvalue()) if draw(st.integers(0, 9)) else draw(st.binary(max_size=99)))
+    assert open_own(target).image.isfinite().all()
+
+
+def prepared_data(draw: Draw, place: Path) -> None:
+    """A folder that `train --data` opens; each under a name of its own, since the last ones are kept open."""
+    folder = Path(tempfile.mkdtemp(dir=place))
+    shutil.copytree(place / "given", folder, dirs_exist_ok=True)
+    names = ["data.json", "words.json", "train.npy", "held.npy", "parts/0000.npy", "parts/0000.jsonl"]
+    try:
+        with spoilt(draw, folder / draw(st.sampled_from(names))):
+            world = open_collected(folder)
+            assert world.picture(0, 64).isfinite().all() and isinstance(world.caption(0, 1), str)
+    finally:
+        shutil.rmtree(folder)
+
+
+def a_run(draw: Draw, place: Path) -> None:
+    """The folder of a training that is to go on."""
+    recipe, network = Recipe("base", steps=9), nn.Linear(2, 2)
+    save_state(place, recipe, 1, network, network, torch.optim.SGD(network.parameters()))
+    with spoilt(draw, place / draw(st.sampled_from(["recipe.json", "state.pt"]))):
+        state = kept_state(place, recipe)
+        load_state(state or {}, network, network, torch.optim.SGD(network.parameters()))
+
+
+def a_page_for_a_tab(draw: Draw, place: Path) -> None:
+    """The folder of `--tab`, and what is asked of it: nothing beside it is given away."""
+    folder = place / "site"
+    (folder / "weights").mkdir(parents=True, exist_ok=True)
+    (place / "secret.txt").write_text("secret")
+    (folder / "index.html").write_text("page")
+    manifest = folder / "weights" / "manifest.json"
+    manifest.write_text(json.dumps({"digest": digest_of("tabletop"), "files": {}}))
+    parts = st.sampled_from(["..", "%2e%2e", "secret.txt", "weights", "index.html", "//", "\\", "%00"]) | texts
+    client = TestClient(Starlette(routes=[route(folder, "tabletop")]))
+    answer = client.get("/tab/" + quote("/".join(draw(st.lists(parts, max_size=5))), safe="/%\\"))
+    assert answer.status_code in (200, 307, 404, 405) and "secret" not in answer.text
+    with spoilt(draw, manifest):
+        route(folder, "tabletop")
+
+
+# Each with the fixture, if any, whose folder is copied to ``given`` below its place.
+KINDS: dict[Callable[[Draw, Path], None], str] = {
+    **dict.fromkeys((a_link, a_request, a_picture, a_trace, a_recording, a_cascade, a_command, a_call), ""),
+    **dict.fromkeys((more_settings, a_caption_table, an_own_picture, a_run, a_page_for_a_tab), ""),
+    a_pipeline: "stage_1",
+    prepared_data: "prepared",
+}
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return prepare_folder(tmp_path_factory.mktemp("prepared"), 6)
+
+
+@pytest.fixture
+def place(kind: Callable[[Draw, Path], None], tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """A folder for one kind of input, with what it needs."""
+    if KINDS[kind]:
+        shutil.copytree(request.getfixturevalue(KINDS[kind]), tmp_path / "given")
+    return tmp_path
 
 
 def meet(kind: Callable[[Draw, Path], None], times: int, place: Path) -> None:
@@ -208,13 +332,13 @@ def meet(kind: Callable[[Draw, Path], None], times: int, place: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_any_input_is_a_value_or_a_line(kind: Callable[[Draw, Path], None], tmp_path: Path) -> None:
+def test_any_input_is_a_value_or_a_line(kind: Callable[[Draw, Path], None], place: Path) -> None:
     before = {path: path.read_bytes() for path in STORED.rglob("*") if path.is_file()}
-    meet(kind, QUICK, tmp_path)
+    meet(kind, QUICK, place)
     assert before == {path: path.read_bytes() for path in STORED.rglob("*") if path.is_file()}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_thousands_of_inputs_are_values_or_lines(kind: Callable[[Draw, Path], None], tmp_path: Path) -> None:
-    meet(kind, THOROUGH, tmp_path)
+def test_thousands_of_inputs_are_values_or_lines(kind: Callable[[Draw, Path], None], place: Path) -> None:
+    meet(kind, THOROUGH, place)

@@ -64,7 +64,7 @@ def places(at_work: Sequence[tuple[float | None, float]], waiting: Sequence[floa
     before = len(at_work)
     seconds: float | None = 0.0
     for usual, since in at_work:
-        seconds = None if usual is None or seconds is None else seconds + max(0.0, usual - since)
+        seconds = None if usual is None or seconds is None else seconds + max(0.0, usual - max(0.0, since))
     found = []
     for usual in waiting:
         found.append(Place(before, seconds))
@@ -81,7 +81,8 @@ class Usual:
 
     def add(self, seconds: float) -> None:
         """Note a run that has ended by itself."""
-        self._last.append(seconds)
+        # Gradio reads the wall clock, which may have been set back meanwhile.
+        self._last.append(max(0.0, seconds))
 
     @property
     def avg_time(self) -> float:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from full_disk import full_disk
 
 from app.entry import main
 from app.lessons.shelf import LANGUAGES, shelf
@@ -69,6 +70,13 @@ def test_a_pack_that_was_killed_may_be_written_again(pack: Path, tmp_path: Path)
     assert {path.relative_to(tmp_path) for path in write(tmp_path)} == {
         path.relative_to(pack) for path in pack.rglob("*") if path.is_file()
     }
+
+
+def test_a_full_disk_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with full_disk(), pytest.raises(SystemExit) as end:
+        main(["pack", "--to", str(tmp_path)])
+    assert end.value.code == 2 and list(tmp_path.iterdir()) == []
+    assert capsys.readouterr().err == f"imagen-lab pack: {tmp_path / 'lab.js'}: File too large\n"
 
 
 def test_bad_input_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

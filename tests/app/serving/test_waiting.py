@@ -44,6 +44,13 @@ def test_what_is_usual_is_the_median_of_the_last_runs() -> None:
     assert usual.avg_time == 4.0
 
 
+def test_a_clock_that_is_set_back_promises_neither_an_hour_nor_less_than_nothing() -> None:
+    assert places([(10.0, -3600.0)], [5.0]) == [Place(1, 10.0)]
+    usual = Usual()
+    usual.add(-3590.0)
+    assert usual.avg_time == 0.0
+
+
 class Held:
     """The engine's runs of the API: each begins when it may, and ends with a refusal when it is let go."""
 
