@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any, get_type_hints
 
 import gradio as gr
@@ -71,7 +72,7 @@ def sample(
         cascade = model.get()
         check(request, cascade)
         seconds = {}
-        for event in model.in_turn(generate(request, cascade), request):
+        for event in model.in_turn(partial(generate, request), cascade, request):
             if isinstance(event, StageResult):
                 image, seconds[event.stage] = event.image, round(event.seconds, 3)
                 yield None, {"stage": event.stage, "done": True}

@@ -123,3 +123,21 @@ def stop_and_go_on(model: Model, engine: Watched, first: Iterator[Any], second: 
     thread.join(PATIENCE)
     assert not thread.is_alive() and drained and len(engine.runs) > 1
     assert engine.runs[1].events and len(stopped.events) == taken
+
+
+def call_tool(address: str, name: str, watched: bool = False, **given: Any) -> Any:
+    """What a tool of the MCP server at ``address`` answers; a ``watched`` call asks for its progress."""
+    from mcp import ClientSession
+    from mcp.client.streamable_http import streamablehttp_client
+
+    async def ask() -> Any:
+        async def progress(*told: Any) -> None: ...
+
+        async with (
+            streamablehttp_client(address) as (reading, writing, _),
+            ClientSession(reading, writing) as session,
+        ):
+            await session.initialize()
+            return await session.call_tool(name, given, progress_callback=progress if watched else None)
+
+    return run_apart(ask())

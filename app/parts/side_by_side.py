@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,8 @@ def watch(run: Run, model: Model, cascade: Cascade) -> Iterator[str]:
     """
     frames = run.frames or {}
     last_update = 0.0
-    for row in model.in_turn(compare(list(run.requests.values()), cascade), *run.requests.values()):
+    work = partial(compare, list(run.requests.values()))
+    for row in model.in_turn(work, cascade, *run.requests.values()):
         for rule, event in zip(run.requests, row):
             if isinstance(event, StageResult):
                 run.images[rule], run.onward[rule] = event.image, event.unmarked

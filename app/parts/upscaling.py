@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,7 @@ def with_picture(model: Model, start: Base, tell: Tell) -> Generator[Any, None, 
     if start.image is not None:
         return start
     last_update, request, drawn = 0.0, start.up_to(DEFAULT_SIZES[0]), start
-    for event in model.in_turn(generate(request, model.get()), request):
+    for event in model.in_turn(partial(generate, request), model.get(), request):
         if isinstance(event, StageResult):
             drawn = replace(start, image=event.image, onward=event.unmarked)
         elif time.monotonic() - last_update > STATUS_SECONDS:

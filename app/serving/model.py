@@ -7,23 +7,26 @@ import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import replace
-from typing import TypeVar
+from functools import partial
+from typing import Any
 
 from imagen_core.models.cascade import Cascade, Loading
 from imagen_core.models.opening import defaults_of, load_cascade, locate, world_of
+from imagen_core.run.experiments import Work
 from imagen_core.run.generate import generate
 from imagen_core.settings import Request, StageConfig, request
 from imagen_core.types import StepRecord, UserError
 from imagen_core.worlds.world import World
 
 from .pace import Pace
+from .zero import ON_ZERO, Card, timed
 
 # The pace of a model that needs longer than this for a few steps is learnt from its first run instead.
 MEASURE_SECONDS = 4.0
 # How long the end of the process waits for a thread that loads: at most one stage's file, or one step.
 EXIT_SECONDS = 5.0
-T = TypeVar("T")
 
 
 class Model:
@@ -61,6 +64,7 @@ class Model:
         self._cascade: Cascade | None = None
         self._error: Exception | None = None
         self.pace = Pace()
+        self._card = Card(self.get, self.pace)
 
     def start(self) -> None:
         """Begin to load, unless that was done before."""
@@ -94,27 +98,28 @@ class Model:
         small = request("a red ball", size=cascade.sizes[-1])
         warm_up = replace(small, stages=tuple(replace(stage, steps=2) for stage in small.stages))
         began = time.monotonic()
-        for _ in self.in_turn(generate(warm_up, cascade), warm_up):
+        for _ in self.in_turn(partial(generate, warm_up), cascade, warm_up):
             if self._leaving.is_set() or time.monotonic() - began > MEASURE_SECONDS:
                 return
 
-    def in_turn(self, events: Iterator[T], *requests: Request) -> Iterator[T]:
-        """A run's events, each computed while no other run computes; ``requests``, if given, are what it runs.
+    def in_turn(self, work: Work, cascade: Cascade, *requests: Request) -> Iterator[Any]:
+        """The events of ``work``, each computed while no other run computes; ``requests`` are what it runs.
 
         The queue already lets one run in at a time, but forgets a cancelled one before its last step has ended.
         """
-        while True:
-            with self._busy:
-                began = time.perf_counter()
-                event = next(events, None)
-                seconds = time.perf_counter() - began
-            if event is None:
-                return
-            first = event[0] if isinstance(event, tuple) else event
-            if isinstance(first, StepRecord) and self._cascade is not None:
-                trained = {stage.spec.name: stage.spec.schedule for stage in self._cascade.stages}
-                self.pace.note(first, seconds, requests, trained[first.stage])
-            yield event
+        # This project's cascades are small and compute on the processor wherever they are.
+        far = ON_ZERO and cascade.folder is None
+        trained = {stage.spec.name: stage.spec.schedule for stage in cascade.stages}
+        with closing(self._card.run(work, *requests) if far else timed(work(cascade))) as events:
+            while True:
+                with self._busy:
+                    event, seconds = next(events, (None, 0.0))
+                if event is None:
+                    return
+                first = event[0] if isinstance(event, tuple) else event
+                if isinstance(first, StepRecord):
+                    self.pace.note(first, seconds, requests, trained[first.stage])
+                yield event
 
     @property
     def ready(self) -> bool:

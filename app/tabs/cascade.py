@@ -98,7 +98,8 @@ class CascadeTab:
             yield {**self.tell("The 64 × 64 picture is there"), self.tiles: upscaling.strip(strip)}
             small, last_update = start.onward, 0.0
             configs = {stage.name: stage for stage in request.stages}
-            for event in model.in_turn(generate(request, cascade, image=start.onward), request):
+            work = partial(generate, request, image=start.onward)
+            for event in model.in_turn(work, cascade, request):
                 config = configs[event.stage]
                 if isinstance(event, StageResult):
                     facts = level_facts(cascade.stage(config.size), config, event.image, small)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -135,8 +136,8 @@ class Inspect:
         """Run the requests in lockstep; yields updates, and returns the steps of each."""
         frames: dict[str, list[Frame]] = {rule: [] for rule in requests}
         cleared = {self.table: "", self.figures: "", self.files: gr.File(visible=False)}
-        rows, last_update = compare(list(requests.values()), cascade), 0.0
-        for row in self.page.model.in_turn(rows, *requests.values()):
+        work, last_update = partial(compare, list(requests.values())), 0.0
+        for row in self.page.model.in_turn(work, cascade, *requests.values()):
             for rule, event in zip(requests, row):
                 if isinstance(event, StepRecord):
                     frames[rule].append(Frame.of(event))

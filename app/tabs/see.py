@@ -135,7 +135,8 @@ class See:
             request = replace(run.request, stages=(base, *wanted.stages[1:]))
             steps = {stage.name: stage.steps for stage in request.stages}
             last_update = 0.0
-            for event in self.page.model.in_turn(generate(request, cascade, image=run.onward[rule]), request):
+            work = partial(generate, request, image=run.onward[rule])
+            for event in self.page.model.in_turn(work, cascade, request):
                 if isinstance(event, StageResult):
                     last, line = event.size == size, f"{event.size} × {event.size} in {event.seconds:.1f} s"
                     pictures = {self.gallery: files(event.image, request, cascade.digest)} if last else {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import re
 import shutil
 import subprocess
 import sys
@@ -13,12 +14,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ..files import hub
 from ..files.writing import UNFINISHED, check_writable, copy, holds_files, write_text
 from ..types import UserError
 
 ROOT = Path(__file__).parents[2]
 # What a Space needs of a checkout; README.md is its card.
 PARTS = ("README.md", "CONTRIBUTING.md", "LICENSE", "app.py", "app", "imagen_core", "assets", "docs")
+# What is written anew from the checkout's.
+REWRITTEN = ("requirements.txt", "requirements-deepfloyd.txt", ".gitattributes")
 LEFT_OUT = ("*.test.js", "*.pyc")
 # The CPU build of torch is a tenth of the others, and a Space without a card has no use for them.
 CPU_TORCH = "--extra-index-url https://download.pytorch.org/whl/cpu"
@@ -39,19 +43,24 @@ COMES_ALONG = {"huggingface_hub", "starlette", "httpx", "orjson", "gradio_client
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Where the folder goes."""
+    """Where the folder goes, and for which model."""
     parser.add_argument("--to", type=Path, required=True, help="a folder that is not there yet, or is empty")
+    parser.add_argument(
+        "--deepfloyd", metavar="IDS", help="hub ids of DeepFloyd IF, for a Space with a card of its own"
+    )
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Write the folder, check it, and say how to push it.
 
     Raises:
-        UserError: this is no checkout, the folder is not empty, or the check failed; the line says what.
+        UserError: this is no checkout, the folder is not empty, IDS are none, or the check failed; the line says what.
     """
     folder: Path = args.to
-    if missing := [part for part in (*PARTS, "requirements.txt", ".gitattributes") if not (ROOT / part).exists()]:
+    if missing := [part for part in (*PARTS, *REWRITTEN) if not (ROOT / part).exists()]:
         raise UserError(f"space: needs a checkout of the repository; {ROOT} has no {missing[0]}")
+    if args.deepfloyd is not None and not all(hub.is_hub_id(part.strip()) for part in args.deepfloyd.split(",")):
+        raise UserError(f"--deepfloyd: must be hub ids as owner/name, joined by commas, got {args.deepfloyd!r:.200}")
     check_writable(folder, "--to")
     if holds_files(folder) or (folder.exists() and not folder.is_dir()):
         raise UserError(f"--to: {str(folder)!r:.80} must be a new or empty folder")
@@ -60,7 +69,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         shutil.rmtree(left, ignore_errors=True)
     # Aside until it is whole: what is killed or does not fit on the disk leaves no half Space.
     with tempfile.TemporaryDirectory(dir=folder, prefix=".", suffix=UNFINISHED) as place:
-        write(Path(place))
+        write(Path(place), args.deepfloyd)
         checked = {name: check(Path(place)) for name, check in CHECKS.items()}
         for path in Path(place).iterdir():
             path.rename(folder / path.name)
@@ -68,13 +77,21 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     return {"folder": str(folder), "checked": checked, "push": push}
 
 
-def write(folder: Path) -> None:
-    """Copy what a Space needs into a folder, and write its requirements and attributes."""
+def write(folder: Path, deepfloyd: str | None = None) -> None:
+    """Copy what a Space needs into a folder, and write its requirements and attributes; ``deepfloyd`` opens first."""
     for source in (path for part in PARTS for path in (ROOT / part, *(ROOT / part).rglob("*")) if path.is_file()):
         if not any(source.match(pattern) for pattern in LEFT_OUT):
             copy(source, folder / source.relative_to(ROOT))
     needed = (ROOT / "requirements.txt").read_text(encoding="utf-8")
-    write_text(folder / "requirements.txt", f"{CPU_TORCH}\n{needed}")
+    if deepfloyd is None:
+        needed = f"{CPU_TORCH}\n{needed}"
+    else:
+        needed += (ROOT / "requirements-deepfloyd.txt").read_text(encoding="utf-8")
+        app = folder / "app.py"
+        # The Space's hardware is chosen where its secrets are.
+        opening = f'("app.py", {["--model", deepfloyd]!r})'.replace("'", '"')
+        write_text(app, app.read_text(encoding="utf-8").replace('("app.py")', opening))
+    write_text(folder / "requirements.txt", needed)
     ours = (ROOT / ".gitattributes").read_text(encoding="utf-8")
     write_text(folder / ".gitattributes", f"{ours}{ATTRIBUTES}")
 
@@ -98,6 +115,20 @@ def check_card(folder: Path) -> dict[str, Any]:
     if card["sdk"] != "gradio" or not (folder / card["app_file"]).is_file():
         raise UserError("README.md: sdk must be gradio, and app_file a file of the folder")
     return {name: str(card[name]) for name in ("sdk", "sdk_version", "python_version", "app_file")}
+
+
+def check_links(folder: Path) -> dict[str, int]:
+    """The card's pictures and links to files of the folder, counted.
+
+    Raises:
+        UserError: one leads nowhere.
+    """
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    targets = [target for target in re.findall(r"\]\(([^)#\s]+)", card) if "://" not in target]
+    for target in targets:
+        if not (folder / target).exists():
+            raise UserError(f"README.md: leads to {target:.80}, which the folder lacks")
+    return {"links": len(targets)}
 
 
 def check_versions(folder: Path) -> dict[str, str]:
@@ -193,6 +224,7 @@ def _top_imports(folder: Path) -> Iterator[tuple[Path, str]]:
 
 CHECKS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "card": check_card,
+    "links": check_links,
     "versions": check_versions,
     "sizes": check_sizes,
     "imports": check_imports,

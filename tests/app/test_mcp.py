@@ -8,9 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from app_page import run_apart
-from mcp import ClientSession
-from mcp.client.streamable_http import streamablehttp_client
+from app_page import call_tool
 from PIL import Image
 
 from app.page import LAUNCH, build
@@ -26,22 +24,6 @@ def tools(model: Model) -> Iterator[str]:
     demo.close()
 
 
-def call(address: str, name: str, watched: bool = False, **given: Any) -> Any:
-    """What a tool answers; a ``watched`` call asks for its progress."""
-
-    async def ask() -> Any:
-        async def progress(*told: Any) -> None: ...
-
-        async with (
-            streamablehttp_client(address) as (reading, writing, _),
-            ClientSession(reading, writing) as session,
-        ):
-            await session.initialize()
-            return await session.call_tool(name, given, progress_callback=progress if watched else None)
-
-    return run_apart(ask())
-
-
 def sizes(answer: Any) -> list[tuple[int, int]]:
     """The pictures of an answer, by their width and height."""
     data = [base64.b64decode(part.data) for part in answer.content if part.type == "image"]
@@ -50,7 +32,7 @@ def sizes(answer: Any) -> list[tuple[int, int]]:
 
 @pytest.mark.parametrize("watched", [False, True])
 def test_sample_returns_the_picture_its_address_and_its_settings(tools: str, watched: bool) -> None:
-    answer = call(tools, "sample", watched, prompt="a red ball", seed=3, more="steps=2")
+    answer = call_tool(tools, "sample", watched, prompt="a red ball", seed=3, more="steps=2")
     assert not answer.isError and sizes(answer) == [(64, 64)]
     address, facts = (part.text for part in answer.content if part.type == "text")
     assert address.startswith("Image URL: http") and address.endswith(".png")
@@ -59,12 +41,12 @@ def test_sample_returns_the_picture_its_address_and_its_settings(tools: str, wat
 
 def test_a_grid_is_a_picture_too(tools: str) -> None:
     given = {"rows": "guidance", "row_values": "1, 5", "columns": "threshold", "column_values": "none"}
-    answer = call(tools, "compare", prompt="a red ball", more="steps=1", **given)
+    answer = call_tool(tools, "compare", prompt="a red ball", more="steps=1", **given)
     assert len(sizes(answer)) == 1 and "'burnt'" in answer.content[-1].text
 
 
 def test_describe_is_told_as_text(tools: str) -> None:
-    (told,) = call(tools, "describe", prompt="a dog").content
+    (told,) = call_tool(tools, "describe", prompt="a dog").content
     assert "'unknown': ['dog']" in told.text
 
 
@@ -78,7 +60,7 @@ def test_describe_is_told_as_text(tools: str) -> None:
     ],
 )  # fmt: skip
 def test_the_limits_are_those_of_the_page(tools: str, given: dict[str, Any], says: str) -> None:
-    answer = call(tools, "sample", **given)
+    answer = call_tool(tools, "sample", **given)
     assert answer.isError and sizes(answer) == []
     (line,) = (part.text for part in answer.content)
     assert line.startswith(says) and "\n" not in line and "Traceback" not in line

@@ -25,7 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_verb_writes_a_folder_whose_page_can_be_built(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["space", "--to", str(tmp_path / "lab"), "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
-    assert set(said["checked"]) == {"card", "versions", "sizes", "imports"}
+    assert set(said["checked"]) == {"card", "links", "versions", "sizes", "imports"}
     assert said["checked"]["imports"]["events"] > 20 and said["checked"]["sizes"]["largest_mb"] <= 10
     assert said["push"].endswith("--repo-type space")
     assert not list((tmp_path / "lab").rglob("__pycache__")) and not list((tmp_path / "lab").rglob("*.test.js"))
@@ -59,6 +59,26 @@ def test_torch_comes_without_cuda_and_binaries_by_large_file_storage(folder: Pat
     assert "*.safetensors filter=lfs" in attributes and "*.npz filter=lfs" in attributes
 
 
+def test_a_folder_for_deepfloyd_opens_it_with_all_that_it_needs(tmp_path: Path) -> None:
+    space.write(tmp_path, "DeepFloyd/IF-I-M-v1.0,DeepFloyd/IF-II-M-v1.0")
+    app = (tmp_path / "app.py").read_text()
+    assert 'main)("app.py", ["--model", "DeepFloyd/IF-I-M-v1.0,DeepFloyd/IF-II-M-v1.0"])' in app
+    needed = (tmp_path / "requirements.txt").read_text()
+    assert (
+        "diffusers" in needed
+        and "sentencepiece" in needed
+        and "whl/cpu" not in "".join(line for line in needed.splitlines() if not line.startswith("#"))
+    )
+    for check in (space.check_card, space.check_links, space.check_versions, space.check_sizes):
+        check(tmp_path)
+
+
+@pytest.mark.parametrize("ids", ["", "models", "DeepFloyd/IF-I-M-v1.0, ../mine"])
+def test_a_folder_for_deepfloyd_needs_hub_ids(tmp_path: Path, capsys: pytest.CaptureFixture[str], ids: str) -> None:
+    assert main(["space", "--to", str(tmp_path / "lab"), "--deepfloyd", ids]) == 2
+    assert "--deepfloyd: must be hub ids" in capsys.readouterr().err and not (tmp_path / "lab").exists()
+
+
 @pytest.mark.parametrize(
     ("file", "change", "says"),
     [
@@ -67,6 +87,7 @@ def test_torch_comes_without_cuda_and_binaries_by_large_file_storage(folder: Pat
         ("README.md", lambda text: text.replace("license: apache-2.0\n", ""), "has no license"),
         ("README.md", lambda text: text.replace("short_description: ", "short_description: " + "x" * 60), "at most 60"),
         ("README.md", lambda text: text.replace("sdk_version: 6", "sdk_version: 5"), "is not within gradio"),
+        ("README.md", lambda text: text.replace("docs/images/page", "docs/images/lost"), "leads to docs/images/lost"),
         ("requirements.txt", lambda text: text.replace("matplotlib>=", "# "), "imports matplotlib"),
         ("requirements.txt", lambda text: text + "a package\n", "requirements.txt: "),
         ("LICENSE", lambda text: text + "\0", "is binary"),

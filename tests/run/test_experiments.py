@@ -14,6 +14,7 @@ from imagen_core.models.cascade import Cascade
 from imagen_core.run.experiments import (
     DrawnCell,
     SweptLevel,
+    Work,
     draw,
     grids,
     lockstep,
@@ -67,9 +68,9 @@ def test_levels_are_single_runs_from_one_picture(tiny: Cascade) -> None:
 def test_each_run_waits_its_turn_and_says_what_it_is(tiny: Cascade) -> None:
     turns: list[tuple[Request, ...]] = []
 
-    def turn(events: Iterator[Any], *requests: Request) -> Iterator[Any]:
+    def turn(work: Work, cascade: Cascade, *requests: Request) -> Iterator[Any]:
         turns.append(requests)
-        yield from events
+        yield from work(cascade)
 
     grid = make_grid(BASE, "steps", [1, 2], "threshold", ["none"])
     assert list(draw(grid, tiny, turn)) and turns == [(one,) for one in grid.requests]

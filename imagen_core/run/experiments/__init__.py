@@ -23,7 +23,7 @@ from .grids import (
     values_in,
     vary_base,
 )
-from .lockstep import Turn, compare
+from .lockstep import Turn, Work, compare
 from .sweeps import (
     MOST_LEVELS,
     SUGGESTED_LEVELS,
@@ -51,6 +51,7 @@ __all__ = [
     "Sweep",
     "SweptLevel",
     "Turn",
+    "Work",
     "allowed_values",
     "compare",
     "draw",

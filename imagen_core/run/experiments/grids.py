@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -184,7 +185,7 @@ def draw(grid: Grid, cascade: Cascade, turn: Turn = at_once) -> Iterator[Event |
 
 def _draw(grid: Grid, cascade: Cascade, turn: Turn) -> Iterator[Event | DrawnCell]:
     for cell in grid.cells:
-        for event in turn(generate(cell.request, cascade), cell.request):
+        for event in turn(partial(generate, cell.request), cascade, cell.request):
             yield event
         yield DrawnCell(cell, event.image[0], picture_facts(event.image), event.withheld[0])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from ...models.cascade import Cascade
@@ -10,14 +11,16 @@ from ...settings import Request
 from ...types import Event, Image, UserError
 from ..generate import generate
 
-# ``turn(events, *requests)`` yields the events of those requests. The page's own (Model.in_turn) lets one run compute
-# at a time.
+# What is to be run of a cascade: ``generate`` or ``compare`` with all else they need. It can be sent to a process.
+Work = partial[Iterator[Any]]
+# ``turn(work, cascade, *requests)`` yields the events of those requests. The page's own (Model.in_turn) lets one run
+# compute at a time.
 Turn = Callable[..., Iterator[Any]]
 
 
-def at_once(events: Iterator[Any], *requests: Request) -> Iterator[Any]:
+def at_once(work: Work, cascade: Cascade, *requests: Request) -> Iterator[Any]:
     """The Turn of a single user: events pass straight through."""
-    return events
+    return work(cascade)
 
 
 def compare(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from ...settings import DEFAULT_SIZES, DEFAULTS, Request, StageConfig, with_stag
 from ...types import Event, Image, StageResult, UserError
 from ..generate import check, generate
 from .grids import check_different, values_in
-from .lockstep import Turn, at_once, compare
+from .lockstep import Turn, Work, at_once, compare
 
 # From 0 to 1 in tenths. At 1024 × 1024 each is a picture of 2 MB.
 MOST_LEVELS = 11
@@ -109,21 +110,21 @@ def sweep(
     for request in sweep.requests:
         check(request, cascade)
     if image is None or image.shape[-1] != sweep.before.stages[-1].size:
-        before = generate(sweep.before, cascade, image=image)
+        before = partial(generate, sweep.before, image=image)
     else:
         before = None
     return _sweep(sweep, cascade, turn, before, image)
 
 
 def _sweep(
-    sweep: Sweep, cascade: Cascade, turn: Turn, before: Iterator[Event] | None, image: Any
+    sweep: Sweep, cascade: Cascade, turn: Turn, before: Work | None, image: Any
 ) -> Iterator[Event | tuple[Event, ...] | SweptLevel]:
     black = False
     if before is not None:
-        for event in turn(before, sweep.before):
+        for event in turn(before, cascade, sweep.before):
             yield event
         image, black = event.unmarked, event.withheld[0]
-    for row in turn(compare(sweep.requests, cascade, image=image), *sweep.requests):
+    for row in turn(partial(compare, sweep.requests, image=image), cascade, *sweep.requests):
         yield row
     stage = cascade.stage(sweep.start.stages[-1].size)
     for request, result in zip(sweep.requests, row):

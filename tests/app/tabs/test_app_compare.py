@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 from xml.etree import ElementTree
 
@@ -86,7 +87,7 @@ def test_no_list_of_values_is_too_long_to_refuse_at_once() -> None:
 
 
 def test_the_price_is_told_before(model: Model, tabs: Tabs) -> None:
-    list(model.in_turn(generate(SHORT, model.get()), SHORT))
+    list(model.in_turn(partial(generate, SHORT), model.get(), SHORT))
     told = tabs.compare.cost(at_compare(tabs, SHORT, "guidance", "1, 5", "threshold", "none"))
     assert "2 × 1 = 2 cells of 3 steps" in told and "second" in told
     wrong = tabs.compare.cost(at_compare(tabs, SHORT, "guidance", "99", "threshold", "none"))
