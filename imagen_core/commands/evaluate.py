@@ -13,7 +13,7 @@ from ..types import UserError
 from .options import add_model_argument, loading
 
 EACH, MOST_EACH = 2, 100
-OUT, DATA, CACHE = Path("docs/results"), Path("runs/data"), Path("runs/evaluation")
+OUT, DATA, CACHE, RUNS = Path("docs/results"), Path("runs/data"), Path("runs/evaluation"), Path("runs/encoders")
 
 
 class Option(NamedTuple):
@@ -54,11 +54,15 @@ OPTIONS = (
     Option("reference", Path, "with --clip, real pictures for FID", JUDGED, "FOLDER"),
     Option(
         "cache", Path, f"folder that caches true renders and finished pictures (default {CACHE})",
-        ("tabletopbench", "sr", "figures", "samplers", "settings", "percentiles", "neighbours"),
+        ("tabletopbench", "sr", "figures", "samplers", "settings", "percentiles", "neighbours", "encoders"),
     ),
-    Option("out", Path, f"folder of CSV and PNG (default {OUT})", ("figures", "samplers", "settings", "percentiles")),
+    Option(
+        "out", Path, f"folder of CSV and PNG (default {OUT})",
+        ("figures", "samplers", "settings", "percentiles", "encoders"),
+    ),
     Option("train", Path, "train it in this folder, then write it to the assets", ("detector", "outlines"), "RUN"),
-    Option("data", Path, f"folder of training pictures (default {DATA})", ("detector", "neighbours")),
+    Option("data", Path, f"folder of training pictures (default {DATA})", ("detector", "neighbours", "encoders")),
+    Option("runs", Path, f"folder where its bases are trained, or resumed (default {RUNS})", ("encoders",)),
 )  # fmt: skip
 # With --quick the bench draws every second prompt once.
 QUICK_STRIDE = 2
@@ -74,6 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "figures: the paper's figures on this model; samplers: quality against steps; "
         "settings: which settings draw the best pictures; neighbours: whether a model of own pictures copies them; "
         "percentiles: what dynamic thresholding's percentile does; "
+        "encoders: what a deeper text encoder and a larger network are worth (trains six small bases, about an hour); "
         "outlines: the network that judges outlines; "
         "detector: the detector itself on fresh renders",
     )
@@ -100,8 +105,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     args.each = EACH if args.each is None else args.each
     args.seed = 0 if args.seed is None else args.seed
     args.out, args.data, args.cache = args.out or OUT, args.data or DATA, args.cache or CACHE
+    args.runs = args.runs or RUNS
     for option in OPTIONS:
-        if option.name in ("out", "cache") and option not in foreign:
+        if option.name in ("out", "cache", "runs") and option not in foreign:
             check_writable(getattr(args, option.name), f"--{option.name}")
     if not 1 <= args.each <= MOST_EACH:
         raise UserError(f"--each: must be between 1 and {MOST_EACH}, got {args.each}")
@@ -245,6 +251,14 @@ def _outlines(args: argparse.Namespace) -> dict[str, Any]:
     return {**measured(), "indicative": args.quick}
 
 
+def _encoders(args: argparse.Namespace) -> dict[str, Any]:
+    from ..evaluation.encoder_study import FULL, QUICK, study
+
+    check_writable(args.data, "--data")
+    facts = study(QUICK if args.quick else FULL, args.data, args.runs, args.cache, args.out, loading(args))
+    return {**facts, "indicative": args.quick}
+
+
 VERBS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "tabletopbench": _bench,
     "captions": _captions,
@@ -256,4 +270,5 @@ VERBS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "neighbours": _neighbours,
     "detector": _detector,
     "outlines": _outlines,
+    "encoders": _encoders,
 }

@@ -16,7 +16,6 @@ from ..worlds.world import SceneWorld, World, scenes_of
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..networks.text import TextEncoder
     from ..training.recipes import Recipe
     from ..worlds.collected.collected import Collected
 
@@ -199,7 +198,7 @@ def _run_stage(args: argparse.Namespace) -> dict:
 
     from ..models.checkpoints import WEAKER
     from ..networks.text import open_encoder
-    from ..training.data import Shards, encode_shards, render_shards, unrendered
+    from ..training.data import Shards, among_others, encode_shards, render_shards, unrendered
     from ..training.grids import draw_grid
     from ..training.loop import Progress, check_tracker, train
     from ..training.recipes import STAGES
@@ -217,7 +216,7 @@ def _run_stage(args: argparse.Namespace) -> dict:
         check_shippable(args.ship, WEAKER if args.as_weaker else spec.name, world)
     other = _weights(args.average_with, spec.size, "--average-with") if args.average_with else None
     encoder = open_encoder(recipe.encoder, recipe.layer)
-    shards = Shards(args.data, world, spec.size, _among_others(encoder))
+    shards = Shards(args.data, world, spec.size, among_others(encoder))
     if unrendered(shards, recipe.pictures):
         check_writable(args.data, "--data")
     state = PartialState(cpu=args.cpu)
@@ -243,14 +242,6 @@ def _run_stage(args: argparse.Namespace) -> dict:
             ship(args.ship, unet, recipe, encoder, average_with=other, world=world, weaker=args.as_weaker)
         draw_grid(unet, spec, world, encoder, args.run / "grid.png")
     return {"stage": args.stage, "run": str(args.run), **dataclasses.asdict(recipe)}
-
-
-def _among_others(encoder: TextEncoder) -> str:
-    """Marks embeddings by an encoder and layer other than the shipped ones."""
-    from ..networks.text import LAST, MINILM
-
-    usual = encoder.name == MINILM and encoder.layer == LAST
-    return "" if usual else f"{encoder.digest[:8]}{'' if encoder.layer == LAST else f'-{encoder.layer}'}"
 
 
 def _steps_and_pictures(args: argparse.Namespace, world: World, steps: int, refused: set[str]) -> tuple[int, int]:

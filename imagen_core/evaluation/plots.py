@@ -100,6 +100,50 @@ def percentiles(rows: Rows, truth: dict[str, Any], note: str, file: Path) -> Non
     _finish(figure, axes, note, file)
 
 
+# Colours of a text encoder's depths, from none to all layers (Okabe & Ito 2008), and how a network's size is drawn.
+DEPTH_COLOURS = ("#E69F00", "#56B4E9", "#0072B2")
+SIZE_LINES = {"XS": {"linestyle": "--", "marker": "o"}, "S": {"linestyle": "-", "marker": "s"}}
+
+
+def encoders(rows: Rows, note: str, file: Path) -> None:
+    """Alignment against Fréchet distance over w for each depth and each size (Fig. 4a, 4b), and the loss of each."""
+    figure = Figure(figsize=(13, 4.4), layout="constrained")
+    axes = figure.subplots(1, 3)
+    depths, sizes = (list(dict.fromkeys(row[name] for row in rows)) for name in ("depth", "network"))
+    colours = dict(zip(depths, DEPTH_COLOURS))
+    panels = (
+        ("Depth of the text encoder, network {1}", [(depth, sizes[-1]) for depth in depths]),
+        ("Size of the network, encoder depth {0}", [(depths[-1], size) for size in sizes]),
+    )
+    for axis, (title, shown) in zip(axes, panels):
+        for depth, size in shown:
+            curve = [row for row in rows if (row["depth"], row["network"]) == (depth, size)]
+            style = {**SIZE_LINES[size], "color": colours[depth], "label": f"depth {depth}, {size}"}
+            x, y = [row["frechet"] for row in curve], [row["alignment"] for row in curve]
+            bars = {"xerr": _bars(curve, "frechet"), "yerr": _bars(curve, "alignment")}
+            axis.errorbar(x, y, **bars, capsize=2, elinewidth=0.6, **style)
+            for row, across, up in zip(curve, x, y):
+                axis.annotate(f"{row['w']:g}", (across, up), (4, 4), textcoords="offset points", fontsize=8)
+        axis.set(xlabel="Fréchet distance to true renders", ylabel="share of what prompts name that is shown")
+        axis.set_title(title.format(*shown[-1]) + "; numbers are w", fontsize=10)
+    for size in sizes:
+        curve = [next(row for row in rows if (row["depth"], row["network"]) == (depth, size)) for depth in depths]
+        loss = [row["loss"] for row in curve]
+        axes[2].errorbar(
+            depths, loss, yerr=_bars(curve, "loss"), capsize=2, color="0.2", label=size, **SIZE_LINES[size]
+        )
+    axes[2].set(xlabel="layers of the text encoder", ylabel="loss of fresh scenes", xticks=depths)
+    axes[2].set_title("Loss with the caption", fontsize=10)
+    for axis in axes[1:]:
+        axis.legend(frameon=False, fontsize=9)
+    _finish(figure, axes, note, file)
+
+
+def _bars(rows: Rows, name: str) -> list[list[float]]:
+    """How far intervals reach below and above their values, as errorbar takes it."""
+    return [[r[name] - r[f"{name}_low"] for r in rows], [r[f"{name}_high"] - r[name] for r in rows]]
+
+
 def _finish(figure: Figure, axes: Sequence[Any], note: str, file: Path) -> None:
     for axis in axes:
         axis.grid(color="0.92")

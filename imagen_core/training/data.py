@@ -18,6 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..files.writing import written_whole
+from ..networks.text import LAST, MINILM
 from ..processes import pool
 from ..records.png import from_bytes, to_bytes
 from ..types import TextEmbedding, UserError
@@ -77,6 +78,13 @@ class Shards:
     def captions(self, seed: int) -> list[str]:
         """The captions of a training picture."""
         return [self.world.caption(seed, seed * CAPTIONS + k) for k in range(CAPTIONS)]
+
+
+def among_others(encoder: TextEncoder) -> str:
+    """What names an encoder and layer other than the shipped ones in :class:`Shards`."""
+    if encoder.name == MINILM and encoder.layer == LAST:
+        return ""
+    return encoder.digest[:8] + ("" if encoder.layer == LAST else f"-{encoder.layer}")
 
 
 def unrendered(shards: Shards, pictures: int) -> list[int]:

@@ -13,7 +13,7 @@ from test_detector import truth_of
 
 from imagen_core.evaluation.detector import Found, Reading
 from imagen_core.evaluation.frechet import Gaussian, frechet, frechet_distance
-from imagen_core.evaluation.intervals import share
+from imagen_core.evaluation.intervals import jackknife, share
 from imagen_core.evaluation.tabletopbench import (
     CATEGORIES,
     TRAINED,
@@ -107,6 +107,16 @@ def test_pictures_of_one_prompt_count_as_one_draw() -> None:
     once, copied = share(right, names), share(right * 10, names * 10)
     assert (once.low, once.high) == (copied.low, copied.high) and copied.pictures == 300
     assert share(right * 10, [str(i) for i in range(300)]).high < once.high
+
+
+def test_the_jackknife_of_a_mean_is_its_standard_error() -> None:
+    """Closed form for groups of equal size: the standard error of the mean of the groups' means."""
+    values = np.random.default_rng(0).normal(2.0, 3.0, 400)
+    means = np.array([values[group::20].mean() for group in range(20)])
+    found = jackknife(lambda some: float(values[some].mean()), len(values))
+    assert found.value == pytest.approx(values.mean())
+    assert found.high - found.value == pytest.approx(1.96 * means.std(ddof=1) / np.sqrt(20), rel=1e-9)
+    assert found.value - found.low == pytest.approx(found.high - found.value)
 
 
 # Verdicts

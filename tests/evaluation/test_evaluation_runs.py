@@ -370,8 +370,10 @@ def test_fid_without_its_extra_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
         (["captions", "--each", "2"], "--each: belongs to tabletopbench or settings, not to captions"),
         (
             ["tabletopbench", "--out", "x"],
-            "--out: belongs to figures or samplers or settings or percentiles, not to tabletopbench",
+            "--out: belongs to figures or samplers or settings or percentiles or encoders, not to tabletopbench",
         ),
+        (["encoders", "--runs", __file__], "--runs: "),
+        (["sr", "--runs", "x"], "--runs: belongs to encoders, not to sr"),
     ],
 )
 def test_bad_input_is_refused_in_one_line(

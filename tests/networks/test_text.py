@@ -28,6 +28,15 @@ def test_minilm_rows_do_not_depend_on_their_batch() -> None:
     assert_close(both.tokens[0, :n], alone.tokens[0], atol=1e-5, rtol=1e-4)
 
 
+def test_minilms_last_layer_is_its_sixth_and_its_first_is_the_words_own() -> None:
+    last, sixth, words = (text.open_encoder("minilm", layer)(["a red ball", "a red cube"]) for layer in (-1, 6, 0))
+    assert_close(sixth.tokens, last.tokens)
+    # Without a layer a word's embedding does not depend on the others.
+    assert torch.equal(words.tokens[0, 2], words.tokens[1, 2]) and not torch.allclose(
+        last.tokens[0, 2], last.tokens[1, 2]
+    )
+
+
 def test_repeated_prompts_are_read_once() -> None:
     out = minilm()(["a cone", "a cube", "a cone"])
     assert torch.equal(out.tokens[0], out.tokens[2]) and not torch.equal(out.tokens[0], out.tokens[1])
