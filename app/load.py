@@ -142,14 +142,16 @@ def report_of(tally: Tally, memory: Sequence[tuple[float, float]]) -> dict[str, 
     warm = [megabytes for at, megabytes in memory if at >= WARM]
     minutes = {int(at // 60): round(megabytes) for at, megabytes in reversed(memory)}
     waits = tally.waits
+    answers = [seconds for times in tally.answers.values() for seconds in times]
     return {
         "deeds": dict(sorted(tally.deeds.items())),
         "runs": len(waits),
         "lost": len(tally.lost),
         "lost_because": sorted(set(tally.lost))[:20],
         "crossed": len(tally.crossed),
-        "page_answers": len(tally.answers),
-        "page_answer_s": {"median": quantile(tally.answers, 0.5), "p99": quantile(tally.answers, 0.99)},
+        "page_answers": len(answers),
+        "page_answer_s": spread(answers),
+        "page_answer_s_to": {what: spread(times) for what, times in sorted(tally.answers.items())},
         "wait_s": {"mean": round(mean(waits), 2) if waits else None, "longest": round(max(waits, default=0.0), 2)},
         "longest_wait_to_mean": round(max(waits) / mean(waits), 2) if waits and mean(waits) else None,
         "memory_mb": {
@@ -173,6 +175,10 @@ def as_markdown(report: Mapping[str, Any]) -> str:
             "page answers: number; median; 99th of 100",
             f"{report['page_answers']}; {answers['median']} s; {answers['p99']} s",
         ),
+        (
+            "the same by what was asked: median; 99th of 100",
+            ", ".join(f"{what} {s['median']}; {s['p99']}" for what, s in report["page_answer_s_to"].items()),
+        ),
         ("wait for the engine: mean; longest", f"{waits['mean']} s; {waits['longest']} s"),
         ("memory: first; last; most", f"{memory['first']} MB; {memory['last']} MB; {memory['most']} MB"),
         ("memory from minute 5: most less least, over the median", memory["spread_from_minute_5"]),
@@ -182,6 +188,11 @@ def as_markdown(report: Mapping[str, Any]) -> str:
     asked = f"--visitors {report['visitors']} --minutes {report['minutes']:g} --model {report['model']}"
     table = [f"| {name} | {value} |" for name, value in (("what", "found"), ("---", "---"), *rows)]
     return "\n".join([title, "", f"`python -m app.load {asked}`", "", *table, ""])
+
+
+def spread(seconds: Sequence[float]) -> dict[str, float | None]:
+    """The median and the 99th of 100."""
+    return {"median": quantile(seconds, 0.5), "p99": quantile(seconds, 0.99)}
 
 
 def quantile(seconds: Sequence[float], share: float) -> float | None:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import random
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,10 +28,10 @@ STEPS = 25
 class Tally:
     """What all visitors met, times in seconds.
 
-    ``answers`` are the page's without the engine, ``waits`` those in the queue.
+    ``answers`` are the page's without the engine, by what was asked; ``waits`` those in the queue.
     """
 
-    answers: list[float] = field(default_factory=list)
+    answers: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     waits: list[float] = field(default_factory=list)
     deeds: Counter[str] = field(default_factory=Counter)
     lost: list[str] = field(default_factory=list)
@@ -39,7 +39,7 @@ class Tally:
 
     def page(self, what: str, answers: Sequence[Answer]) -> None:
         """Note answers that need no engine."""
-        self.answers += [answer.seconds for answer in answers]
+        self.answers[what] += [answer.seconds for answer in answers]
         self.lost += [f"{what}: {answer.error}" for answer in answers if answer.error]
 
     def run(self, what: str, answer: Answer) -> bool:
@@ -116,7 +116,7 @@ class Person:
         """Fetch a file that the page shows."""
         began = time.monotonic()
         reply = await self.http.get(f"{API}/file={file['path']}")
-        self.tally.answers.append(time.monotonic() - began)
+        self.tally.answers["file"].append(time.monotonic() - began)
         return reply.raise_for_status()
 
     async def stop(self) -> None:
@@ -157,7 +157,7 @@ class Person:
         began = time.monotonic()
         form = {"files": ("mine.png", self.kept, "image/png")}
         (path,) = (await self.http.post(f"{API}/upload", files=form)).raise_for_status().json()
-        self.tally.answers.append(time.monotonic() - began)
+        self.tally.answers["upload"].append(time.monotonic() - began)
         self.at.set("inspect-png", {"path": path, "orig_name": "mine.png", "meta": {"_type": "gradio.FileData"}})
         read = await self.at.press("inspect-png", "change")
         self.tally.page("drop", [read])
