@@ -1,6 +1,7 @@
 """A crowd on a page: ``python -m app.load --visitors 100 --minutes 30 --out docs/results/load.json``.
 
-It starts a server of its own on this machine, lets the visitors of serving/crowd.py at it, and reports what they met.
+It starts a server of its own on this machine, waits until its model is loaded, lets the visitors of serving/crowd.py
+at it, and reports what they met.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from imagen_core.files.writing import check_output, write_text
 from imagen_core.types import UserError
 
 from .serving.crowd import Tally, crowd
-from .serving.visitor import layout
+from .serving.visitor import Layout, Visitor, layout
 
 MOST_VISITORS, MOST_MINUTES = 200, 120.0
 # The server's memory is read so often, and must be flat from the fifth minute on; both in seconds.
@@ -114,10 +115,19 @@ async def measure(process: subprocess.Popen[bytes], address: str, args: argparse
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
     async with httpx.AsyncClient(base_url=address, limits=limits, timeout=300.0) as http:
         page = await layout(http)
+        started = {"seconds_until_ready": await ready(http, page)}
         tally = await crowd(http, page, args.visitors, 60 * args.minutes)
     watching.cancel()
     asked = {"visitors": args.visitors, "minutes": args.minutes, "model": args.model}
-    return {**asked, **report_of(tally, memory)}
+    return {**asked, **started, **report_of(tally, memory)}
+
+
+async def ready(http: httpx.AsyncClient, page: Layout) -> float:
+    """Open the page once, which is answered whole when the model is loaded; the seconds that took."""
+    began, first = time.monotonic(), Visitor(http, page)
+    await first.open()
+    await first.close()
+    return round(time.monotonic() - began, 1)
 
 
 async def _watch(pid: int, memory: list[tuple[float, float]]) -> None:
