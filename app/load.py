@@ -28,7 +28,7 @@ from imagen_core.files.writing import check_output, write_text
 from imagen_core.types import UserError
 
 from .serving.crowd import Tally, crowd
-from .serving.visitor import Layout, Visitor, layout
+from .serving.visitor import Layout, Visitor, browser, layout
 
 MOST_VISITORS, MOST_MINUTES = 200, 120.0
 # The server's memory is read so often, and must be flat from the fifth minute on; both in seconds.
@@ -112,11 +112,10 @@ async def measure(process: subprocess.Popen[bytes], address: str, args: argparse
     """Let the crowd at the address; the report."""
     memory: list[tuple[float, float]] = []
     watching = asyncio.create_task(_watch(process.pid, memory))
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-    async with httpx.AsyncClient(base_url=address, limits=limits, timeout=300.0) as http:
+    async with browser(address) as http:
         page = await layout(http)
         started = {"seconds_until_ready": await ready(http, page)}
-        tally = await crowd(http, page, args.visitors, 60 * args.minutes)
+    tally = await crowd(address, page, args.visitors, 60 * args.minutes)
     watching.cancel()
     asked = {"visitors": args.visitors, "minutes": args.minutes, "model": args.model}
     return {**asked, **started, **report_of(tally, memory)}
@@ -168,6 +167,7 @@ def report_of(tally: Tally, memory: Sequence[tuple[float, float]]) -> dict[str, 
             "first": round(memory[0][1]) if memory else None,
             "last": round(memory[-1][1]) if memory else None,
             "most": round(max((megabytes for _, megabytes in memory), default=0.0)),
+            "drift_from_minute_5": drift(warm),
             "spread_from_minute_5": round((max(warm) - min(warm)) / median(warm), 3) if warm else None,
             "at_minute": {str(minute): minutes[minute] for minute in sorted(minutes)},
         },
@@ -191,6 +191,7 @@ def as_markdown(report: Mapping[str, Any]) -> str:
         ),
         ("wait for the engine: mean; longest", f"{waits['mean']} s; {waits['longest']} s"),
         ("memory: first; last; most", f"{memory['first']} MB; {memory['last']} MB; {memory['most']} MB"),
+        ("memory from minute 5: the last third over the first third, less 1", memory["drift_from_minute_5"]),
         ("memory from minute 5: most less least, over the median", memory["spread_from_minute_5"]),
         ("memory at the start of each minute, MB", ", ".join(map(str, memory["at_minute"].values()))),
     ]
@@ -198,6 +199,15 @@ def as_markdown(report: Mapping[str, Any]) -> str:
     asked = f"--visitors {report['visitors']} --minutes {report['minutes']:g} --model {report['model']}"
     table = [f"| {name} | {value} |" for name, value in (("what", "found"), ("---", "---"), *rows)]
     return "\n".join([title, "", f"`python -m app.load {asked}`", "", *table, ""])
+
+
+def drift(megabytes: Sequence[float]) -> float | None:
+    """How much the median of the last third exceeds that of the first, as a share of it; None of fewer than three.
+
+    Unlike the largest and smallest value, the medians do not tell how often a run to 1024 was at work.
+    """
+    third = len(megabytes) // 3
+    return round(median(megabytes[-third:]) / median(megabytes[:third]) - 1, 3) if third else None
 
 
 def spread(seconds: Sequence[float]) -> dict[str, float | None]:

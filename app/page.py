@@ -24,6 +24,7 @@ from .parts.bundle import script
 from .serving import gate, memory, session
 from .serving.guard import Guard
 from .serving.model import Model
+from .serving.pages import Pages
 from .tabs import cascade as cascade_tab
 from .tabs import compare as compare_tab
 from .tabs import inspect as inspect_tab
@@ -56,11 +57,12 @@ LAUNCH: dict[str, Any] = {
     "app_kwargs": {
         "routes": [examples.ROUTE],
         "middleware": [
+            Middleware(Pages),
             Middleware(
                 Guard,
                 scripts=(PAGE_SCRIPT, player.SCRIPT, learning.SCRIPT, tiles.SCRIPT, expiry.SCRIPT),
                 most_upload=inspect_tab.MAX_PNG,
-            )
+            ),
         ],
     },
 }

@@ -16,7 +16,7 @@ import httpx
 from imagen_core.records import png
 from imagen_core.types import UserError
 
-from .visitor import API, Answer, Layout, Visitor
+from .visitor import API, Answer, Layout, Visitor, browser
 
 # Seconds a visitor looks at the page between two deeds, at least and at most; our choice.
 LOOK = (2.0, 12.0)
@@ -193,9 +193,13 @@ DEEDS: dict[str, tuple[int, Callable[[Person], Awaitable[object]]]] = {
 }
 
 
-async def crowd(http: httpx.AsyncClient, page: Layout, visitors: int, seconds: float) -> Tally:
-    """Let so many visitors live for so long; what they met. What they began they see to its end."""
+async def crowd(address: str, page: Layout, visitors: int, seconds: float) -> Tally:
+    """Let so many visitors live at a page for so long; what they met. What they began they see to its end."""
     tally, until = Tally(), time.monotonic() + seconds
-    people = [Person(http, page, tally, number, random.Random(number)) for number in range(1, visitors + 1)]
-    await asyncio.gather(*(person.live(until) for person in people))
+
+    async def live(number: int) -> None:
+        async with browser(address) as http:
+            await Person(http, page, tally, number, random.Random(number)).live(until)
+
+    await asyncio.gather(*(live(number) for number in range(1, visitors + 1)))
     return tally

@@ -10,6 +10,7 @@ import gradio as gr
 from imagen_core.types import UserError
 
 from ..handlers import no_room, refuse
+from .memory import Sessions
 from .tools import show
 from .waiting import Waiting
 
@@ -33,6 +34,17 @@ class Gate(gr.Blocks):
         return self
 
     @property
+    def state_holder(self) -> Any:
+        """The visitors, as :class:`Sessions`; gradio makes them when it launches."""
+        return self._sessions
+
+    @state_holder.setter
+    def state_holder(self, sessions: Any) -> None:
+        # Gradio offers no place to say which kind it makes.
+        sessions.__class__ = Sessions
+        self._sessions = sessions
+
+    @property
     def mcp_server_obj(self) -> Any:
         """Gradio's MCP server, where it is on; gradio sets it when it launches."""
         return self._tools
@@ -46,22 +58,19 @@ class Gate(gr.Blocks):
         return super().launch(*args, **{**kwargs, "app_kwargs": {**(kwargs.get("app_kwargs") or {})}})
 
     async def postprocess_data(self, block_fn: Any, predictions: Any, state: Any) -> list[Any]:
-        """As ``Blocks.postprocess_data``, without the copy of all values that gradio keeps for links.
+        """As ``Blocks.postprocess_data``.
 
         Raises:
             gr.Error: a file cannot be kept; without a traceback.
         """
         try:
-            values = await super().postprocess_data(block_fn, predictions, state)
+            return await super().postprocess_data(block_fn, predictions, state)
         except Exception as error:
             # Gradio passes some errors on within one of its own.
             for reason in (error, error.__cause__):
                 if isinstance(reason, OSError):
                     raise refuse(no_room(reason)) from None
             raise
-        if state is not None:
-            state.config_values.clear()
-        return values
 
     async def preprocess_data(
         self, block_fn: Any, inputs: list[Any], state: Any, explicit_call: bool = False

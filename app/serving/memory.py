@@ -1,13 +1,18 @@
-"""What a crowd leaves in the server's memory: the steps of its runs, visitors who left, and blocks that were freed."""
+"""What a crowd leaves in the server's memory: its sessions, the steps of its runs, and blocks that were freed."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+
+from gradio.components import State
+from gradio.state_holder import SessionState, StateHolder
 
 if TYPE_CHECKING:
     from imagen_core.records.frames import Frame
@@ -28,12 +33,34 @@ def share_freed_memory() -> bool:
     A run's steps are computed in whichever thread is free. With an arena of its own, each of them would keep the memory
     of the largest step that it ever computed.
     """
-    if not sys.platform.startswith("linux"):
-        return False
+    return bool(_glibc("mallopt", M_ARENA_MAX, 1))
+
+
+def give_back() -> bool:
+    """Return freed memory to the system, which takes 2 to 40 ms after a run; whether there was any.
+
+    glibc keeps what lies between blocks in use: after a run to 1024 that is 300 MB.
+    """
+    return bool(_glibc("malloc_trim", 0))
+
+
+@contextmanager
+def giving_back() -> Iterator[None]:
+    """Do so when a block ends, however it ends."""
     try:
-        return bool(ctypes.CDLL("libc.so.6").mallopt(M_ARENA_MAX, 1))
+        yield
+    finally:
+        give_back()
+
+
+def _glibc(name: str, *arguments: int) -> int:
+    """What a function of glibc returns; 0 where there is no glibc."""
+    if not sys.platform.startswith("linux"):
+        return 0
+    try:
+        return int(getattr(ctypes.CDLL("libc.so.6"), name)(*arguments))
     except (OSError, AttributeError):
-        return False
+        return 0
 
 
 class Shelf:
@@ -59,6 +86,44 @@ class Shelf:
 
 
 SHELF = Shelf()
+
+
+class Session(SessionState):
+    """A visitor's state, without the copy of all values that gradio keeps for links that this page does not offer.
+
+    The copy takes 35 ms of a new visitor, 0.3 ms of each value that an event returns, and 0.3 MB.
+    """
+
+    def __init__(self, blocks: Any) -> None:
+        # The copy is of these blocks: none.
+        super().__init__(SimpleNamespace(default_config=blocks.default_config, blocks={}))  # type: ignore[arg-type]
+
+    @property
+    def config_values(self) -> dict[int, Any]:
+        """Nothing, and what is written here is not kept."""
+        return {}
+
+    @config_values.setter
+    def config_values(self, values: dict[int, Any]) -> None: ...
+
+    def __setitem__(self, key: int, value: Any) -> None:
+        if isinstance(self.blocks_config.blocks.get(key), State):
+            super().__setitem__(key, value)
+        else:
+            self.blocks_config.blocks[key] = value
+
+    def _update_config(self, key: int) -> None: ...
+
+    def _update_value_in_config(self, key: int, value: Any) -> None: ...
+
+
+class Sessions(StateHolder):
+    """Gradio's visitors, each with a :class:`Session`."""
+
+    def __getitem__(self, session_id: str) -> SessionState:
+        if session_id not in self.session_data:
+            self.session_data[session_id] = Session(self.blocks)
+        return super().__getitem__(session_id)
 
 
 def departed(sessions: Any, now: datetime) -> Sequence[str]:

@@ -20,6 +20,7 @@ from imagen_core.settings import Request, StageConfig, request
 from imagen_core.types import StepRecord, UserError
 from imagen_core.worlds.world import World
 
+from .memory import giving_back
 from .pace import Pace
 from .zero import ON_ZERO, Card, timed
 
@@ -110,7 +111,8 @@ class Model:
         # This project's cascades are small and compute on the processor wherever they are.
         far = ON_ZERO and cascade.folder is None
         trained = {stage.spec.name: stage.spec.schedule for stage in cascade.stages}
-        with closing(self._card.run(work, *requests) if far else timed(work(cascade))) as events:
+        drawn = closing(self._card.run(work, *requests) if far else timed(work(cascade)))
+        with drawn as events, giving_back():
             while True:
                 with self._busy:
                     event, seconds = next(events, (None, 0.0))

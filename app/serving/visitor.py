@@ -15,6 +15,8 @@ import httpx
 from gradio_client.utils import apply_diff
 
 API = "/gradio_api"
+# Seconds until a request without an answer is lost.
+PATIENCE = 300.0
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,13 @@ class Layout:
             other for other in self.events
             if other["trigger_after"] == event["id"] and (success or not other["trigger_only_on_success"])
         ]  # fmt: skip
+
+
+def browser(address: str) -> httpx.AsyncClient:
+    """The connections of one visitor; in one client for a crowd, each request would look through everybody's."""
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+    # On this machine there is no TLS, and reading its certificates takes longer than a page.
+    return httpx.AsyncClient(base_url=address, limits=limits, timeout=PATIENCE, verify=False)
 
 
 async def layout(http: httpx.AsyncClient) -> Layout:

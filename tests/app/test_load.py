@@ -64,10 +64,12 @@ def test_the_report_counts_what_was_lost_and_how_long_turns_took() -> None:
     assert told["wait_s"] == {"mean": 3.0, "longest": 6.0} and told["longest_wait_to_mean"] == 2.0
     minutes = {"0": 500, "5": 600, "6": 630}
     assert told["memory_mb"] == {
-        "first": 500, "last": 630, "most": 630, "spread_from_minute_5": 0.049, "at_minute": minutes,
+        "first": 500, "last": 630, "most": 630, "drift_from_minute_5": None, "spread_from_minute_5": 0.049,
+        "at_minute": minutes,
     }  # fmt: skip
     table = load.as_markdown({**told, "visitors": 3, "minutes": 7.0, "model": "tiny"})
     assert "| lost; shown a picture of another | 1; 0 |" in table and "| 500, 600, 630 |" in table
+    assert load.drift([500, 900, 500, 510, 500, 505, 900, 550, 550]) == 0.1
     assert quantile([], 0.5) is None and report_of(Tally(), [])["wait_s"]["mean"] is None
 
 

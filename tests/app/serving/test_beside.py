@@ -51,7 +51,7 @@ def test_the_folder_is_served_isolated_and_nothing_beside_it(url: str) -> None:
 
 def test_the_switch_opens_the_tab_with_the_same_settings_and_nothing_of_a_run_comes_back(visit: Any, url: str) -> None:
     page = visit(url)
-    page.get_by_text("ready", exact=False).first.wait_for()
+    page.locator(".lab-status", has_text="ready").wait_for()
     page.locator("#prompt textarea").fill("a secret cone")
     page.locator("#guidance input[type=number]").fill("9")
     page.locator("#guidance input[type=number]").press("Tab")
@@ -68,13 +68,13 @@ def test_the_switch_opens_the_tab_with_the_same_settings_and_nothing_of_a_run_co
     assert sent and all(method == "GET" and name.startswith("tab/") and not data for method, name, data in sent)
     # The way back holds the settings too.
     page.get_by_label("this server", exact=True).check()
-    page.get_by_text("ready", exact=False).first.wait_for()
+    page.locator(".lab-status", has_text="ready").wait_for()
     assert page.locator("#prompt textarea").input_value() == "a secret cone"
 
 
 def test_a_refused_setting_stays_on_the_server_s_page(visit: Any, url: str) -> None:
     page = visit(url)
-    page.get_by_text("ready", exact=False).first.wait_for()
+    page.locator(".lab-status", has_text="ready").wait_for()
     page.locator("#prompt textarea").fill("")
     page.locator("#place").get_by_text("this tab", exact=True).click()
     page.get_by_text("Write a prompt first").wait_for()
