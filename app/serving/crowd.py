@@ -65,16 +65,20 @@ class Person:
     async def live(self, until: float) -> None:
         """Come, do one thing after another until the time is over, and leave."""
         await asyncio.sleep(self.random.uniform(0, LOOK[1]))
-        await self.arrive()
+        await self.attempt("arrive", Person.arrive)
         while time.monotonic() < until:
             (deed,) = self.random.choices(list(DEEDS), [weight for weight, _ in DEEDS.values()])
-            try:
-                await DEEDS[deed][1](self)
-                self.tally.deeds[deed] += 1
-            except (httpx.HTTPError, KeyError, IndexError, ValueError, UserError) as error:
-                self.tally.lost.append(f"{deed}: {type(error).__name__}: {error}")
+            await self.attempt(deed, DEEDS[deed][1])
             await asyncio.sleep(self.random.uniform(*LOOK))
         await self.at.close()
+
+    async def attempt(self, name: str, deed: Callable[[Person], Awaitable[object]]) -> None:
+        """Do something, and note it, or that it was lost."""
+        try:
+            await deed(self)
+            self.tally.deeds[name] += 1
+        except (httpx.HTTPError, KeyError, IndexError, ValueError, UserError) as error:
+            self.tally.lost.append(f"{name}: {type(error).__name__}: {error}")
 
     async def arrive(self) -> None:
         """Open the page as a new session."""

@@ -55,7 +55,8 @@ class Layout:
 
 def browser(address: str) -> httpx.AsyncClient:
     """The connections of one visitor; in one client for a crowd, each request would look through everybody's."""
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+    # The server closes a connection that was idle for five seconds; a browser would send a request of then again.
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=2.0)
     # On this machine there is no TLS, and reading its certificates takes longer than a page.
     return httpx.AsyncClient(base_url=address, limits=limits, timeout=PATIENCE, verify=False)
 
