@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 from datetime import datetime
+from pathlib import Path
 from types import SimpleNamespace
 
 import httpx
@@ -14,7 +15,7 @@ from app_page import PATIENCE, SHORT, last, run_apart, values_of
 
 from app.page import LAUNCH, build
 from app.serving import memory, waiting
-from app.serving.memory import AWAY, Shelf, departed
+from app.serving.memory import AWAY, Session, Shelf, departed
 from app.serving.model import Model
 from app.serving.session import remember, steps
 from app.serving.visitor import Visitor, layout
@@ -81,6 +82,25 @@ def test_a_stopped_run_keeps_no_steps(tabs) -> None:
     assert tabs.see.stopped(run)[tabs.see.player] and run.frames is None
 
 
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads Linux's own count of memory")
+def test_freed_memory_goes_back_to_the_system() -> None:
+    """In a process of its own: blocks below one that is still used stay, until they are given back."""
+    code = """
+from app.serving.memory import give_back, share_freed_memory
+def pages():
+    return int(open("/proc/self/statm").read().split()[1])
+assert share_freed_memory()
+blocks = [bytearray(100_000) for _ in range(2000)]
+last = bytearray(100_000)
+del blocks
+before = pages()
+assert give_back()
+print(before - pages())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) * 4096 > 150_000_000
+
+
 def test_who_left_is_forgotten_after_a_while() -> None:
     now = datetime(2026, 1, 1)
     closed, open_ = SimpleNamespace(is_closed=True), SimpleNamespace(is_closed=False)
@@ -105,7 +125,8 @@ def test_the_server_lets_go_of_who_left(model: Model, monkeypatch: pytest.Monkey
             for visitor in (stays, leaves):
                 assert {answer.error for answer in await visitor.open()} == {None}
             known = demo.app.state_holder.session_data
-            assert known[stays.session].config_values == {} and leaves.session in known
+            assert isinstance(known[stays.session], Session) and known[stays.session].config_values == {}
+            assert leaves.session in known
             await leaves.close()
             while leaves.session in known:
                 await asyncio.sleep(0.05)
