@@ -31,7 +31,7 @@ SHEET, CELL = 8, 128
 def finish(source: Source, plan: Plan, folder: Path, licence: str, called: str) -> dict[str, Any]:
     """Write train.npy, held.npy, words.json, data.json, report.md and contact.png; returns the facts of data.json.
 
-    Memory grows by some 100 bytes a picture: the digests that find duplicates.
+    Memory grows by some 300 bytes a picture, mostly the digests that find duplicates.
 
     Raises:
         UserError: fewer than FEWEST pictures are left.
