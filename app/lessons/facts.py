@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from imagen_core.records import recording, stills
 from imagen_core.records.payload import Header, Number
-from imagen_core.records.shipped import FOLDER, LESSON_SWEEP, SHIPPED, STILLS, WORDS
+from imagen_core.records.shipped import FOLDER, LESSON_SWEEP, PERCENTILES, SHIPPED, STILLS, WORDS
 from imagen_core.records.stills import Stills
 from imagen_core.settings import Request
 from imagen_core.types import UserError
@@ -57,7 +57,8 @@ def size_of(name: str) -> tuple[int, tuple[str, ...], int]:
 
 def request_of(name: str) -> Request:
     """The settings behind a recorded run or stills."""
-    return {**{run: asked for run, (_, asked) in SHIPPED.items()}, "sweep": LESSON_SWEEP[1], "words": WORDS[1][0]}[name]
+    of_stills = {"sweep": LESSON_SWEEP[1], "words": WORDS[1][0], "percentiles": PERCENTILES[1]}
+    return {**{run: asked for run, (_, asked) in SHIPPED.items()}, **of_stills}[name]
 
 
 def names(run: str, step: int) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any, cast
 
 from torch import Tensor
@@ -21,6 +22,7 @@ from ..records.shipped import (
     FOLDER,
     GRID,
     LESSON_SWEEP,
+    PERCENTILES,
     SHIPPED,
     SWEEP,
     WORDS,
@@ -34,8 +36,10 @@ from ..run.experiments import (
     level_label,
     levels_in,
     make_sweep,
+    picture_facts,
     read_grid,
     sweep,
+    vary_base,
 )
 from ..run.generate import generate
 from ..settings import SIDE_BY_SIDE, Request
@@ -123,6 +127,7 @@ def record_stills(cascade: Cascade, folder: Path) -> Iterator[Path]:
     for name, title, pictures in (
         ("sweep", LESSON_SWEEP[0], _still_levels(cascade)),
         ("words", WORDS[0], _worded(cascade)),
+        ("percentiles", PERCENTILES[0], _at_percentiles(cascade)),
     ):
         path = folder / f"{name}.json"
         stills.save(stills.make(pictures, title=title, weights=cascade.digest), path)
@@ -136,6 +141,19 @@ def _still_levels(cascade: Cascade) -> list[stills.Picture]:
         stills.Picture(level.result.image[0], f"aug_level {level.facts.aug_level:g}", level.facts.rounded())
         for level in levels
     ]
+
+
+def _at_percentiles(cascade: Cascade) -> list[stills.Picture]:
+    """The same noise at several percentiles; ``s`` is the mean of dynamic thresholding's scale in the guided steps."""
+    _, request, percentiles = PERCENTILES
+    pictures = []
+    for percentile in percentiles:
+        events = list(generate(vary_base(request, {"percentile": percentile}), cascade))
+        scales = [float(e.out.s.mean()) for e in events if isinstance(e, StepRecord) and e.out.w != 1]
+        (image,) = next(event.image for event in events if isinstance(event, StageResult))
+        numbers: dict[str, Any] = {"s": round(fmean(scales), 4), **picture_facts(image[None]).rounded()}
+        pictures.append(stills.Picture(image, f"percentile {percentile:g}", numbers))
+    return pictures
 
 
 def _worded(cascade: Cascade) -> list[stills.Picture]:

@@ -39,7 +39,9 @@ WORDS = (
         settings.request("a small blue cube on sand in daylight", seed=1),
     ),
 )
-STILLS = ("sweep", "words")
+# and the strong run under dynamic thresholding at several percentiles, from the same noise.
+PERCENTILES = ("percentile", SHIPPED["strong"][1], (90.0, 95.0, 99.5, 100.0))
+STILLS = ("sweep", "words", "percentiles")
 
 # The runs of SHIPPED that are recorded at other guidance weights too, briefly, for the page's slider; and the weights.
 SETS = ("strong", "cube", "night")
