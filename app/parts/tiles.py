@@ -80,7 +80,9 @@ def waiting(title: str, note: str) -> str:
 
 def _figure(port: str, title: str, facts: str, badges: Sequence[str], key: str, *, crop: bool = False) -> str:
     marks = "".join(f'<span class="lab-badge">{escape(badge)}</span>' for badge in badges)
-    button = f'<div><button type="button" data-key="{escape(key)}">Open in the player</button></div>' if key else ""
+    # The name begins with the words that are seen, and says which of many buttons this is.
+    named = f'data-key="{escape(key)}" aria-label="Open in the player: {escape(title)}"'
+    button = f'<div><button type="button" {named}>Open in the player</button></div>' if key else ""
     return (
         f'<figure class="tile"{" data-crop" * crop}>{port}<figcaption><b>{escape(title)}</b> {marks}'
         f"<div>{escape(facts)}</div>{button}</figcaption></figure>"

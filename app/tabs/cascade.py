@@ -212,6 +212,7 @@ def lay_out(page: Page) -> CascadeTab:
             "<b>noise added on purpose</b>. It was trained on noisy pictures, so it can correct flaws. Too little "
             "noise keeps the flaws. Too much loses the scene.</p>"
         )
+        gr.HTML('<h2 class="lab-h2">Upscale a picture</h2>')
         with gr.Row(equal_height=True):
             base = gr.Dropdown([CHOICE_NOW], value=NOW, label="Base picture", interactive=True, scale=4, min_width=260,
                                elem_id="cascade-base")  # fmt: skip
@@ -227,6 +228,7 @@ def lay_out(page: Page) -> CascadeTab:
             ups = {size: gr.Button(f"Upscale to {size}", variant="primary", elem_id=f"cascade-up-{size}", scale=2)
                    for size in LATER}  # fmt: skip
             stop = gr.Button("Stop", variant="stop", elem_id="cascade-stop", scale=1, min_width=80)
+        gr.HTML('<h2 class="lab-h2">Several aug_levels from the same noise</h2>')
         with gr.Row():
             at = gr.Radio(list(LATER), value=LATER[0], label="Stage to sweep", interactive=True, scale=1,
                           min_width=180, elem_id="sweep-size")  # fmt: skip

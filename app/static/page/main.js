@@ -2,9 +2,9 @@
 
 import { hiding } from "./hide.js";
 import { asks, memory } from "./memory.js";
+import { hideIcons, nameParts, nameUploads } from "./names.js";
 import { watchQueue } from "./offer.js";
 import { joinRadios } from "./radios.js";
-import { nameUploads } from "./uploads.js";
 
 /** Opens the tab that was open last, and remembers each that is opened. */
 const followTabs = async () => {
@@ -32,6 +32,8 @@ export const create = () => {
   new MutationObserver(() => {
     joinRadios(document);
     nameUploads(document);
+    nameParts(document);
+    hideIcons(document);
     const player = document.querySelector("#player .pl")?.player;
     // The recorded run comes first, so that the last run takes its place.
     if (begun || !player?.data?.tracks) return;

@@ -29,7 +29,8 @@ export class Card {
     const label = `x̂₀ under ${track.label}. Arrow keys move the pixel probe.`;
     Object.assign(this, picture(label, "application"));
     this.note = h("span", { class: "pl-deed" });
-    this.chart = v("svg", { class: "pl-histogram", role: "img" });
+    const charted = `Histogram of raw x̂₀ under ${track.label}`;
+    this.chart = v("svg", { class: "pl-histogram", role: "img", "aria-label": charted });
     this.box.tabIndex = 0;
     // On click, not on press: a press may be the start of scrolling on a phone.
     this.box.addEventListener("click", (event) => {

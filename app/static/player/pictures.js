@@ -2,10 +2,10 @@
 
 import { h } from "./dom.js";
 
-/** A box with a canvas for pixels, one for the clip mask, and the frame of the probed pixel. */
+/** A named box with a canvas for pixels, one for the clip mask, and the frame of the probed pixel. */
 export const picture = (label, role = "img") => {
-  const canvas = h("canvas", { width: 1, height: 1 });
-  const mask = h("canvas", { class: "pl-zebra", width: 1, height: 1 });
+  const canvas = h("canvas", { width: 1, height: 1, "aria-hidden": "true" });
+  const mask = h("canvas", { class: "pl-zebra", width: 1, height: 1, "aria-hidden": "true" });
   const probe = h("i", { class: "pl-probe" });
   const box = h("div", { class: "pl-picture", role, "aria-label": label }, canvas, mask, probe);
   return { box, canvas, mask, probe };
