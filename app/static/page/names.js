@@ -21,8 +21,8 @@ export const nameParts = (root) => {
     const text = label.textContent.trim();
     if (block.matches("fieldset")) name(block, text);
     for (const part of block.querySelectorAll(ALIKE)) {
-      const [own] = part.getAttribute("aria-label").split(": ");
-      name(part, `${own}: ${text}`);
+      const own = part.getAttribute("aria-label")?.split(": ")[0];
+      if (own) name(part, `${own}: ${text}`);
     }
   }
 };
