@@ -129,7 +129,12 @@ class Model:
         with drawn as events, giving_back():
             while True:
                 with self._busy:
-                    event, seconds = self._engine.submit(next, events, (None, 0.0)).result()
+                    try:
+                        step = self._engine.submit(next, events, (None, 0.0))
+                    except RuntimeError:
+                        # The process ends.
+                        return
+                    event, seconds = step.result()
                 if event is None:
                     return
                 first = event[0] if isinstance(event, tuple) else event

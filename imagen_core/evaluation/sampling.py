@@ -24,7 +24,9 @@ from ..types import Image, StageResult, UserError
 from .disk import kept_in
 
 # The modules of the engine that determine a picture: everything that sampling and loading a cascade import.
-DRAWN_BY = ("diffusion", "files", "models", "networks", "records", "run", "settings", "sources", "types", "worlds")
+DRAWN_BY = (
+    "diffusion", "files", "models", "networks", "processes", "records", "run", "settings", "sources", "types", "worlds",
+)  # fmt: skip
 # Pixels in a batch. On a CPU larger batches are no faster; single pictures take half as long again.
 PIXELS = 16 * 64 * 64
 # Texts that are encoded together; T5-XXL's take 1.3 MB each.

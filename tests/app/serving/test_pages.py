@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
+from app_page import run_apart
 
 from app.serving.pages import MOST_PAGES, Pages
 
@@ -35,7 +35,7 @@ def ask(pages: Pages, *, host: str = "a", query: str = "", method: str = "GET", 
         sent.append({**message})
         message.clear()
 
-    asyncio.run(pages(scope, None, send))  # type: ignore[arg-type]
+    run_apart(pages(scope, None, send))  # type: ignore[arg-type]
     return sent
 
 

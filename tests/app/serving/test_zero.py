@@ -77,6 +77,8 @@ def test_without_the_package_runs_compute_here(model: Model, monkeypatch: pytest
 
 def test_with_the_package_but_no_zerogpu_nothing_changes(model: Model) -> None:
     pytest.importorskip("spaces", reason="pip install spaces")
+    if torch.version.cuda is None:
+        pytest.skip("spaces reads the version of CUDA, which this build of torch has not")
     card = zero.Card(model.get, Pace())
     assert card._lent == card._compute and not zero.ON_ZERO
 
