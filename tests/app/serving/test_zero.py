@@ -77,8 +77,6 @@ def test_without_the_package_runs_compute_here(model: Model, monkeypatch: pytest
 
 def test_with_the_package_but_no_zerogpu_nothing_changes(model: Model) -> None:
     pytest.importorskip("spaces", reason="pip install spaces")
-    if torch.version.cuda is None:
-        pytest.skip("spaces reads the version of CUDA, which this build of torch has not")
     card = zero.Card(model.get, Pace())
     assert card._lent == card._compute and not zero.ON_ZERO
 
@@ -114,6 +112,8 @@ def lender() -> Iterator[ThreadingHTTPServer]:
 def space(lender: ThreadingHTTPServer, stage_1: Path, tmp_path: Path) -> Iterator[tuple[str, int]]:
     """A ZeroGPU Space of a tiny DeepFloyd IF: its address, and the server's process."""
     pytest.importorskip("spaces", reason="pip install spaces")
+    if torch.version.cuda is None:
+        pytest.skip("spaces reads the version of CUDA, which this build of torch has not")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
