@@ -159,8 +159,8 @@ def report_of(tally: Tally, memory: Sequence[tuple[float, float]]) -> dict[str, 
         "lost_because": sorted(set(tally.lost))[:20],
         "crossed": len(tally.crossed),
         "page_answers": len(answers),
-        "page_answer_s": spread(answers),
-        "page_answer_s_to": {what: spread(times) for what, times in sorted(tally.answers.items())},
+        "page_answer_s": median_and_p99(answers),
+        "page_answer_s_to": {what: median_and_p99(times) for what, times in sorted(tally.answers.items())},
         "wait_s": {"mean": round(mean(waits), 2) if waits else None, "longest": round(max(waits, default=0.0), 2)},
         "longest_wait_to_mean": round(max(waits) / mean(waits), 2) if waits and mean(waits) else None,
         "memory_mb": {
@@ -210,7 +210,7 @@ def drift(megabytes: Sequence[float]) -> float | None:
     return round(median(megabytes[-third:]) / median(megabytes[:third]) - 1, 3) if third else None
 
 
-def spread(seconds: Sequence[float]) -> dict[str, float | None]:
+def median_and_p99(seconds: Sequence[float]) -> dict[str, float | None]:
     """The median and the 99th of 100."""
     return {"median": quantile(seconds, 0.5), "p99": quantile(seconds, 0.99)}
 

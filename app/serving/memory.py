@@ -91,7 +91,7 @@ SHELF = Shelf()
 class Session(SessionState):
     """A visitor's state, without the copy of all values that gradio keeps for links that this page does not offer.
 
-    The copy takes 35 ms of a new visitor, 0.3 ms of each value that an event returns, and 0.3 MB.
+    The copy takes 0.3 MB and a fifth of what a new visitor costs (docs/LOG.md), and more with each value of an event.
     """
 
     def __init__(self, blocks: Any) -> None:

@@ -33,6 +33,7 @@ from ..run.experiments import (
     SweptLevel,
     compare,
     draw,
+    guided_scales,
     level_label,
     levels_in,
     make_sweep,
@@ -149,9 +150,8 @@ def _at_percentiles(cascade: Cascade) -> list[stills.Picture]:
     pictures = []
     for percentile in percentiles:
         events = list(generate(vary_base(request, {"percentile": percentile}), cascade))
-        scales = [float(e.out.s.mean()) for e in events if isinstance(e, StepRecord) and e.out.w != 1]
         (image,) = next(event.image for event in events if isinstance(event, StageResult))
-        numbers: dict[str, Any] = {"s": round(fmean(scales), 4), **picture_facts(image[None]).rounded()}
+        numbers: dict[str, Any] = {"s": round(fmean(guided_scales(events)), 4), **picture_facts(image[None]).rounded()}
         pictures.append(stills.Picture(image, f"percentile {percentile:g}", numbers))
     return pictures
 

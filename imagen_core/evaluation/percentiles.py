@@ -13,9 +13,9 @@ from typing import Any
 import torch
 
 from ..models.cascade import Cascade
+from ..run.experiments import guided_scales
 from ..run.generate import Inputs, run_stage
 from ..settings import Plan, StageConfig
-from ..types import StepRecord
 from . import plots
 from .paper_figures import write_table
 from .sampling import Order
@@ -34,7 +34,7 @@ def scales(cascade: Cascade, config: StageConfig, asked: list[Order]) -> tuple[f
     with torch.no_grad():
         text = (stage.encode or cascade.encode)([order.prompt for order in asked])
         events = run_stage(stage, plan, Inputs(text, [order.seed for order in asked], None))
-        values = [float(e.out.s.mean()) for e in events if isinstance(e, StepRecord) and e.out.w != 1]
+        values = guided_scales(events)
     return values[0], fmean(values)
 
 

@@ -7,7 +7,6 @@ import asyncio
 import random
 from pathlib import Path
 
-import httpx
 import pytest
 from app_page import run_apart
 
@@ -15,7 +14,7 @@ from app import load
 from app.load import quantile, report_of
 from app.serving import crowd
 from app.serving.crowd import DEEDS, Person, Tally
-from app.serving.visitor import Answer, layout
+from app.serving.visitor import Answer, browser, layout
 from imagen_core.types import UserError
 
 
@@ -26,8 +25,7 @@ def test_each_deed_is_answered_and_shows_ones_own_picture(url: str, monkeypatch:
     tally = Tally()
 
     async def visit() -> None:
-        limits = httpx.Limits(max_connections=None)
-        async with httpx.AsyncClient(base_url=url, timeout=60, limits=limits) as http:
+        async with browser(url) as http:
             page = await layout(http)
             people = [Person(http, page, tally, number, random.Random(number)) for number in (1, 2)]
             await asyncio.gather(*(person.arrive() for person in people))

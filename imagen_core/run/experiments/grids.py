@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from ...models.cascade import Cascade
 from ...records import png
 from ...settings import CHOICES, RANGES, STAGE_FIELDS, Request, vary
 from ...settings.text import option_names, read
-from ...types import Event, Image, UserError
+from ...types import Event, Image, StepRecord, UserError
 from ..generate import check, generate
 from .lockstep import Turn, at_once
 
@@ -46,6 +46,11 @@ def picture_facts(image: Image) -> PictureFacts:
     """The facts of the first picture of ``image`` [b, 3, h, w]."""
     measured = measure(image[:1])
     return PictureFacts(float(measured.burnt), float(measured.colourfulness), float(measured.contrast))
+
+
+def guided_scales(events: Iterable[Event]) -> list[float]:
+    """Dynamic thresholding's s in each guided step, as the mean over the pictures."""
+    return [float(e.out.s.mean()) for e in events if isinstance(e, StepRecord) and e.out.w != 1]
 
 
 @dataclass(frozen=True)
