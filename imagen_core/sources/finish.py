@@ -106,7 +106,8 @@ def _known(folder: Path, held: set[tuple[int, int]]) -> dict[str, Any]:
                 shown += picture.captions[:1] if len(shown) < SHOWN else ()
                 continue
             captions += len(picture.captions)
-            counts.update({word for caption in picture.captions for word in words(caption)})
+            # Not a set: its order changes from process to process, and decides between words that are as frequent.
+            counts.update(dict.fromkeys(word for caption in picture.captions for word in words(caption)).keys())
     return {"captions": captions, "words": dict(counts.most_common(MOST_WORDS)), "examples": shown}
 
 
