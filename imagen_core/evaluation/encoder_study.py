@@ -44,7 +44,7 @@ from .tabletopbench import TRAINED, Prompt, judge, match, prompts, scores_of
 
 # MiniLM has six layers. Its last one has the name LAST, under which training pictures keep their embeddings.
 DEPTHS = {0: 0, 2: 2, 6: LAST}
-SIZES = ("XS", "S")
+SIZES = ("XXS", "S")
 RARE = "rare_words"
 # ``alignment`` is the share of what a prompt names that its picture shows: each thing by shape and colour, floor and
 # light. ``objects`` and ``rare_words`` are the bench's: all or nothing.
@@ -208,7 +208,7 @@ def contrasts() -> dict[str, Contrast]:
         for a, b in ((0, 2), (2, 6), (0, 6))
     }
     larger = {Cell(d, size): sign / len(DEPTHS) for d in DEPTHS for size, sign in zip(SIZES, (-1, 1))}
-    return {**steps, "S for XS": larger, "depth 6 of XS for depth 0 of S": {Cell(6, "XS"): 1, Cell(0, "S"): -1}}
+    return {**steps, "S for XXS": larger, "depth 6 of XXS for depth 0 of S": {Cell(6, "XXS"): 1, Cell(0, "S"): -1}}
 
 
 def differences(cells: Mapping[Cell, Measured], truth: Tensor) -> list[dict[str, Any]]:

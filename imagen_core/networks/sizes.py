@@ -1,4 +1,4 @@
-"""Four sizes of each stage's network: S is the shipped one, L is near the paper's (Saharia et al. 2022, App. F)."""
+"""Five sizes of each stage's network: S is the shipped one, L is near the paper's (Saharia et al. 2022, App. F)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,16 @@ import torch
 from .unet import CONFIGS, UNet, UNetConfig, gflop
 
 # Half the widths of S: a quarter of its parameters for the base, under a third for the others. Our choice.
-_XS = {
+_XXS = {
     "base64": replace(CONFIGS["base64"], channels=(32, 64, 128), embed=128, text=96, detail=8),
     "sr256": replace(CONFIGS["sr256"], channels=(32, 32, 64), embed=128, text=64, detail=8),
     "sr1024": replace(CONFIGS["sr1024"], channels=(32, 32, 64), embed=128, text=64, detail=8),
+}
+# Between the two: half of the parameters of S for the base, at a third of its time. Our choice.
+_XS = {
+    "base64": replace(CONFIGS["base64"], channels=(32, 96, 192), embed=192, text=128, detail=8),
+    "sr256": replace(CONFIGS["sr256"], channels=(32, 64, 96), embed=192, text=96, detail=12),
+    "sr1024": replace(CONFIGS["sr1024"], channels=(32, 64, 96), embed=192, text=96, detail=10),
 }
 # The middle size doubles widths and adds blocks; both larger ones are our choice and were never trained here.
 _M = {
@@ -40,7 +46,7 @@ _L = {
         embed=1024, text=512, detail=32,
     ),
 }  # fmt: skip
-SIZES: dict[str, dict[str, UNetConfig]] = {"XS": _XS, "S": dict(CONFIGS), "M": _M, "L": _L}
+SIZES: dict[str, dict[str, UNetConfig]] = {"XXS": _XXS, "XS": _XS, "S": dict(CONFIGS), "M": _M, "L": _L}
 
 
 def config_of(stage: str, size: str, text_width: int = 384) -> UNetConfig:

@@ -20,9 +20,9 @@ def test_each_size_needs_more_than_the_one_before(stage) -> None:
 
 
 def test_the_smallest_base_is_about_a_quarter_and_draws() -> None:
-    counts = [needs(config_of("base64", size), 64)["parameters"] for size in ("XS", "S")]
+    counts = [needs(config_of("base64", size), 64)["parameters"] for size in ("XXS", "S")]
     assert counts[0] / counts[1] == pytest.approx(0.25, abs=0.02)
-    net = UNet(config_of("base64", "XS")).eval()
+    net = UNet(config_of("base64", "XXS")).eval()
     text = TextEmbedding(torch.randn(1, 5, 384), torch.ones(1, 5, dtype=torch.bool))
     z = torch.randn(1, 3, 32, 32)
     assert net(z, torch.zeros(1), net.prepare(text)).shape == z.shape
