@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ..networks.precision import bf16_is_fast
+
 BETAS = (0.9, 0.99)
 # Muon turns only what has both sides at least this long; below, a direction says little. Our choice.
 SHORTEST = 32
@@ -79,11 +81,12 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrix: Float[Tensor, "m n"]) -> Float[Tensor, "m n"]:
-    """Nearly the orthogonal factor of a matrix, by five Newton-Schulz steps in bfloat16 (Jordan et al. 2024).
+    """Nearly the orthogonal factor of a matrix, by five Newton-Schulz steps (Jordan et al. 2024).
 
-    Singular values end between 0.7 and 1.2, but for those that were tiny.
+    Singular values end between 0.7 and 1.2, but for those that were tiny. bfloat16 is exact enough, where it is fast:
+    a processor that emulates it would spend most of each step here.
     """
-    x = matrix.bfloat16()
+    x = matrix.bfloat16() if bf16_is_fast(cpu=not matrix.is_cuda) else matrix.float()
     x = (x.T if len(x) > x.shape[1] else x) / (x.norm() + 1e-7)
     for _ in range(5):
         a = x @ x.T

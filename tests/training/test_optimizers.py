@@ -18,10 +18,21 @@ def test_the_direction_is_nearly_orthogonal_and_keeps_its_sense(shape: tuple[int
     torch.manual_seed(0)
     matrix = torch.randn(shape)
     turned = orthogonal(matrix)
-    sizes = torch.linalg.svdvals(turned)
-    assert turned.shape == shape and float(sizes.min()) > 0.1 and float(sizes.max()) < 1.4
-    u, _, v = torch.linalg.svd(matrix, full_matrices=False)
+    u, sizes, v = torch.linalg.svd(matrix, full_matrices=False)
+    along = (u.T @ turned @ v.T).diagonal()
+    # What is tiny stays small.
+    assert turned.shape == shape and float(along.max()) < 1.3 and float(along[sizes > 0.05 * sizes[0]].min()) > 0.6
     assert float((turned * (u @ v)).sum() / (turned.norm() * (u @ v).norm())) > 0.95
+
+
+def test_a_processor_without_bfloat16_turns_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    matrix = torch.randn(40, 60, generator=torch.Generator().manual_seed(0))
+    turned = {}
+    for fast in (True, False):
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda fast=fast: fast)
+        turned[fast] = orthogonal(matrix)
+    assert turned[False].dtype == torch.float32 and not torch.equal(turned[True], turned[False])
+    assert_close(turned[True], turned[False], atol=0.02, rtol=0)
 
 
 def test_steps_are_as_long_as_adams() -> None:
