@@ -48,10 +48,15 @@ OPTIONS = (
         (*BENCH, "neighbours"),
     ),
     Option(
-        "clip", str, "for a model of photographs, CLIP score by this CLIP folder or hub name, and FID", JUDGED, "SOURCE"
+        "clip", str, "for a model of photographs, CLIP score by this CLIP folder or hub name, FID and KID", JUDGED,
+        "SOURCE",
     ),
     Option("prompts", Path, "with --clip, a prompt a line", JUDGED, "FILE"),
-    Option("reference", Path, "with --clip, real pictures for FID", JUDGED, "FOLDER"),
+    Option("reference", Path, "with --clip, real pictures to compare with", JUDGED, "FOLDER"),
+    Option(
+        "dinov2", str, "with --clip, also the Fréchet distance in the features of this DINOv2 folder or hub name",
+        JUDGED, "SOURCE",
+    ),
     Option(
         "cache", Path, f"folder that caches true renders and finished pictures (default {CACHE})",
         ("tabletopbench", "sr", "figures", "samplers", "settings", "percentiles", "neighbours", "encoders"),
@@ -119,6 +124,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     photographic = [args.clip, args.prompts, args.reference]
     if any(option is not None for option in photographic) and not (args.clip and args.prompts and args.reference):
         raise UserError("--clip, --prompts and --reference: go together")
+    if args.dinov2 is not None and not args.clip:
+        raise UserError("--dinov2: goes with --clip, --prompts and --reference")
     if args.clip and args.sheet:
         raise UserError("--sheet: shows the detector's verdicts, so not with --clip")
     return VERBS[args.what](args)
@@ -145,7 +152,8 @@ def _photographic(args: argparse.Namespace, config: StageConfig) -> dict[str, An
     from ..evaluation.judges import photographic_judge, score_by
     from ..models.opening import load_cascade
 
-    judge = photographic_judge(args.clip, args.prompts, args.reference, QUICK_STRIDE if args.quick else 1)
+    stride = QUICK_STRIDE if args.quick else 1
+    judge = photographic_judge(args.clip, args.prompts, args.reference, stride, args.dinov2)
     return score_by(
         judge, load_cascade(args.model, loading(args)), config, 1 if args.quick else args.each, args.seed, args.cache
     )
@@ -176,7 +184,7 @@ def _figures(args: argparse.Namespace) -> dict[str, Any]:
 
     extent = QUICK if args.quick else FULL
     if args.clip:
-        judge = photographic_judge(args.clip, args.prompts, args.reference, extent.stride)
+        judge = photographic_judge(args.clip, args.prompts, args.reference, extent.stride, args.dinov2)
         cascade = load_cascade(args.model, loading(args))
     else:
         cascade = load_cascade(args.model, loading(args))

@@ -1,4 +1,4 @@
-"""Judges of samples: the detector for the table top, CLIP and Inception for models of photographs.
+"""Judges of samples: the detector for the table top; CLIP, Inception and DINOv2 for models of photographs.
 
 Both measure how well a picture fits its prompt and how near it is to true pictures, so benches and figures take either.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from . import tabletopbench
 from .detector import SIZE, load_detector, look
 from .frechet import frechet
 from .intervals import share
+from .kid import kid
 from .sampling import Order, kept
 from .scoring import true_renders
 from .tabletopbench import TRAINED, judge
@@ -34,6 +36,10 @@ from .tabletopbench import TRAINED, judge
 MOST_PROMPTS, MOST_PICTURES, MOST_PIXELS = 10_000, 50_000, 50_000_000
 # What CLIP's pictures are normalised by (Radford et al. 2021).
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+# The side of DINOv2's pictures, and what they are normalised by: ImageNet's (Oquab et al. 2023).
+DINOV2_SIDE = 224
+DINOV2_MEAN, DINOV2_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+Features = Callable[[Image], Float[Tensor, "n f"]]
 
 
 @dataclass(frozen=True)
@@ -42,15 +48,35 @@ class Judge:
 
     ``align(images, numbers)`` scores how well each picture fits the prompt of that number. The Fréchet distance to
     ``truth`` is taken between ``features``. ``alignment`` and ``distance`` are labels for the axes of figures.
+    ``kernel`` says that the features are Inception's, which KID is defined on. ``dinov2`` gives DINOv2's.
     """
 
     prompts: tuple[str, ...]
     names: tuple[str, ...]
     truth: Image
     align: Callable[[Image, Sequence[int]], list[float]]
-    features: Callable[[Image], Float[Tensor, "n f"]]
+    features: Features
     alignment: str
     distance: str
+    kernel: bool = False
+    dinov2: Features | None = None
+
+    @cached_property
+    def _true_features(self) -> tuple[Float[Tensor, "n f"], Float[Tensor, "n g"] | None]:
+        return self.features(self.truth), None if self.dinov2 is None else self.dinov2(self.truth)
+
+    def distances(self, images: Image) -> dict[str, float]:
+        """``frechet`` of pictures to the true ones; ``kid`` and ``dinov2`` (a Fréchet distance too) where it has them.
+
+        Smaller is nearer. Only KID can be negative, and only KID compares between different numbers of pictures.
+        """
+        drawn, (true, true_dinov2) = self.features(images), self._true_features
+        found = {"frechet": round(frechet(drawn, true), 4)}
+        if self.kernel:
+            found["kid"] = round(kid(drawn, true), 6)
+        if self.dinov2 is not None and true_dinov2 is not None:
+            found["dinov2"] = round(frechet(self.dinov2(images), true_dinov2), 4)
+        return found
 
 
 def tabletop_judge(stride: int, cache: Path) -> Judge:
@@ -73,8 +99,10 @@ def tabletop_judge(stride: int, cache: Path) -> Judge:
     )
 
 
-def photographic_judge(clip: str, prompts: Path, reference: Path, stride: int) -> Judge:
-    """CLIP score and FID against the pictures in ``reference``, on every ``stride``-th line of ``prompts``.
+def photographic_judge(clip: str, prompts: Path, reference: Path, stride: int, dinov2: str | None = None) -> Judge:
+    """CLIP score, FID and KID against the pictures in ``reference``, on every ``stride``-th line of ``prompts``.
+
+    ``dinov2``, a folder or a hub name, adds the Fréchet distance between DINOv2's features.
 
     Raises:
         UserError: an extra, weights, the prompts or the pictures are missing or unreadable.
@@ -83,12 +111,13 @@ def photographic_judge(clip: str, prompts: Path, reference: Path, stride: int) -
     if len(chosen) < 2:
         raise UserError(f"--prompts: must be at least {1 + stride} lines, to compare pictures with --reference")
     truth = read_pictures(reference)
-    score, features = clip_score(clip), inception()
+    score, features, further = clip_score(clip), inception(), None if dinov2 is None else dinov2_features(dinov2)
 
     def align(images: Image, numbers: Sequence[int]) -> list[float]:
         return score(images, [chosen[i] for i in numbers]).tolist()
 
-    return Judge(chosen, tuple(map(str, range(len(chosen)))), truth, align, features, "CLIP score", "FID")
+    names = tuple(map(str, range(len(chosen))))
+    return Judge(chosen, names, truth, align, features, "CLIP score", "FID", kernel=True, dinov2=further)
 
 
 def read_prompts(file: Path) -> tuple[str, ...]:
@@ -150,15 +179,49 @@ def clip_score(source: str) -> Callable[[Image, Sequence[str]], Float[Tensor, " 
 
     @torch.no_grad()
     def score(images: Image, prompts: Sequence[str]) -> Float[Tensor, " n"]:
-        pixels = F.interpolate((images.clamp(-1, 1) + 1) / 2, size=(side, side), mode="bicubic", antialias=True)
-        mean, std = (pixels.new_tensor(x).reshape(1, 3, 1, 1) for x in (CLIP_MEAN, CLIP_STD))
         words = tokenizer(list(prompts), padding=True, truncation=True, max_length=longest, return_tensors="pt")
-        out = model(pixel_values=(pixels.clamp(0, 1) - mean) / std, **words)
+        out = model(pixel_values=_normalised(images, side, CLIP_MEAN, CLIP_STD), **words)
         return 100 * F.cosine_similarity(out.image_embeds, out.text_embeds).clamp_min(0)
 
     return lambda images, prompts: torch.cat(
         [score(images[i : i + 32], prompts[i : i + 32]) for i in range(0, len(prompts), 32)]
     )
+
+
+def dinov2_features(source: str) -> Features:
+    """The class token of DINOv2 (Oquab et al. 2023), by a folder or hub name.
+
+    Fréchet distances in its features follow people's judgement of photographs better than FID (Stein et al. 2023,
+    arXiv 2306.04675).
+
+    Raises:
+        UserError: the weights are not there and cannot be fetched, or are no DINOv2's.
+    """
+    from transformers import Dinov2Model
+
+    try:
+        loaded: Any = Dinov2Model.from_pretrained(source, use_safetensors=True, output_loading_info=True)
+        model, found = loaded
+        if found["missing_keys"]:
+            raise UserError("its weights are of another model")
+    except Exception as error:
+        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"--dinov2: {source} is no DINOv2 folder and cannot be fetched ({why:.160})") from error
+    model.eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def features(images: Image) -> Float[Tensor, "n f"]:
+        parts = (_normalised(part, DINOV2_SIDE, DINOV2_MEAN, DINOV2_STD) for part in images.split(32))
+        return torch.cat([model(pixel_values=part).last_hidden_state[:, 0] for part in parts])
+
+    return features
+
+
+def _normalised(images: Image, side: int, mean: Sequence[float], std: Sequence[float]) -> Image:
+    """Pictures in [-1, 1] as a network of photographs takes them."""
+    pixels = F.interpolate((images.clamp(-1, 1) + 1) / 2, size=(side, side), mode="bicubic", antialias=True)
+    middle, scale = (pixels.new_tensor(x).reshape(1, 3, 1, 1) for x in (mean, std))
+    return (pixels.clamp(0, 1) - middle) / scale
 
 
 def inception() -> Callable[[Image], Float[Tensor, "n 2048"]]:
@@ -185,7 +248,7 @@ def inception() -> Callable[[Image], Float[Tensor, "n 2048"]]:
 
 
 def score_by(judge: Judge, cascade: Cascade, config: StageConfig, each: int, seed: int, cache: Path) -> dict[str, Any]:
-    """Mean alignment with its interval, and Fréchet distance, of ``each`` pictures of every prompt of the judge.
+    """Mean alignment with its interval, and distances, of ``each`` pictures of every prompt of the judge.
 
     Raises:
         UserError: the cascade has no 64 × 64 stage.
@@ -198,7 +261,7 @@ def score_by(judge: Judge, cascade: Cascade, config: StageConfig, each: int, see
     return {
         "alignment": round(aligned.value, 4),
         "interval": [round(aligned.low, 4), round(aligned.high, 4)],
-        "frechet": round(frechet(judge.features(images), judge.features(judge.truth)), 4),
+        **judge.distances(images),
         "judge": [judge.alignment, judge.distance],
         "samples": len(images),
         "seconds": round(time.perf_counter() - began, 1),

@@ -23,7 +23,6 @@ from ..models.cascade import Cascade
 from ..records.png import save_grid
 from ..settings import SIDE_BY_SIDE, with_rule
 from .detector import load_detector
-from .frechet import frechet
 from .intervals import share
 from .judges import Judge
 from .sampling import Order, for_viewers, kept
@@ -59,14 +58,14 @@ class Cells:
 
 
 def over_w(cascade: Cascade, judge: Judge, each: int, cache: Path) -> Cells:
-    """WS × none, static, dynamic from the same noise: alignment, Fréchet distance and saturation of each.
+    """WS × none, static, dynamic from the same noise: alignment, distances and saturation of each.
 
     ``alignment`` comes with its interval; on the table top it is the share of pictures with every named object right.
     ``burnt``, ``colourfulness`` and ``contrast`` (saturation.measure) are means minus those of the true pictures.
     """
     numbers = [*range(len(judge.prompts))] * each
     orders = [*(Order(judge.prompts[number], seed) for seed, number in enumerate(numbers)), SHOWN]
-    true_features, true_looks = judge.features(judge.truth), _looks(judge.truth)
+    true_looks = _looks(judge.truth)
     cells = Cells([], [], [])
     for w in tqdm(WS, desc="weights", unit="w", disable=None):
         for rule in SIDE_BY_SIDE:
@@ -81,7 +80,7 @@ def over_w(cascade: Cascade, judge: Judge, each: int, cache: Path) -> Cells:
                     "alignment": round(aligned.value, 4),
                     "low": round(aligned.low, 4),
                     "high": round(aligned.high, 4),
-                    "frechet": round(frechet(judge.features(images), true_features), 4),
+                    **judge.distances(images),
                     **{f"{name}_excess": round(x - true_looks[name], 5) for name, x in _looks(images).items()},
                     "samples": len(images),
                 }
