@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from ..files.arrays import open_array
 from ..files.digests import sha256
 from ..files.writing import write_text, written_whole
 from ..records.png import from_bytes, to_bytes
@@ -47,7 +48,7 @@ def save_judge(folder: Path, file: str, network: nn.Module, facts: Mapping[str, 
 
 def _is_whole(file: Path, shape: tuple[int, ...]) -> bool:
     try:
-        values = np.load(file, mmap_mode="r")
-    except (OSError, EOFError, ValueError):
+        values = open_array(file)
+    except (OSError, ValueError):
         return False
     return values.dtype == np.uint8 and values.shape == shape

@@ -17,7 +17,7 @@ from ..types import UserError
 from ..worlds.world import words
 from .captions import telling
 from .pictures import KINDS, LEFT_OUT
-from .prepare import FEWEST, Kept, Plan, count_parts, read_part
+from .prepare import FEWEST, Kept, Plan, count_parts, read_part, read_squares
 from .source import Source
 
 # One picture in so many is held back, but never more than MOST_HELD.
@@ -120,7 +120,7 @@ def _draw_sheet(folder: Path, side: int, places: np.ndarray) -> None:
     parts: dict[int, list[Kept]] = {}
     for i, (part, row) in enumerate(chosen):
         parts.setdefault(part, read_part(folder, part)[1])
-        square = np.load(folder / "parts" / f"{part:04d}.npy", mmap_mode="r")[row].transpose(1, 2, 0)
+        square = read_squares(folder, part)[row].transpose(1, 2, 0)
         left, top = i % SHEET * CELL, i // SHEET * (CELL + 14)
         resample = Image.Resampling.NEAREST if side < CELL else Image.Resampling.BICUBIC
         sheet.paste(Image.fromarray(np.ascontiguousarray(square)).resize((CELL, CELL), resample), (left, top))

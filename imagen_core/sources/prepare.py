@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from ..files.arrays import open_array
 from ..files.writing import holds_files, write_text, written_whole
 from ..processes import pool
 from ..types import UserError
@@ -178,6 +179,20 @@ def read_part(folder: Path, number: int) -> tuple[dict[str, Any], list[Kept]]:
         return dict(json.loads(first)), kept
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise UserError(f"--data: {file} is missing or damaged; delete it and run data again") from error
+
+
+def read_squares(folder: Path, number: int) -> np.ndarray:
+    """The pictures of a part, uint8 [n, 3, side, side], as a memory map.
+
+    Raises:
+        UserError: they are missing or damaged.
+    """
+    file = folder / "parts" / f"{number:04d}.npy"
+    try:
+        return open_array(file)
+    except (OSError, ValueError) as error:
+        again = "delete it and its .jsonl, and run data again"
+        raise UserError(f"--data: {file} is missing or damaged; {again}") from error
 
 
 def count_parts(folder: Path) -> int:

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
+from ..files.arrays import open_array
 from ..files.writing import written_whole
 from ..networks.text import LAST, MINILM
 from ..processes import pool
@@ -201,8 +202,8 @@ def _open(path: Path, kind: type, shape: tuple[int, ...]) -> np.ndarray:
         UserError: it is damaged, or has another dtype or other first dimensions.
     """
     try:
-        values = np.load(path, mmap_mode="r")
-    except (EOFError, ValueError) as error:
+        values = open_array(path)
+    except ValueError as error:
         raise UserError(f"--data: {path} is damaged; delete it") from error
     if values.dtype != kind or values.shape[: len(shape)] != shape:
         raise UserError(f"--data: {path} is not what this program writes; delete it")

@@ -19,8 +19,9 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from ...files.arrays import open_array
 from ...sources.captions import telling
-from ...sources.prepare import read_part
+from ...sources.prepare import read_part, read_squares
 from ...types import UserError
 from ..world import FRESH_SEEDS, Concepts, Crop, Pick
 
@@ -166,22 +167,14 @@ def description(world: Collected) -> dict[str, Any]:
 
 @lru_cache(maxsize=4)
 def _index(folder: Path, name: str) -> np.ndarray:
-    index = np.load(folder / f"{name}.npy", mmap_mode="r")
+    index = open_array(folder / f"{name}.npy")
     if index.dtype != np.int32 or index.ndim != 2 or index.shape[1] != 2 or not len(index):
         raise ValueError(name)
     return index
 
 
 # Seeds come in order, so a few parts at a time are enough.
-@lru_cache(maxsize=4)
-def _squares(folder: Path, part: int) -> np.ndarray:
-    file = folder / "parts" / f"{part:04d}.npy"
-    try:
-        return np.load(file, mmap_mode="r")
-    except (OSError, EOFError, ValueError) as error:
-        raise UserError(
-            f"--data: {file} is missing or damaged; delete it and its .jsonl, and run data again"
-        ) from error
+_squares = lru_cache(maxsize=4)(read_squares)
 
 
 @lru_cache(maxsize=4)
