@@ -40,7 +40,7 @@ OF_THE_BASE = ("guidance", "steps", "threshold", "sampler")
 OPTIONS = (
     Option("each", int, f"pictures a prompt, 1 to {MOST_EACH} (default {EACH})", (*BENCH, "settings")),
     Option("half", str, "half of the prompts, choose (default) or report", ("settings", "percentiles")),
-    Option("cells", str, "grid (default), or opening: the settings of the page's opening run", ("settings",)),
+    Option("cells", str, "grid (default), short: its telling half, or opening: the page's opening run", ("settings",)),
     Option("seed", int, "of the first picture (default 0)", BENCH),
     *map(_of_the_base, OF_THE_BASE),
     Option(
@@ -221,7 +221,7 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
 
     half, cells = args.half or "choose", args.cells or "grid"
     if cells not in CELLS:
-        raise UserError(f"--cells: must be {' or '.join(CELLS)}, got {cells!r:.40}")
+        raise UserError(f"--cells: must be one of {', '.join(CELLS)}, got {cells!r:.40}")
     each, stride = (1, QUICK_STRIDE) if args.quick else (args.each, 1)
     args.out.mkdir(parents=True, exist_ok=True)
     file = args.out / f"settings-{half}-{cells}.csv"

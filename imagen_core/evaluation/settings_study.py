@@ -38,6 +38,8 @@ WEIGHTS, RULES = (3.0, 5.0, 8.0, 20.0), ("none", "static", "dynamic")
 ENDS = (None, 0.0, -2.0)
 # Weight and end of the shipped default, of the opening run, and of a large weight as in the paper.
 DEFAULT, OPENING, PAPER = (5.0, -2.0), (20.0, -2.0), (8.0, None)
+# The remedies with the smallest distances where guidance ends early.
+BEST_EARLY = ("mambo", "fdg", "tcfg")
 OTHER_PERCENTILES, OTHER_STEPS = (97.0, 99.9), (10, 15, 50)
 
 
@@ -72,8 +74,22 @@ def grid() -> tuple[Cell, ...]:
     cells = [Cell(w, until, rule) for w, until, rule in product(WEIGHTS, ENDS, RULES)]
     cells += [Cell(*place, percentile=p) for place, p in product((DEFAULT, OPENING, PAPER), OTHER_PERCENTILES)]
     cells += [Cell(*DEFAULT, steps=steps) for steps in OTHER_STEPS]
-    rules = [name for name, guide in GUIDANCE.items() if guide.off_at == 1 and guide.source == "text"]
-    cells += [Cell(*place, guidance_rule=rule) for rule, place in product(rules, (DEFAULT, PAPER))]
+    cells += [Cell(*place, guidance_rule=rule) for rule, place in product(_remedies(), (DEFAULT, PAPER))]
+    return tuple(dict.fromkeys(cells))
+
+
+def _remedies() -> list[str]:
+    return [name for name, guide in GUIDANCE.items() if guide.off_at == 1 and guide.source == "text"]
+
+
+def telling_cells() -> tuple[Cell, ...]:
+    """Those cells of the grid that tell the choices of docs/results/README.md apart, in half of its time."""
+    cells = [Cell(*DEFAULT, steps=steps) for steps in (25, 15, 10)]
+    cells += [Cell(*DEFAULT, threshold="static"), Cell(*DEFAULT, threshold="none")]
+    cells += [Cell(w, None, rule) for w, rule in product((5.0, 8.0, 20.0), ("dynamic", "static"))]
+    cells += [Cell(*OPENING), Cell(*OPENING, percentile=97.0)]
+    cells += [Cell(*PAPER, guidance_rule=rule) for rule in _remedies()]
+    cells += [Cell(*DEFAULT, guidance_rule=rule) for rule in BEST_EARLY]
     return tuple(dict.fromkeys(cells))
 
 
@@ -84,7 +100,7 @@ def opening_run() -> tuple[Cell, ...]:
 
 
 # Which cells a study draws, by name.
-CELLS = {"grid": grid, "opening": opening_run}
+CELLS = {"grid": grid, "short": telling_cells, "opening": opening_run}
 
 
 def half_of(name: str, stride: int) -> tuple[Prompt, ...]:

@@ -32,6 +32,10 @@ def test_every_cell_is_a_valid_setting_and_occurs_once(name: str) -> None:
     assert len({str(config) for config in configs}) == len(cells)
 
 
+def test_the_short_study_is_a_part_of_the_grid() -> None:
+    assert set(CELLS["short"]()) < set(CELLS["grid"]())
+
+
 def test_the_opening_run_is_measured_as_the_page_shows_it() -> None:
     shown = SHIPPED["strong"][1].stages[0]
     assert {cell.threshold: cell.config(DEFAULTS[64]) for cell in opening_run()}["dynamic"] == shown
