@@ -17,7 +17,8 @@ BUSY_AND_IDLE = """
 import os, sys, time
 from imagen_core.processes import pool
 def here(seconds):
-    print(os.getpid(), flush=True)
+    # One call, so that two lines cannot mix.
+    os.write(1, b"%d\\n" % os.getpid())
     time.sleep(seconds)
 if __name__ == "__main__":
     with pool(2) as processes:

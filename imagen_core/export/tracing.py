@@ -52,7 +52,7 @@ def check_packages() -> None:
         UserError: one is missing.
     """
     if missing := [name for name in PACKAGES if find_spec(name) is None]:
-        raise UserError(f"export: {missing[0]} is missing; pip install -r requirements-web.txt")
+        raise UserError(f"export: {missing[0]} is missing; pip install -r requirements-web.txt (Python 3.11 or newer)")
 
 
 def graph(traced: Traced) -> tuple[bytes, float]:
