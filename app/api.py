@@ -27,7 +27,7 @@ from imagen_core.run.experiments import (
     sweep,
 )
 from imagen_core.run.generate import check, generate
-from imagen_core.settings import CHOICES, DEFAULT_SIZES, DEFAULTS, RANGES, Request
+from imagen_core.settings import CHOICES, DEFAULT_SIZES, RANGES, Request
 from imagen_core.settings.text import flat, with_more
 from imagen_core.types import StageResult, UserError
 from imagen_core.worlds.world import unknown_words
@@ -57,7 +57,7 @@ def sample(
     Args:
         prompt: what to draw, 1 to 500 characters.
         seed: a whole number from 0; the same seed and settings draw the same picture.
-        size: 64, 256 or 1024 pixels along each side.
+        size: pixels along each side, for the shipped model 64, 256 or 1024.
         guidance: weight w of the text in the paper's form; 1 is off.
         threshold: the rule for values of x0_hat outside [-1, 1]; describe lists the rules.
         percentile: dynamic thresholding divides by this percentile of |x0_hat|, 50 to 100.
@@ -92,7 +92,7 @@ def compare(
     column_values: str = grid_parts.SUGGESTED["threshold"],
     more: str = "",
 ) -> Iterator[Answer]:
-    """Vary two settings of the 64 x 64 stage from the same noise; ends with a PNG grid and what each cell measures.
+    """Vary two settings of the base stage from the same noise; ends with a PNG grid and what each cell measures.
 
     At most 25 cells.
 
@@ -136,13 +136,13 @@ def sweep_augmentation(
     Args:
         prompt: what to draw, 1 to 500 characters.
         seed: a whole number from 0, the same for every level.
-        size: the stage to sweep, 256 or 1024.
+        size: the stage to sweep, for the shipped model 256 or 1024.
         aug_levels: up to eleven levels from 0 to 1, separated by commas.
         more: any other settings as in a link: "guidance=8 sr256.steps=20".
     """
     with refusals():
-        if size not in DEFAULT_SIZES[1:]:
-            raise UserError(f"size: must be 256 or 1024, got {size!r:.60}")
+        if size not in (later := model.sizes[1:]):
+            raise UserError(f"size: must be {' or '.join(map(str, later)) or 'one of a later stage'}, got {size!r:.60}")
         levels = levels_in(aug_levels)
         sweep_of_levels = make_sweep(_request(model, prompt, more, seed=seed, size=size), levels)
         cascade = model.get()
@@ -175,7 +175,7 @@ def describe(model: Model, prompt: str = "") -> dict[str, Any]:
     world = model.world
     concepts = {} if world is None else world.concepts
     with refusals():
-        defaults = {**DEFAULTS, **model.defaults}
+        defaults = settings.in_full(model.defaults)
     facts = {"name": model.name, "ready": model.ready}
     if model.ready:
         cascade = model.get()
@@ -213,7 +213,11 @@ def functions(model: Model) -> dict[str, Callable[..., Any]]:
 def _bound(model: Model, function: Callable[..., Any]) -> Callable[..., Any]:
     hints = get_type_hints(function)
     signature = inspect.signature(function)
-    parameters = [p.replace(annotation=hints[p.name]) for p in list(signature.parameters.values())[1:]]
+    places = {"size": dict(zip(DEFAULT_SIZES, model.sizes))}
+    parameters = [
+        p.replace(annotation=hints[p.name], default=places.get(p.name, {}).get(p.default, p.default))
+        for p in list(signature.parameters.values())[1:]
+    ]
     streams = inspect.isgeneratorfunction(function)
 
     def stream(*args: Any, **kwargs: Any) -> Any:
@@ -231,8 +235,9 @@ def _bound(model: Model, function: Callable[..., Any]) -> Callable[..., Any]:
     return bound
 
 
-def _request(model: Model, prompt: str, more: str, *, size: int = 64, **given: Any) -> Request:
+def _request(model: Model, prompt: str, more: str, *, size: int | None = None, **given: Any) -> Request:
     """The request; what is not given is at the model's own defaults. Checked before the model is loaded."""
     base = {name: value for name, value in given.items() if value is not None}
-    request = with_more(settings.request(prompt, size=size, defaults=model.defaults, **base), more)
-    return replace(request, stages=tuple(stage for stage in request.stages if stage.size <= size))
+    request = settings.request(prompt, size=size, defaults=model.defaults, **base)
+    whole = with_more(request, more, defaults=model.defaults)
+    return replace(whole, stages=whole.stages[: len(request.stages)])

@@ -13,12 +13,13 @@ from imagen_core.settings import (
     CHOICES,
     CONVENTIONS,
     DEFAULT_SIZES,
-    DEFAULTS,
     KEPT_OPTIONS,
     RANGES,
     RULES,
     STAGE_FIELDS,
     Request,
+    StageConfig,
+    defaults_at,
 )
 from imagen_core.settings.text import RUN_FIELDS, flat, of_absent_stages, read, rest, with_more, write
 from imagen_core.types import UserError
@@ -26,9 +27,6 @@ from imagen_core.types import UserError
 from .parts import examples
 from .serving.model import Model
 
-LATER = DEFAULT_SIZES[1:]
-# Settings that the field "Other settings" refuses, and where they are set instead.
-SLIDERS = dict.fromkeys(("aug_level", *(f"sr{size}.aug_level" for size in LATER)), "its slider")
 # What gradio hands to a handler whose inputs are a set: each component's value.
 Values = Mapping[Any, Any]
 # What a handler returns to gradio: new values of some of its outputs.
@@ -55,7 +53,7 @@ class Controls:
     """The controls of a run. Those named as a setting hold that setting of the run or of its base stage.
 
     ``aug_levels`` are See it's sliders of the later stages by size, ``aug_twins`` the Cascade tab's, which show the
-    same values.
+    same values. ``defaults`` are DEFAULTS at the sizes of the page's cascade.
     """
 
     prompt: gr.Textbox
@@ -75,6 +73,23 @@ class Controls:
     more: gr.Textbox
     aug_levels: Mapping[int, gr.Slider]
     aug_twins: Mapping[int, gr.Slider]
+    defaults: Mapping[int, StageConfig]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Sizes of the pictures that the page offers, the smallest first."""
+        return tuple(self.defaults)
+
+    @property
+    def later(self) -> tuple[int, ...]:
+        """Those of the super-resolution stages."""
+        return self.sizes[1:]
+
+    @property
+    def elsewhere(self) -> dict[str, str]:
+        """Settings that the field "Other settings" refuses, and where they are set instead."""
+        own = (f"{stage.name}.aug_level" for stage in self.defaults.values() if not stage.is_base)
+        return dict.fromkeys(("aug_level", *own), "its slider")
 
     @property
     def by_setting(self) -> dict[str, Any]:
@@ -91,7 +106,8 @@ class Controls:
     @property
     def ordered(self) -> list[Any]:
         """As :attr:`settable`, always in the same order: a browser remembers the values by their place."""
-        single = [getattr(self, field.name) for field in fields(self) if not field.name.startswith("aug_")]
+        names = [field.name for field in fields(self)]
+        single = [getattr(self, name) for name in names if not name.startswith("aug_") and name != "defaults"]
         return [*single, *self.aug_levels.values(), *self.aug_twins.values()]
 
     @property
@@ -99,8 +115,8 @@ class Controls:
         """Everything that :meth:`updates` may set: the outputs of such a handler."""
         return [*self.components, *self.aug_twins.values()]
 
-    def read(self, values: Values, size: int = DEFAULT_SIZES[-1]) -> Request:
-        """The request for the stages up to ``size``.
+    def read(self, values: Values, size: int | None = None) -> Request:
+        """The request for the stages up to ``size``; for all without it.
 
         Raises:
             UserError: a value is of the wrong kind or out of range; the message names the setting.
@@ -113,9 +129,10 @@ class Controls:
         # Rules without a cap ignore this field.
         capped = isinstance(cap, str) and cap.strip() and has_cap(given["threshold"])
         options = {"cap": read("cap", cap)} if capped else {}
-        base = settings.request(**given, convention=values[self.convention], options=options)
-        whole = with_more(base, values[self.more], elsewhere=SLIDERS)
-        first, *later = (stage for stage in whole.stages if stage.size <= size)
+        more = {"convention": values[self.convention], "options": options, "defaults": self.defaults}
+        base = settings.request(**given, **more)
+        whole = with_more(base, values[self.more], elsewhere=self.elsewhere, defaults=self.defaults)
+        first, *later = (stage for stage in whole.stages if size is None or stage.size <= size)
         levels = {stage.size: values[self.aug_levels[stage.size]] for stage in later}
         return replace(whole, stages=(first, *(replace(stage, aug_level=levels[stage.size]) for stage in later)))
 
@@ -123,8 +140,9 @@ class Controls:
         """The updates that set the controls to a request, so that :meth:`read` returns it.
 
         Settings of stages absent from the request are left unchanged, including those in ``more``, the current
-        text of "Other settings".
+        text of "Other settings". A request of other sizes sets the stages in the same places.
         """
+        request = settings.placed(request, self.sizes)
         settings_of = flat(request)
         levels = {stage.size: stage.aug_level for stage in request.stages[1:]}
         sliders = {
@@ -162,8 +180,9 @@ class Page:
         return {**self.controls.updates(request, more), self.tabs: gr.Tabs(selected="see")}
 
 
-def create(first_prompt: str = examples.OPENING.prompt) -> Controls:
+def create(first_prompt: str = examples.OPENING.prompt, sizes: tuple[int, ...] = DEFAULT_SIZES) -> Controls:
     """All controls at the settings that the page opens with; each tab places its own with ``render()``."""
+    defaults = defaults_at(sizes)
     opening = examples.OPENING
     first = opening.stages[0]
     prompt = gr.Textbox(
@@ -180,21 +199,23 @@ def create(first_prompt: str = examples.OPENING.prompt) -> Controls:
     )
     seed = gr.Number(opening.seed, label="Seed", step=1, elem_id="seed", scale=3, min_width=120, render=False)
     return Controls(
-        prompt=prompt, guidance=guidance, threshold=threshold, percentile=percentile, seed=seed, **_advanced(),
-        aug_levels={size: aug_slider(size, f"aug-{size}") for size in LATER},
-        aug_twins={size: aug_slider(size, f"cascade-aug-{size}") for size in LATER},
+        prompt=prompt, guidance=guidance, threshold=threshold, percentile=percentile, seed=seed,
+        **_advanced(sizes), defaults=defaults,
+        aug_levels={size: aug_slider(defaults[size], f"aug-{size}") for size in sizes[1:]},
+        aug_twins={size: aug_slider(defaults[size], f"cascade-aug-{size}") for size in sizes[1:]},
     )  # fmt: skip
 
 
-def _advanced() -> dict[str, Any]:
+def _advanced(sizes: tuple[int, ...]) -> dict[str, Any]:
     """The controls that few visitors need, by their field."""
-    base = DEFAULTS[DEFAULT_SIZES[0]]
+    base, *later = defaults_at(sizes).values()
+    named = f"{later[0].name}." if later else ""
     convention = gr.Radio(
         list(CONVENTIONS), value="paper", label="Guidance convention",
         info="paper: w = 1 is off; ho: 1 + w, so 0 is off", render=False,
     )  # fmt: skip
     count = slider("count", 1, "Pictures", "with the seeds seed, seed + 1, …", step=1)
-    steps = slider("steps", base.steps, "Steps", "of the 64 × 64 stage", step=1, elem_id="steps")
+    steps = slider("steps", base.steps, "Steps", f"of the {base.size} × {base.size} stage", step=1, elem_id="steps")
     cap = gr.Textbox(
         "", label="Cap on s", info="largest s of dynamic and channelwise; empty: no cap", interactive=True,
         max_length=12, elem_id="cap", render=False,
@@ -205,7 +226,7 @@ def _advanced() -> dict[str, Any]:
         for name, label in ADVANCED.items()
     }  # fmt: skip
     more = gr.Textbox(
-        "", label="Other settings", info="as in a link: gamma=0.3 sr256.steps=20", interactive=True,
+        "", label="Other settings", info=f"as in a link: gamma=0.3 {named}steps=20", interactive=True,
         max_length=2000, elem_id="more-settings", render=False,
     )  # fmt: skip
     return {"convention": convention, "count": count, "steps": steps, "cap": cap, **choices, "more": more}
@@ -219,10 +240,10 @@ def slider(name: str, value: float, label: str, info: str, *, step: float, elem_
     )
 
 
-def aug_slider(size: int, elem_id: str) -> gr.Slider:
+def aug_slider(stage: StageConfig, elem_id: str) -> gr.Slider:
     """The slider of a super-resolution stage's aug_level, at its default."""
-    label, info = f"aug_level of SR {size}", "noise on its input; 0.1 to 0.3 was best in the paper"
-    return slider("aug_level", DEFAULTS[size].aug_level or 0.0, label, info, step=0.01, elem_id=elem_id)
+    label, info = f"aug_level of SR {stage.size}", "noise on its input; 0.1 to 0.3 was best in the paper"
+    return slider("aug_level", stage.aug_level or 0.0, label, info, step=0.01, elem_id=elem_id)
 
 
 def weight_named(convention: Any) -> Any:

@@ -116,7 +116,7 @@ def lay_out(model: Model, demo: gr.Blocks, beside: bool = False) -> Tabs:
     runs, opened = gr.State(()), gr.State(0)
     expiry.component()
     with gr.Tabs(selected="see", elem_id="tabs") as tabs:
-        first = controls.create(examples.first_prompt(model.world))
+        first = controls.create(examples.first_prompt(model.world), model.sizes)
         page = Page(model, first, runs=runs, opened=opened, tabs=tabs, demo=demo, loaded=loaded, beside=beside)
         return Tabs(
             see=see_tab.lay_out(page),
@@ -188,9 +188,9 @@ def suited(model: Model, controls: Controls, query: Iterable[str]) -> Any:
     if not model.ready or any(not key.startswith("__") for key in query):
         return gr.skip()
     defaults = model.get().defaults
-    if defaults == settings.DEFAULTS:
+    if defaults == controls.defaults:
         return gr.skip()
-    stages = tuple(defaults.get(size, settings.DEFAULTS[size]) for size in settings.DEFAULT_SIZES)
+    stages = tuple(settings.in_full(defaults).values())
     return controls.updates(Request(examples.first_prompt(model.world), examples.OPENING.seed, stages=stages))
 
 
@@ -201,7 +201,8 @@ def from_link(model: Model, controls: Controls, tabs: gr.Tabs, query: Iterable[t
     """
     try:
         shown, pairs = links.read(query)
-        linked = from_query(pairs, {"prompt": examples.first_prompt(model.world), "seed": examples.OPENING.seed})
+        own = {"seed": examples.OPENING.seed, "sizes": controls.sizes}
+        linked = from_query(pairs, {"prompt": examples.first_prompt(model.world), **own})
     except settings.UserError as error:
         handlers.warn(str(error), "The link was not followed")
         return gr.skip()
@@ -212,7 +213,7 @@ def from_link(model: Model, controls: Controls, tabs: gr.Tabs, query: Iterable[t
         updates = {tabs: gr.Tabs(selected="learn")}
     if linked is not None:
         request, warnings = linked
-        for warning in views.few(warnings):
+        for warning in (*views.few(warnings), *views.elsewhere(request, controls.sizes)):
             handlers.warn(warning, "In the link")
         updates |= controls.updates(request)
     return updates or gr.skip()

@@ -30,8 +30,8 @@ from imagen_core.networks.text import minilm
 from imagen_core.networks.unet import UNet, UNetConfig
 from imagen_core.records.frames import Frame
 from imagen_core.run.generate import generate
-from imagen_core.settings import SIDE_BY_SIDE, with_stage
-from imagen_core.training.recipes import STAGES
+from imagen_core.settings import DEFAULT_SIZES, SIDE_BY_SIDE, with_stage
+from imagen_core.training.recipes import STAGES, factor_of, spec_of
 from imagen_core.worlds.tabletop.tabletop import TableTop
 
 if TYPE_CHECKING:
@@ -59,16 +59,20 @@ CONFIGS = {
 }
 
 
-def write_tiny(folder: Path, stages: tuple[str, ...] = ("base", "sr256", "sr1024")) -> Path:
+def write_tiny(
+    folder: Path, stages: tuple[str, ...] = ("base", "sr256", "sr1024"), sizes: tuple[int, ...] = DEFAULT_SIZES
+) -> Path:
     """A cascade of random networks in ``folder``, their zeroed layers filled so that everything matters."""
     for number, stage in enumerate(stages):
         torch.manual_seed(number)
-        unet = UNet(CONFIGS[stage])
+        spec = spec_of(stage, sizes)
+        config = replace(CONFIGS[stage], factor=factor_of(spec))
+        unet = UNet(config)
         for p in unet.parameters():
             if not p.any():
                 nn.init.normal_(p, std=0.2)
-        save_stage(folder, STAGES[stage], CONFIGS[stage], dict(unet.state_dict()), {"steps": 0})
-    write_cascade(folder, "tiny", minilm(), TableTop())
+        save_stage(folder, spec, config, dict(unet.state_dict()), {"steps": 0})
+    write_cascade(folder, "tiny", minilm(), TableTop(), sizes)
     return folder
 
 

@@ -6,15 +6,15 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import fields
 
-from imagen_core.settings import CHOICES, DEFAULTS, Request, StageConfig
-from imagen_core.settings.text import BASE, RUN_FIELDS, changed, write
+from imagen_core.settings import CHOICES, Request, StageConfig
+from imagen_core.settings.text import RUN_FIELDS, changed, write
 
 # Settings of the base stage that have their own command-line option.
 BARE = {"guidance", "percentile", "steps", *CHOICES}
 
 
 def command_line(
-    request: Request, model: str, defaults: Mapping[int, StageConfig] = DEFAULTS, out: str = "imagen.png"
+    request: Request, model: str, defaults: Mapping[int, StageConfig] | None = None, out: str = "imagen.png"
 ) -> str:
     """The command that draws the run's pictures, without the settings that are at ``defaults``, the model's own."""
     options = ["--seed", str(request.seed), "--size", str(request.stages[-1].size)]
@@ -25,7 +25,7 @@ def command_line(
         if key in BARE:
             options += [f"--{key.replace('_', '-')}", text]
         else:
-            options += ["--set", f"{key if '.' in key else f'{BASE}.{key}'}={text}"]
+            options += ["--set", f"{key if '.' in key else f'{request.stages[0].name}.{key}'}={text}"]
     if model != "tabletop":
         options += ["--model", model]
     words = [*options, "--out", out]

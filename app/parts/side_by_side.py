@@ -29,7 +29,7 @@ from . import player, report
 class Run:
     """A visitor's latest base run: the request of each rule, its steps so far, and at the end its pictures.
 
-    ``images`` are each rule's pictures [b, 3, 64, 64] for people, ``onward`` the same for the next stage. ``file`` is
+    ``images`` are each rule's pictures [b, 3, s, s] for people, ``onward`` the same for the next stage. ``file`` is
     its recording, kept for an hour.
     """
 

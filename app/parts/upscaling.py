@@ -18,7 +18,7 @@ from imagen_core.records.own import open_own, unlike
 from imagen_core.records.shipped import EXHIBITS
 from imagen_core.run.experiments import LevelFacts, picture_facts, vary_base
 from imagen_core.run.generate import generate
-from imagen_core.settings import DEFAULT_SIZES, Request, StageConfig
+from imagen_core.settings import Request, StageConfig
 from imagen_core.types import StageResult, UserError
 
 from ..handlers import STATUS_SECONDS, files
@@ -54,7 +54,7 @@ def badges(scores: Sequence[LevelFacts]) -> list[list[str]]:
 
 @dataclass(frozen=True, eq=False)
 class Base:
-    """A base picture [1, 3, 64, 64], to see and to go on from, and a request for the whole cascade that makes it.
+    """A base picture [1, 3, s, s], to see and to go on from, and a request for the whole cascade that makes it.
 
     ``own`` is the fact of PNG files made from it: where the picture came from, if not from the request.
     """
@@ -75,7 +75,7 @@ def own_base(now: Request, cascade: Cascade, path: Any) -> Base:
     Raises:
         UserError: it cannot be read.
     """
-    image = open_own(Path(path)).image
+    image = open_own(Path(path), now.stages[0].size).image
     stages = tuple(stage for stage in now.stages if stage.size in cascade.sizes)
     return Base(replace(now, count=1, stages=stages), image, image, {"origin": "image"})
 
@@ -85,7 +85,7 @@ def own_note(path: Any, model: Model) -> str:
     if path is None:
         return ""
     try:
-        done = open_own(Path(path)).done
+        done = open_own(Path(path), model.sizes[0]).done
     except UserError as error:
         return views.note(str(error), wrong=True)
     told = unlike(model.get()) if model.ready else ""
@@ -116,19 +116,25 @@ def with_picture(model: Model, start: Base, tell: Tell) -> Generator[Any, None, 
     """A base with its picture, drawn if need be; yields what ``tell`` makes of each step."""
     if start.image is not None:
         return start
-    last_update, request, drawn = 0.0, start.up_to(DEFAULT_SIZES[0]), start
+    last_update, request, drawn = 0.0, start.up_to(start.request.stages[0].size), start
     for event in model.in_turn(partial(generate, request), model.get(), request):
         if isinstance(event, StageResult):
             drawn = replace(start, image=event.image, onward=event.unmarked)
         elif time.monotonic() - last_update > STATUS_SECONDS:
             last_update = time.monotonic()
-            yield tell(f"The 64 × 64 picture: step {event.index + 1} of {request.stages[0].steps}")
+            size = request.stages[0].size
+            yield tell(f"The {size} × {size} picture: step {event.index + 1} of {request.stages[0].steps}")
     return drawn
+
+
+def shape(image: Any) -> str:
+    """The size of a square picture [b, 3, s, s] in words."""
+    return f"{image.shape[-1]} × {image.shape[-1]}"
 
 
 def base_tile(image: Any) -> str:
     """The tile of the picture that the stages begin from."""
-    return tiles.tile(image[0], "64 × 64", grid.sentence(picture_facts(image)))
+    return tiles.tile(image[0], shape(image), grid.sentence(picture_facts(image)))
 
 
 def received(low_res: Any, config: StageConfig, cascade: Cascade) -> str:

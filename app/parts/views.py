@@ -12,7 +12,7 @@ from typing import Any
 from imagen_core.models.cascade import Cascade
 from imagen_core.records.png import to_pil
 from imagen_core.run.experiments import level_label
-from imagen_core.settings import DEFAULTS, StageConfig
+from imagen_core.settings import Request, StageConfig, check_number
 from imagen_core.types import UserError
 from imagen_core.worlds.world import unknown_words
 
@@ -91,10 +91,18 @@ def level_facts(config: StageConfig, cascade: Cascade | None = None) -> str:
     return level_label(cascade.stage(config.size), level)
 
 
-def aug_note(model: Model, size: int, level: Any) -> str:
-    """The same of a slider's value, or what is wrong with it."""
+def aug_note(model: Model, stage: StageConfig, level: Any) -> str:
+    """The same of the value of a stage's slider, or what is wrong with it."""
     try:
-        config = replace(DEFAULTS[size], aug_level=level)
+        check_number("aug_level", level)
     except UserError as error:
         return note(str(error), wrong=True)
-    return note(level_facts(config, model.get() if model.ready else None))
+    return note(level_facts(replace(stage, aug_level=level), model.get() if model.ready else None))
+
+
+def elsewhere(request: Request, sizes: Sequence[int]) -> tuple[str, ...]:
+    """What to say of a run whose stages have other sizes than a page's, if it is one."""
+    if request.sizes == tuple(sizes)[: len(request.sizes)]:
+        return ()
+    made, here = (", ".join(map(str, own)) for own in (request.sizes, sizes))
+    return (f"sizes: it was made at {made}; its settings are taken over for {here}",)

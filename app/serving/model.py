@@ -19,7 +19,7 @@ from imagen_core.models.cascade import Cascade, Loading
 from imagen_core.models.opening import defaults_of, load_cascade, locate, world_of
 from imagen_core.run.experiments import Work
 from imagen_core.run.generate import generate
-from imagen_core.settings import Request, StageConfig, request
+from imagen_core.settings import DEFAULT_SIZES, Request, StageConfig, in_full, request
 from imagen_core.types import StepRecord, UserError
 from imagen_core.worlds.world import World
 
@@ -110,7 +110,7 @@ class Model:
 
     def _measure(self, cascade: Cascade) -> None:
         """Run two steps of each stage to warm up and to estimate the first run's time."""
-        small = request("a red ball", size=cascade.sizes[-1])
+        small = request("a red ball", size=cascade.sizes[-1], defaults=cascade.defaults)
         warm_up = replace(small, stages=tuple(replace(stage, steps=2) for stage in small.stages))
         began = time.monotonic()
         for _ in self.in_turn(partial(generate, warm_up), cascade, warm_up):
@@ -150,6 +150,17 @@ class Model:
     def defaults(self) -> Mapping[int, StageConfig]:
         """The settings that suit the model, by size, known before it is loaded; UserError as for :meth:`get`."""
         return self._cascade.defaults if self._cascade is not None else defaults_of(self.name)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Sizes of the pictures that the page offers, known before the model is loaded; the shipped ones if it fails.
+
+        Some may be of stages that the model lacks.
+        """
+        try:
+            return tuple(in_full(self.defaults))
+        except UserError:
+            return DEFAULT_SIZES
 
     @property
     def world(self) -> World | None:

@@ -22,7 +22,7 @@ Frames = Mapping[str, Sequence[Frame]]
 
 
 class HasPictures(Protocol):
-    """A finished base run: its request, its steps, its recording's file, and each rule's pictures [b, 3, 64, 64].
+    """A finished base run: its request, its steps, its recording's file, and each rule's pictures [b, 3, s, s].
 
     ``images`` are for people, ``onward`` for the next stage.
     """
@@ -73,7 +73,7 @@ class PastRun:
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """One picture of a run, as a request that makes just this one, and the picture [1, 3, 64, 64].
+    """One picture of a run, as a request that makes just this one, and the picture [1, 3, s, s].
 
     ``onward`` is what the next stage is given: the same, but for cascades that mark what people see.
     """
@@ -164,5 +164,5 @@ def picture(runs: Runs, key: Any, rule: Any = None) -> Picture:
     i = int(index)
     alone = replace(run.request.alone(i), stages=run.request.stages[:1])
     if rule != alone.stages[0].threshold:
-        alone = with_stage(alone, 64, threshold=rule)
+        alone = with_stage(alone, alone.stages[0].size, threshold=rule)
     return Picture(request=alone, image=run.images[rule][i : i + 1], onward=run.onward[rule][i : i + 1])

@@ -1,4 +1,4 @@
-"""The tab Cascade: 64 → 256 → 1024, what each super-resolution stage receives, and sweeps of aug_level."""
+"""The tab Cascade: from the base up, what each super-resolution stage receives, and sweeps of aug_level."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from imagen_core.run.experiments import (
     sweep,
 )
 from imagen_core.run.generate import check, generate
-from imagen_core.settings import CHOICES, DEFAULT_SIZES, Request
+from imagen_core.settings import CHOICES, Request
 from imagen_core.types import StageResult, StepRecord, UserError
 
-from ..controls import LATER, Page, Updates, Values
+from ..controls import Page, Updates, Values
 from ..handlers import QUIET, STATUS_SECONDS, engine, refusals
 from ..parts import expiry, status, tiles, upscaling, views
 from ..parts.status import Status
@@ -95,7 +95,10 @@ class CascadeTab:
             check(request, cascade)
             start = yield from upscaling.with_picture(model, start, self.tell)
             strip = [upscaling.base_tile(start.image)]
-            yield {**self.tell("The 64 × 64 picture is there"), self.tiles: upscaling.strip(strip)}
+            yield {
+                **self.tell(f"The {upscaling.shape(start.image)} picture is there"),
+                self.tiles: upscaling.strip(strip),
+            }
             small, last_update = start.onward, 0.0
             configs = {stage.name: stage for stage in request.stages}
             work = partial(generate, request, image=start.onward)
@@ -128,8 +131,8 @@ class CascadeTab:
         model = self.page.model
         with refusals():
             size = values[self.at]
-            if size not in LATER:
-                raise UserError(f"size: must be one of {', '.join(map(str, LATER))}, got {size!r:.60}")
+            if size not in (later := self.page.controls.later):
+                raise UserError(f"size: must be one of {', '.join(map(str, later))}, got {size!r:.60}")
             wanted, now = levels_in(values[self.levels]), self.page.controls.read(values)
             if not model.ready:
                 yield self.status.progress("Loading the model …")
@@ -180,7 +183,7 @@ class CascadeTab:
         """A level picked from a sweep: the updates of its stage's sliders."""
         size, colon, text = str(picked).partition(":")
         try:
-            level = levels_in(text)[0] if colon and size in map(str, LATER) else None
+            level = levels_in(text)[0] if colon and size in map(str, self.page.controls.later) else None
         except UserError:
             level = None
         if level is None:
@@ -194,12 +197,15 @@ class CascadeTab:
             now = self.page.controls.read(values)
             wanted = levels_in(values[self.levels])
             size, pace, whole = values[self.at], self.page.model.pace, replace(now, count=1)
-            cuts = {s: replace(whole, stages=tuple(c for c in whole.stages if c.size <= s)) for s in DEFAULT_SIZES}
-            up = [f"to {s}: {about(pace.seconds([cuts[s]], above=DEFAULT_SIZES[0]))}" for s in LATER]
-            before = max(s for s in DEFAULT_SIZES if s < size) if size in LATER else DEFAULT_SIZES[0]
-            each = pace.seconds([cuts[size]] * len(wanted), above=before) if size in LATER else None
+            sizes, later = self.page.controls.sizes, self.page.controls.later
+            cuts = {s: replace(whole, stages=tuple(c for c in whole.stages if c.size <= s)) for s in sizes}
+            up = [f"to {s}: {about(pace.seconds([cuts[s]], above=sizes[0]))}" for s in later]
+            before = max(s for s in sizes if s < size) if size in later else sizes[0]
+            each = pace.seconds([cuts[size]] * len(wanted), above=before) if size in later else None
         except UserError as error:
             return views.note(str(error), wrong=True)
+        if not up:
+            return views.note("This cascade has a base alone.")
         levels = views.counted(len(wanted), "level")
         return views.note(f"Upscaling {', '.join(up)}. Sweep of {levels} at {size}: {about(each)}.")
 
@@ -226,11 +232,12 @@ def lay_out(page: Page) -> CascadeTab:
         aug_notes = _aug_levels(page)
         with gr.Row():
             ups = {size: gr.Button(f"Upscale to {size}", variant="primary", elem_id=f"cascade-up-{size}", scale=2)
-                   for size in LATER}  # fmt: skip
+                   for size in page.controls.later}  # fmt: skip
             stop = gr.Button("Stop", variant="stop", elem_id="cascade-stop", scale=1, min_width=80)
         gr.HTML('<h2 class="lab-h2">Several aug_levels from the same noise</h2>')
         with gr.Row():
-            at = gr.Radio(list(LATER), value=LATER[0], label="Stage to sweep", interactive=True, scale=1,
+            later = page.controls.later
+            at = gr.Radio(list(later), value=next(iter(later), None), label="Stage to sweep", interactive=True, scale=1,
                           min_width=180, elem_id="sweep-size")  # fmt: skip
             levels = gr.Textbox(SUGGESTED_LEVELS, label="aug_levels", info=f"up to {MOST_LEVELS}, each from 0 to 1",
                                 interactive=True, scale=3, min_width=180, max_length=100,
@@ -256,7 +263,7 @@ def _aug_levels(page: Page) -> Mapping[int, gr.HTML]:
         for size, level in page.controls.aug_twins.items():
             with gr.Column(min_width=260):
                 level.render()
-                notes[size] = gr.HTML(views.aug_note(page.model, size, level.value))
+                notes[size] = gr.HTML(views.aug_note(page.model, page.controls.defaults[size], level.value))
     return notes
 
 
@@ -276,7 +283,7 @@ def wire(cascade: CascadeTab) -> None:
     cascade.pick.input(cascade.take, cascade.pick, sliders, **QUIET)
     for size, twin in controls.aug_twins.items():
         first, note = controls.aug_levels[size], cascade.aug_notes[size]
-        described = partial(views.aug_note, page.model, size), twin, note
+        described = partial(views.aug_note, page.model, controls.defaults[size]), twin, note
         gr.on([twin.change], *described, **QUIET)
         page.loaded.then(*described, **QUIET)
         twin.input(None, twin, first, js="x => x", **QUIET)

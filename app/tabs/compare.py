@@ -11,7 +11,7 @@ import gradio as gr
 
 from imagen_core.records import recording
 from imagen_core.run.experiments import VARIED, DrawnCell, Grid, allowed_values, draw, picture_facts, read_grid
-from imagen_core.settings import DEFAULT_SIZES, Request
+from imagen_core.settings import Request
 from imagen_core.types import StepRecord, UserError
 
 from ..controls import Page, Updates, Values
@@ -23,7 +23,6 @@ from ..serving import session
 from ..serving.pace import about
 from ..serving.session import Runs
 
-BASE = DEFAULT_SIZES[0]
 # A report of so many runs is 8 MB, which a mail still takes; our choice.
 MOST_REPORTED = 4
 
@@ -66,7 +65,7 @@ class Compare:
     def grid_of(self, values: Values) -> Grid:
         """The grid that the two sides ask for; UserError where there is none."""
         rows, columns = self.rows, self.columns
-        start = self.page.controls.read(values, BASE)
+        start = self.page.controls.read(values, self.page.controls.sizes[0])
         return read_grid(
             start, values[rows.setting], values[rows.values], values[columns.setting], values[columns.values]
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from html import escape
@@ -17,7 +17,7 @@ from imagen_core.models.cascade import Cascade
 from imagen_core.records import png
 from imagen_core.records.frames import Frame, to_trace
 from imagen_core.run.experiments import compare
-from imagen_core.settings import DEFAULT_SIZES, Request
+from imagen_core.settings import Request
 from imagen_core.settings.text import flat, to_query
 from imagen_core.types import StepRecord, UserError
 
@@ -155,8 +155,8 @@ class Inspect:
             if values[self.run] != NOW:
                 later = self.page.controls.read(values).stages[1:]
                 whole = replace(whole, stages=(*whole.stages, *later))
-            if size not in DEFAULT_SIZES:
-                raise UserError(f"size: must be one of {', '.join(map(str, DEFAULT_SIZES))}, got {size!r:.60}")
+            if size not in (sizes := self.page.controls.sizes):
+                raise UserError(f"size: must be one of {', '.join(map(str, sizes))}, got {size!r:.60}")
             defaults = model.defaults
         except UserError as error:
             return {self.link: str(error), self.command: "", self.python: ""}
@@ -196,7 +196,7 @@ class Inspect:
             warn(str(error), "Not this picture")
             return self.read(views.note(str(error), wrong=True), None)
         lines, model = views.few(warnings), self.page.model
-        lines += filter(None, [png.origin(data)])
+        lines += filter(None, [png.origin(data), *views.elsewhere(request, self.page.controls.sizes)])
         weights = png.read_fact(data, "weights")
         if weights and model.ready and weights != model.get().digest:
             lines.append("made with other weights: the same settings draw another picture here")
@@ -243,7 +243,7 @@ def lay_out(page: Page, functions: Mapping[str, Callable[..., Any]]) -> Inspect:
                 dropping = _picture_parts()
         table = gr.HTML(elem_id="inspect-table", apply_default_css=False)
         figures = gr.HTML(elem_id="inspect-figures")
-        recipe = _recipe_parts()
+        recipe = _recipe_parts(page.controls.sizes)
         with gr.Accordion("From a program: the API", open=False, elem_id="api"):
             gr.HTML(api_help(functions))
             program = gr.Code(CLIENT, language=None, label="gradio_client", interactive=False)
@@ -278,10 +278,10 @@ def _picture_parts() -> dict[str, Any]:
     return {"upload": upload, "inside": inside, "apply": apply, "dropped": gr.State(None)}
 
 
-def _recipe_parts() -> dict[str, Any]:
+def _recipe_parts(sizes: Sequence[int]) -> dict[str, Any]:
     """The parts that say what reproduces a run, by their field."""
     gr.HTML('<h2 class="lab-h2">Repeat the run</h2>')
-    size = gr.Radio(list(DEFAULT_SIZES), value=DEFAULT_SIZES[0], label="Up to size", interactive=True,
+    size = gr.Radio(list(sizes), value=sizes[0], label="Up to size", interactive=True,
                     elem_id="inspect-size")  # fmt: skip
     labels = {"link": "Link with all settings", "command": "Command line", "python": "Python"}
     # A read-only Textbox could not be reached from the keyboard, nor its text selected everywhere. Without a language,

@@ -16,17 +16,16 @@ import gradio as gr
 from imagen_core import settings
 from imagen_core.records.shipped import SHIPPED
 from imagen_core.run.generate import generate
-from imagen_core.settings import CONVENTIONS, DEFAULT_SIZES, DEFAULTS, RANGES
+from imagen_core.settings import CONVENTIONS, RANGES
 from imagen_core.types import StageResult, StepRecord, UserError
 
-from ..controls import ADVANCED, LATER, Page, Updates, Values, explained, weight_named
+from ..controls import ADVANCED, Page, Updates, Values, explained, weight_named
 from ..handlers import FRAME_SECONDS, KEEP_SECONDS, QUIET, engine, files, refusals, refuse
 from ..parts import builder, elsewhere, examples, expiry, links, player, side_by_side, status, views
 from ..parts.side_by_side import Run, requests_of
 from ..parts.status import Status
 from ..serving.pace import about
 
-BASE = DEFAULT_SIZES[0]
 WEIGH = (
     f"(w, convention) => {{ document.querySelector('#player .pl')?.player.weigh(w + ({json.dumps(CONVENTIONS)}"
     "[convention] ?? 0)); return []; }"
@@ -85,7 +84,7 @@ class See:
         """Run the base stage under the paper's rules, and the chosen one, in lockstep."""
         model = self.page.model
         with refusals():
-            request = self.page.controls.read(values, BASE)
+            request = self.page.controls.read(values, self.page.controls.sizes[0])
             if not model.ready:
                 yield {self.player: player.waiting("Loading the model …")}
             cascade = model.get()
@@ -125,7 +124,7 @@ class See:
             # The latest run's steps are kept for an hour, its pictures as long as the page is open.
             run = values[self.run] or next(reversed(values[self.page.runs]), None)
             if run is None or not run.images:
-                raise UserError("upscale: press Generate first; there is no 64 × 64 picture yet")
+                raise UserError("upscale: press Generate first; there is no picture yet")
             wanted = self.page.controls.read(values, size)
             rule = wanted.stages[0].threshold
             if rule not in run.images:
@@ -165,7 +164,7 @@ class See:
     def cost(self, values: Values) -> str:
         """How long Generate takes, and warnings about settings that are probably a mistake."""
         try:
-            request = self.page.controls.read(values, BASE)
+            request = self.page.controls.read(values, self.page.controls.sizes[0])
             requests = requests_of(request)
             seconds = self.page.model.pace.seconds(list(requests.values()))
         except UserError as error:
@@ -180,7 +179,7 @@ class See:
         if not name:
             return gr.skip()
         try:
-            stage = settings.with_preset(DEFAULTS[BASE], name)
+            stage = settings.with_preset(next(iter(self.page.controls.defaults.values())), name)
         except UserError as error:
             raise refuse(error) from None
         controls, cap = self.page.controls, stage.options.get("cap")
@@ -229,7 +228,7 @@ def lay_out(page: Page) -> See:
         with gr.Column(elem_id="next", min_width=0):
             with gr.Row():
                 ups = {size: gr.Button(f"Upscale to {size}", interactive=False, elem_id=f"upscale-{size}",
-                                       min_width=120) for size in LATER}  # fmt: skip
+                                       min_width=120) for size in controls.later}  # fmt: skip
             line = status.create("preview", UPSCALING, padding=False)
             gallery = gr.Gallery(
                 label="Pictures as PNG, with their settings inside", format="png", columns=2, object_fit="contain",
@@ -285,7 +284,7 @@ def _advanced(page: Page) -> tuple[gr.Dropdown, Mapping[int, gr.HTML]]:
     for size, level in controls.aug_levels.items():
         with gr.Column(min_width=200):
             level.render()
-            notes[size] = gr.HTML(views.aug_note(page.model, size, level.value))
+            notes[size] = gr.HTML(views.aug_note(page.model, controls.defaults[size], level.value))
     controls.more.render()
     return preset, notes
 
@@ -342,6 +341,6 @@ def _wire_controls(see: See, runs: Sequence[Any]) -> None:
         event.then(see.cost, needed, see.price, **QUIET)
     page.demo.load(see.cost, needed, see.price, **QUIET)
     for size, level in controls.aug_levels.items():
-        note = partial(views.aug_note, page.model, size), level, see.aug_notes[size]
+        note = partial(views.aug_note, page.model, controls.defaults[size]), level, see.aug_notes[size]
         gr.on([level.change], *note, **QUIET)
         page.loaded.then(*note, **QUIET)

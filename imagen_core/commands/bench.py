@@ -22,7 +22,7 @@ from ..models.cascade import Cascade
 from ..models.opening import defaults_of, is_deepfloyd, load_cascade, locate
 from ..networks.unet import UNet, gflop
 from ..run.generate import check, generate
-from ..settings import Request
+from ..settings import Request, in_full
 from ..types import Network, StageResult, TextEmbedding, UserError
 from . import tab
 from .options import add_run_arguments, loading, request_from
@@ -32,7 +32,6 @@ from .output import warn
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A run, and what is compared."""
     add_run_arguments(parser)
-    parser.set_defaults(size=1024)
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
         "--guidance-rules",
@@ -52,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Measure what the options ask for; returns the figures."""
+    args.size = max(in_full(defaults_of(args.model))) if args.size is None else args.size
     request = request_from(args)
     if args.peer:
         return _beside_diffusers(args, request)

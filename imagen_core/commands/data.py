@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from ..files.writing import check_writable
+from ..settings import SIDES
 from ..types import UserError
 from .train import MOST_WORKERS
 
-SIDES = (64, 256, 1024)
 MOST = 10_000_000
 
 
@@ -26,9 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--side",
         type=int,
-        choices=SIDES,
         default=64,
-        help="pixels along each side; a stage needs at least its own size (default %(default)s, for a base)",
+        help=f"pixels along each side, {SIDES[0]} to {SIDES[1]}; a stage needs at least its own size "
+        "(default %(default)s, for a base)",
     )
     parser.add_argument("--split", default="train", help="which part of a data set (default %(default)s)")
     parser.add_argument("--image-column", help="column of the pictures (default the first usual name)")
@@ -43,6 +43,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Prepare the data; returns the facts of its report."""
     if not 1 <= args.workers <= MOST_WORKERS:
         raise UserError(f"--workers: must be between 1 and {MOST_WORKERS}, got {args.workers}")
+    low, high = SIDES
+    if not low <= args.side <= high:
+        raise UserError(f"--side: must be between {low} and {high}, got {args.side}")
     if not 0 <= args.most <= MOST:
         raise UserError(f"--most: must be between 0 (all) and {MOST}, got {args.most}")
     for option in ("name", "licence"):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..files.writing import check_output, check_writable
-from ..settings import CHOICES, DEFAULTS, RANGES, StageConfig, with_rule
+from ..settings import CHOICES, DEFAULTS, RANGES, StageConfig, in_full, usual, with_rule
 from ..types import UserError
 from .options import add_model_argument, loading
 
@@ -35,6 +35,8 @@ def _of_the_base(name: str) -> Option:
     return Option(name, type(getattr(DEFAULTS[64], name)), f"of the base stage, {low:g} to {high:g} {own}", BENCH)
 
 
+# What looks at pictures of 64 × 64, and at those two sizes, alone.
+OF_64 = ("tabletopbench", "captions", "sr", "figures", "samplers", "settings", "percentiles")
 BENCH, JUDGED = ("tabletopbench",), ("tabletopbench", "figures")
 OF_THE_BASE = ("guidance", "steps", "threshold", "sampler")
 OPTIONS = (
@@ -128,7 +130,17 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         raise UserError("--dinov2: goes with --clip, --prompts and --reference")
     if args.clip and args.sheet:
         raise UserError("--sheet: shows the detector's verdicts, so not with --clip")
+    if args.what in OF_64 and not args.clip:
+        _check_sizes(args)
     return VERBS[args.what](args)
+
+
+def _check_sizes(args: argparse.Namespace) -> None:
+    from ..models.opening import defaults_of
+
+    if not usual(sizes := tuple(defaults_of(args.model))):
+        own = ", ".join(map(str, sizes))
+        raise UserError(f"--model: {args.what} is for cascades of 64, 256, 1024; {args.model} is one of {own}")
 
 
 def _bench(args: argparse.Namespace) -> dict[str, Any]:
@@ -138,7 +150,8 @@ def _bench(args: argparse.Namespace) -> dict[str, Any]:
 
     given = {name: getattr(args, name) for name in OF_THE_BASE}
     changes = {name: value for name, value in given.items() if value is not None}
-    config = with_rule(defaults_of(args.model)[64], **changes)
+    base = next(iter(in_full(defaults_of(args.model)).values()))
+    config = with_rule(base, **changes)
     chosen, each = (prompts()[::QUICK_STRIDE], 1) if args.quick else (prompts(), args.each)
     if args.sheet:
         check_output(args.sheet, ".png", "--sheet")
@@ -149,11 +162,12 @@ def _bench(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _photographic(args: argparse.Namespace, config: StageConfig) -> dict[str, Any]:
-    from ..evaluation.judges import photographic_judge, score_by
+    from ..evaluation.judges import photographic_judge, read_pictures, score_by
     from ..models.opening import load_cascade
 
     stride = QUICK_STRIDE if args.quick else 1
-    judge = photographic_judge(args.clip, args.prompts, args.reference, stride, args.dinov2)
+    truth = read_pictures(args.reference, config.size)
+    judge = photographic_judge(args.clip, args.prompts, truth, stride, args.dinov2)
     return score_by(
         judge, load_cascade(args.model, loading(args)), config, 1 if args.quick else args.each, args.seed, args.cache
     )
@@ -178,13 +192,15 @@ def _sr(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _figures(args: argparse.Namespace) -> dict[str, Any]:
-    from ..evaluation.judges import photographic_judge, tabletop_judge
+    from ..evaluation.judges import photographic_judge, read_pictures, tabletop_judge
     from ..evaluation.paper_figures import FULL, QUICK, draw_figures
-    from ..models.opening import load_cascade
+    from ..models.opening import defaults_of, load_cascade
 
     extent = QUICK if args.quick else FULL
     if args.clip:
-        judge = photographic_judge(args.clip, args.prompts, args.reference, extent.stride, args.dinov2)
+        base = min(defaults_of(args.model))
+        truth = read_pictures(args.reference, base)
+        judge = photographic_judge(args.clip, args.prompts, truth, extent.stride, args.dinov2)
         cascade = load_cascade(args.model, loading(args))
     else:
         cascade = load_cascade(args.model, loading(args))

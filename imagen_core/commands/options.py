@@ -83,7 +83,7 @@ def add_run_arguments(parser: argparse.ArgumentParser, without: tuple[str, ...] 
     for name, kind, default, what in (
         ("seed", int, 0, "of the first picture"),
         ("count", int, 1, "how many pictures"),
-        ("size", int, 64, "of the finished picture"),
+        ("size", int, base.size, "of the finished picture"),
         ("steps", int, base.steps, "of the base stage"),
         ("guidance", float, base.guidance, "weight w of the text, 1 is off"),
         ("percentile", float, base.percentile, "of dynamic thresholding"),
@@ -166,7 +166,7 @@ def cell_settings(request: Request) -> dict[str, Any]:
 
 def _range(name: str) -> str:
     if name == "size":
-        return f"one of {', '.join(map(str, DEFAULT_SIZES))}"
+        return f"one of {', '.join(map(str, DEFAULT_SIZES))} or of the model's own"
     low, high = RANGES[name]
     return f"{low:g} to {high:.10g}"
 

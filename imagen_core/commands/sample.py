@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..files.writing import check_output
+from ..settings import in_full
 from ..types import UserError
 from .options import add_run_arguments, loading, request_from
 from .output import output_files, save_pictures, say, warn, warn_of_words, with_progress
@@ -19,25 +20,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--image",
         type=Path,
-        help="enlarge this picture instead of drawing one: its middle square, shrunk to 64 × 64 and noised by "
-        "--aug-level, to --size (default 256 then); the prompt says what it shows",
+        help="enlarge this picture instead of drawing one: its middle square, shrunk to the base's size and noised by "
+        "--aug-level, to --size (default the next one then); the prompt says what it shows",
     )
     parser.add_argument("--trace", type=Path, help="also write every step up to 256 × 256 to this .npz")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Draw the pictures; returns their files, seeds and seconds."""
-    from ..models.opening import load_cascade
+    from ..models.opening import defaults_of, load_cascade
     from ..records import trace
-    from ..records.own import SIDE, open_own, unlike
+    from ..records.own import open_own, unlike
     from ..run.generate import check, generate
 
     own = None
     if args.image:
-        args.size = 256 if args.size is None else args.size
-        if args.size == SIDE:
-            raise UserError(f"--size: must be larger than {SIDE} with --image")
-        own = open_own(args.image)
+        side, *later = in_full(defaults_of(args.model))
+        if not later or args.size == side:
+            raise UserError(f"--size: must be larger than {side} with --image")
+        args.size = later[0] if args.size is None else args.size
+        own = open_own(args.image, side)
     request = request_from(args)
     warn(request)
     files = output_files(args.out, request.count)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..files.writing import check_output
+from ..settings import in_full
 from .options import add_run_arguments, loading, request_from
 from .output import guard_facts, warn, warn_of_words, with_progress
 
@@ -16,7 +17,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from ..run.experiments import MOST_LEVELS, SUGGESTED_LEVELS
 
     add_run_arguments(parser, without=("aug_level", "count"))
-    parser.set_defaults(size=256)
     levels = f"one picture each, at most {MOST_LEVELS} (default %(default)s)"
     parser.add_argument("--aug-levels", default=SUGGESTED_LEVELS.replace(" ", ""), help=levels)
     parser.add_argument("--out", type=Path, required=True, help="PNG to write")
@@ -24,10 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Draw the sweep; returns its file and what each level measures."""
-    from ..models.opening import load_cascade
+    from ..models.opening import defaults_of, load_cascade
     from ..run.experiments import SweptLevel, levels_in, make_sweep, save_sweep, sweep
 
     levels = levels_in(args.aug_levels)
+    # The first super-resolution stage, if there is one.
+    args.size = [*in_full(defaults_of(args.model))][:2][-1] if args.size is None else args.size
     request = request_from(args, elsewhere={f"sr{args.size}.aug_level": "--aug-levels"})
     aug_sweep = make_sweep(request, levels)
     warn(request)

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from ..files.writing import check_writable
 from ..types import UserError
 from ..worlds.known import FIRST, WORLDS, open_world
 from ..worlds.world import SceneWorld, World, scenes_of
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from ..training.recipes import Recipe
-    from ..worlds.collected.collected import Collected
+from .recipe_options import prepared, recipe_of, weights_of
 
 GRID_EVERY = 1000
 # Steps between two looks at pictures that training never shows.
@@ -41,7 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--stage",
         required=True,
         choices=[*STAGES, LAYOUT, CLASSIFIER],
-        help="what to train: one of the three stages, the base's text layers (layout), or the classifier",
+        help="what to train: the base, the first (sr256) or second (sr1024) super-resolution stage of any sizes, the "
+        "base's text layers (layout), or the classifier",
+    )
+    parser.add_argument(
+        "--sizes",
+        help="sides of the whole cascade's pictures, the smallest first, such as 32,128: one to three from 16 to 1024, "
+        "each 2 to 8 times the one before (default 64,256,1024, or those of the run)",
     )
     parser.add_argument(
         "--world", choices=WORLDS, help=f"whose pictures to train on (default {FIRST}, or the world of the run)"
@@ -86,7 +85,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--network", choices=SIZES, help="size of the network (default S, the shipped one)")
     parser.add_argument("--optimizer", choices=OPTIMIZERS, help="muon turns matrices and kernels (default adamw)")
     for field in dataclasses.fields(Recipe):
-        if field.name not in ("stage", "precision", "started_from", "world", "data_digest", "network", "optimizer"):
+        if field.name not in (
+            "stage",
+            "precision",
+            "started_from",
+            "world",
+            "data_digest",
+            "network",
+            "optimizer",
+            "sizes",
+        ):
             kind = {"int": int, "float": float, "str": str}[str(field.type)]
             parser.add_argument(
                 "--" + field.name.replace("_", "-"), type=kind, help=f"default for each stage: {_defaults(field.name)}"
@@ -97,88 +105,6 @@ def _defaults(name: str) -> str:
     from ..training.recipes import RECIPES
 
     return ", ".join(f"{stage} {getattr(recipe, name)}" for stage, recipe in RECIPES.items())
-
-
-def _weights(model: str, size: int, option: str) -> tuple[dict[str, Tensor], str]:
-    """The weights of a cascade's stage of this size, or of a run of --stage layout, with their digest."""
-    import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    from ..files.digests import file_digest
-    from ..models.checkpoints import unet_of
-    from ..models.opening import load_cascade
-    from ..networks.unet import CONFIGS, UNet
-    from ..training.text_layers import WEIGHTS
-
-    file = Path(model) / WEIGHTS
-    # A run of the text layers can start a stage; it is not a trained stage to average with.
-    if option == "--start" and model and size == 64 and file.is_file():
-        try:
-            weights = load_file(file)
-        except SafetensorError as error:
-            raise UserError(f"{option}: {file} is damaged") from error
-        with torch.device("meta"):
-            expected = UNet(CONFIGS["base64"]).state_dict()
-        if {name: x.shape for name, x in weights.items()} != {name: x.shape for name, x in expected.items()}:
-            raise UserError(f"{option}: {file} holds another network than the one trained here")
-        return weights, file_digest(file)
-    try:
-        cascade = load_cascade(model)
-    except UserError as error:
-        raise UserError(f"{option}: {error}") from error
-    matching = [stage for stage in cascade.stages if stage.spec.size == size]
-    if not matching or unet_of(matching[0]).config != CONFIGS.get(matching[0].spec.name):
-        raise UserError(f"{option}: {model} has no stage of {size} with the network trained here")
-    return unet_of(matching[0]).state_dict(), cascade.digest
-
-
-def recipe_of(args: argparse.Namespace) -> tuple[Recipe, dict[str, Tensor] | None]:
-    """The recipe of a stage, and the weights that a new run starts from, if any.
-
-    Options that are not given have the stage's own default. A resumed run keeps its precision, its world and the digest
-    of the weights it started from.
-
-    Raises:
-        UserError: a value is out of range, or the run or the weights cannot be read.
-    """
-    from ..networks.precision import bf16_is_fast
-    from ..networks.text import MINILM
-    from ..training.recipes import BEFORE, NEW, RECIPES, STAGES, Recipe
-    from ..training.text_layers import WEIGHTS
-
-    given = {f.name: value for f in dataclasses.fields(Recipe) if (value := getattr(args, f.name, None)) is not None}
-    # A cascade names the folder of its encoder, wherever it is opened from.
-    if "encoder" in given and Path(given["encoder"]).is_dir():
-        given["encoder"] = str(Path(given["encoder"]).resolve())
-    if (world := _prepared(args)) is not None:
-        given = {**_of_data(world, args, STAGES[args.stage].size), **given}
-
-    def usual(started: bool) -> Recipe:
-        new = {} if started or world is None else NEW[args.stage]
-        # Of fewer steps than those, none is at half the side.
-        return dataclasses.replace(RECIPES[args.stage], **{**new, **({"small_steps": 0} if args.steps else {})})
-
-    if (args.run / "state.pt").exists():
-        try:
-            before = {**BEFORE, **json.loads((args.run / "recipe.json").read_bytes())}
-            kept = {name: str(before[name]) for name in ("precision", "started_from", "world", "data_digest")}
-        except (OSError, ValueError, LookupError, TypeError) as error:
-            raise UserError(
-                f"--run: {args.run} holds a state.pt without a readable recipe.json; use a new folder"
-            ) from error
-        if kept["data_digest"] and world is None:
-            raise UserError(f"--data: {args.run} learns from {kept['world']}; name its prepared folder")
-        return dataclasses.replace(usual(bool(kept["started_from"])), **{**kept, **given}), None
-    if (args.run / WEIGHTS).exists():
-        raise UserError(f"--run: {args.run} is one of --stage {LAYOUT}; a stage needs a folder of its own")
-    given.setdefault("precision", "bf16" if bf16_is_fast(cpu=args.cpu) else "no")
-    # Ranges are checked before the weights are read, which takes a moment.
-    recipe = dataclasses.replace(usual(args.start is not None), **given)
-    if args.start is not None and (recipe.network != "S" or recipe.encoder != MINILM):
-        raise UserError("--start: has weights of --network S for --encoder minilm; leave it out for another one")
-    start, started = (None, "") if args.start is None else _weights(args.start, STAGES[args.stage].size, "--start")
-    return dataclasses.replace(recipe, started_from=started), start
 
 
 def run(args: argparse.Namespace) -> dict:
@@ -201,22 +127,21 @@ def _run_stage(args: argparse.Namespace) -> dict:
     from ..training.data import Shards, among_others, encode_shards, render_shards, unrendered
     from ..training.grids import draw_grid
     from ..training.loop import Progress, check_tracker, train
-    from ..training.recipes import STAGES
+    from ..training.recipes import read_sizes
     from ..training.ship import check_shippable, ship
     from ..training.state import kept_state
     from ..training.validation import Validation
 
-    spec = STAGES[args.stage]
     check_tracker(args.tracker)
     if args.average_with and not args.ship:
         raise UserError("--average-with: needs --ship, which writes the mean")
     recipe, start = recipe_of(args)
-    world = _prepared(args) or open_world(recipe.world)
+    spec, world = recipe.spec, prepared(args) or open_world(recipe.world)
     if args.ship:
-        check_shippable(args.ship, WEAKER if args.as_weaker else spec.name, world)
-    other = _weights(args.average_with, spec.size, "--average-with") if args.average_with else None
+        check_shippable(args.ship, WEAKER if args.as_weaker else spec.name, world, read_sizes(recipe.sizes))
+    other = weights_of(args.average_with, recipe, "--average-with") if args.average_with else None
     encoder = open_encoder(recipe.encoder, recipe.layer)
-    shards = Shards(args.data, world, spec.size, among_others(encoder))
+    shards = Shards(args.data, world, spec.size, among_others(encoder), whole=spec.low_res_size is None)
     if unrendered(shards, recipe.pictures):
         check_writable(args.data, "--data")
     state = PartialState(cpu=args.cpu)
@@ -280,13 +205,14 @@ def _run_layout(args: argparse.Namespace) -> dict:
     from ..networks.text import TEXT_ENCODERS
     from ..networks.unet import CONFIGS, UNet
     from ..training.data import Shards, encode_shards, render_shards
+    from ..training.recipes import RECIPES
     from ..training.text_layers import STEPS, sides_told, train
 
     world = _scene_world(args)
     steps, pictures = _steps_and_pictures(args, world, STEPS, {"ship", "average_with"})
     unet = UNet(CONFIGS["base64"])
     if args.start is not None:
-        unet.load_state_dict(_weights(args.start, 64, "--start")[0])
+        unet.load_state_dict(weights_of(args.start, RECIPES["base"], "--start")[0])
     encoder, shards = TEXT_ENCODERS["minilm"](), Shards(args.data, world, 64)
     render_shards(shards, pictures, args.workers)
     encode_shards(shards, pictures, encoder)
@@ -314,29 +240,6 @@ def _run_classifier(args: argparse.Namespace) -> dict:
 
 def _scene_world(args: argparse.Namespace) -> SceneWorld:
     """The world of the trainings that learn what stands where."""
-    if (collected := _prepared(args)) is not None:
+    if (collected := prepared(args)) is not None:
         return scenes_of(collected, "--data")
     return scenes_of(open_world(args.world or FIRST, "--world"), "--world")
-
-
-def _prepared(args: argparse.Namespace) -> Collected | None:
-    """The world of a prepared folder; None where ``--data`` is for rendered pictures."""
-    from ..sources.folder import TABLES
-    from ..worlds.collected.collected import open_collected
-
-    # A folder of pictures that was not prepared is told so, before a table top is rendered into it.
-    if not any((args.data / name).is_file() for name in ("data.json", "plan.json", *TABLES)):
-        return None
-    if args.world is not None:
-        raise UserError(f"--world: does not apply to {args.data}, which holds prepared pictures")
-    return open_collected(args.data)
-
-
-def _of_data(world: Collected, args: argparse.Namespace, size: int) -> dict[str, Any]:
-    """The fields of a recipe that follow from prepared data."""
-    if world.side < size:
-        raise UserError(f"--data: {args.data} has a side of {world.side}; this stage needs data with --side {size}")
-    if args.pictures is not None and args.pictures > world.pictures:
-        raise UserError(f"--pictures: must be between 1 and {world.pictures}, got {args.pictures}")
-    named = {"world": world.name, "data_digest": world.digest}
-    return {"crowded": 0.0, "one_colour": 1.0, "pictures": world.pictures, **named}

@@ -25,7 +25,7 @@ from ..records.png import from_bytes, to_bytes
 from ..settings import MAX_PROMPT, StageConfig
 from ..types import Image, UserError
 from . import tabletopbench
-from .detector import SIZE, load_detector, look
+from .detector import load_detector, look
 from .frechet import frechet
 from .intervals import share
 from .kid import kid
@@ -99,18 +99,17 @@ def tabletop_judge(stride: int, cache: Path) -> Judge:
     )
 
 
-def photographic_judge(clip: str, prompts: Path, reference: Path, stride: int, dinov2: str | None = None) -> Judge:
-    """CLIP score, FID and KID against the pictures in ``reference``, on every ``stride``-th line of ``prompts``.
+def photographic_judge(clip: str, prompts: Path, truth: Image, stride: int, dinov2: str | None = None) -> Judge:
+    """CLIP score, FID and KID against the real pictures ``truth``, on every ``stride``-th line of ``prompts``.
 
     ``dinov2``, a folder or a hub name, adds the Fréchet distance between DINOv2's features.
 
     Raises:
-        UserError: an extra, weights, the prompts or the pictures are missing or unreadable.
+        UserError: an extra, weights or the prompts are missing or unreadable.
     """
     chosen = read_prompts(prompts)[::stride]
     if len(chosen) < 2:
         raise UserError(f"--prompts: must be at least {1 + stride} lines, to compare pictures with --reference")
-    truth = read_pictures(reference)
     score, features, further = clip_score(clip), inception(), None if dinov2 is None else dinov2_features(dinov2)
 
     def align(images: Image, numbers: Sequence[int]) -> list[float]:
@@ -136,8 +135,8 @@ def read_prompts(file: Path) -> tuple[str, ...]:
     return prompts
 
 
-def read_pictures(folder: Path, size: int = SIZE) -> Float[Tensor, "n 3 s s"]:
-    """The PNG and JPEG files of a folder, cut square from the middle and resized.
+def read_pictures(folder: Path, size: int) -> Float[Tensor, "n 3 s s"]:
+    """The PNG and JPEG files of a folder, cut square from the middle and resized to the base's ``size``.
 
     Raises:
         UserError: fewer than two pictures, too many, or one that cannot be read.
@@ -251,7 +250,7 @@ def score_by(judge: Judge, cascade: Cascade, config: StageConfig, each: int, see
     """Mean alignment with its interval, and distances, of ``each`` pictures of every prompt of the judge.
 
     Raises:
-        UserError: the cascade has no 64 × 64 stage.
+        UserError: the cascade has no stage of that size.
     """
     began = time.perf_counter()
     numbers = [*range(len(judge.prompts))] * each

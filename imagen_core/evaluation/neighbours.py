@@ -61,7 +61,7 @@ def measure_neighbours(cascade: Cascade, world: Collected, cache: Path, sheet: P
         raise UserError(f"--data: {cascade.name} was not trained on these pictures")
     count = min(PICTURES, int(world.facts["held_back"]))
     held = range(FRESH_SEEDS, FRESH_SEEDS + count)
-    config = cascade.defaults[cascade.sizes[0]]
+    config = cascade.base
     kinds = {
         "new pictures": torch.stack([world.picture(seed, config.size) for seed in held]),
         "held-back captions": kept(cache, cascade, config, _orders(world, held)),

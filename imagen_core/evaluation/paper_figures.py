@@ -69,7 +69,7 @@ def over_w(cascade: Cascade, judge: Judge, each: int, cache: Path) -> Cells:
     cells = Cells([], [], [])
     for w in tqdm(WS, desc="weights", unit="w", disable=None):
         for rule in SIDE_BY_SIDE:
-            config = with_rule(cascade.defaults[64], guidance=w, threshold=rule)
+            config = with_rule(cascade.base, guidance=w, threshold=rule)
             drawn = kept(cache, cascade, config, orders)
             images = drawn[:-1]
             aligned = share(judge.align(images, numbers), [judge.names[number] for number in numbers])
@@ -85,7 +85,7 @@ def over_w(cascade: Cascade, judge: Judge, each: int, cache: Path) -> Cells:
                     "samples": len(images),
                 }
             )
-            cells.images.extend(for_viewers(cascade, 64, drawn[-1:]))
+            cells.images.extend(for_viewers(cascade, config.size, drawn[-1:]))
             cells.labels.append(f"w = {w:g}, {rule}")
     return cells
 

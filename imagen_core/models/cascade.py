@@ -111,6 +111,11 @@ class Cascade:
     dtype: torch.dtype = torch.float32
 
     @property
+    def base(self) -> StageConfig:
+        """The settings that suit the first stage."""
+        return self.defaults[self.sizes[0]]
+
+    @property
     def sizes(self) -> tuple[int, ...]:
         """Sizes of the stages' pictures in pixels, the smallest first."""
         return tuple(stage.spec.size for stage in self.stages)

@@ -2,7 +2,8 @@
 
 ```
 cascade.json                       format, name, text encoder, world, stages in order, sha256 of each file,
-                                   and which folder holds a classifier, if one came with it
+                                   and which folder holds a classifier, if one came with it; sizes where the
+                                   whole cascade's are not 64, 256 and 1024
 base64/config.json                 what the stage is (StageSpec), its network's sizes, how it was trained
 base64/model-0000i-of-0000N.safetensors    float16, no shard over SHARD_BYTES, with model.safetensors.index.json
 sr256/ …   sr1024/ …   classifier/ …
@@ -16,7 +17,9 @@ Nothing is ever unpickled, nothing outside the folder is read, and a file that c
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -32,7 +35,7 @@ from ..files.digests import file_digest
 from ..networks.classifier import Classifier, ClassifierConfig
 from ..networks.text import LAST, TEXT_ENCODERS, TextEncoder, open_encoder
 from ..networks.unet import UNet, UNetConfig
-from ..settings import DEFAULT_SIZES
+from ..settings import DEFAULT_SIZES, check_sizes, defaults_at, usual
 from ..types import StageSpec, UserError
 from ..worlds.collected.collected import DAMAGED, Collected, described
 from ..worlds.known import FIRST, WORLDS, open_world
@@ -68,6 +71,9 @@ def read_cascade(folder: Path, dtype: torch.dtype = torch.float32) -> Cascade:
         text = dict(facts["text_encoder"])
         encoder_name, encoder_digest, layer = str(text["name"]), str(text["digest"]), int(text.get("layer", LAST))
         version, called, classifier = facts["format"], str(facts["name"]), facts.get("classifier")
+        sizes = _sizes_of(facts)
+    except UserError:
+        raise
     except NOT_A_DESCRIPTION as error:
         raise UserError(f"model: {path} is not a cascade's description ({type(error).__name__})") from error
     if version != FORMAT:
@@ -80,9 +86,10 @@ def read_cascade(folder: Path, dtype: torch.dtype = torch.float32) -> Cascade:
         raise UserError(f"model: {path} was trained with another {encoder_name} (digest differs)")
     if not names:
         raise UserError(f"model: {path} names no stage")
-    stages = tuple(_load_stage(folder, stage, digests, encoder, dtype=dtype) for stage in names)
+    load = partial(_load_stage, folder, digests=digests, encoder=encoder, sizes=sizes, dtype=dtype)
+    stages = tuple(map(load, names))
     if f"{WEAKER}/config.json" in digests:
-        weaker = _load_stage(folder, stages[0].spec.name, digests, encoder, dtype=dtype, place=WEAKER)
+        weaker = load(stages[0].spec.name, place=WEAKER)
         if weaker.spec != stages[0].spec:
             raise UserError(f"model: {folder / WEAKER} is no version of {stages[0].spec.name}")
         stages = (replace(stages[0], weaker=weaker.network), *stages[1:])
@@ -99,6 +106,7 @@ def read_cascade(folder: Path, dtype: torch.dtype = torch.float32) -> Cascade:
         classifier=judge,
         folder=folder,
         world=_world_of(facts, path),
+        defaults=defaults_at(sizes),
         dtype=dtype,
     )
 
@@ -106,6 +114,33 @@ def read_cascade(folder: Path, dtype: torch.dtype = torch.float32) -> Cascade:
 def _is_local_folder(name: str) -> bool:
     # A network's path would be asked for over the network.
     return Path(name).is_absolute() and not name.startswith(("//", "\\\\")) and Path(name).is_dir()
+
+
+def described_sizes(folder: Path) -> tuple[int, ...]:
+    """The sizes of a whole cascade, from its cascade.json alone; some of its stages may not be trained yet.
+
+    Raises:
+        UserError: the file cannot be read, or they are no way up (settings.check_sizes).
+    """
+    facts = hub.read_json(folder, "cascade.json")
+    try:
+        return _sizes_of(facts)
+    except UserError:
+        raise
+    except NOT_A_DESCRIPTION as error:
+        path = folder / "cascade.json"
+        raise UserError(f"model: {path} is not a cascade's description ({type(error).__name__})") from error
+
+
+def whole_sizes(sizes: Sequence[int]) -> tuple[int, ...]:
+    """The sizes of the cascade that these begin: the shipped ones, or these themselves."""
+    return DEFAULT_SIZES if usual(sizes) else tuple(sizes)
+
+
+def _sizes_of(facts: dict[str, Any]) -> tuple[int, ...]:
+    sizes = tuple(facts.get("sizes", DEFAULT_SIZES))
+    check_sizes("model: sizes", sizes)
+    return whole_sizes(sizes)
 
 
 def described_world(folder: Path) -> World | None:
@@ -163,27 +198,38 @@ def unet_of(stage: Stage) -> UNet:
 
 
 def _load_stage(
-    folder: Path, name: str, digests: dict[str, str], encoder: TextEncoder, *, dtype: torch.dtype, place: str = ""
+    folder: Path,
+    name: str,
+    *,
+    digests: dict[str, str],
+    encoder: TextEncoder,
+    sizes: tuple[int, ...],
+    dtype: torch.dtype,
+    place: str = "",
 ) -> Stage:
-    """The stage of this name, from the cascade's folder of the same name or from that called ``place``."""
+    """The stage of this name, from the cascade's folder of the same name or from that called ``place``.
+
+    ``sizes`` are those of the whole cascade.
+    """
     place = place or name
     data, path = read_checked(folder, f"{place}/config.json", digests), folder / place / "config.json"
     try:
         config = json.loads(data)
-        spec, sizes = StageSpec(**config["stage"]), UNetConfig(**config["unet"])
+        spec, unet = StageSpec(**config["stage"]), UNetConfig(**config["unet"])
         training = dict(config["training"])
         known = spec.schedule in SCHEDULES and spec.prediction in PREDICTIONS
         # On "meta", since random weights would be replaced at once.
         with torch.device("meta"):
-            network = UNet(sizes)
-        fits = spec.name == name and sizes.text_width == encoder.width
-        fits &= type(spec.size) is int and (spec.size, spec.low_res_size) in zip(DEFAULT_SIZES, (None, *DEFAULT_SIZES))
-        fits = fits and spec.size % sizes.multiple == 0
-        fits &= sizes.low_res == (spec.low_res_size is not None)
+            network = UNet(unet)
+        fits = spec.name == name and unet.text_width == encoder.width
+        fits &= type(spec.size) is int and (spec.size, spec.low_res_size) in zip(sizes, (None, *sizes))
+        fits = fits and spec.size % unet.multiple == 0
+        fits &= unet.low_res == (spec.low_res_size is not None)
+        fits = fits and (spec.low_res_size is None or spec.size == unet.factor * spec.low_res_size)
         # This project's networks work on pixels with this project's augmentation, and learn no variance.
         fits &= spec == StageSpec(spec.name, spec.size, spec.low_res_size, spec.schedule, spec.prediction)
         # from_low_res guesses v only.
-        fits &= spec.prediction == "v" or not sizes.low_res
+        fits &= spec.prediction == "v" or not unet.low_res
     except UserError:
         raise
     except (KeyError, TypeError, ValueError, RuntimeError, ZeroDivisionError, RecursionError) as error:

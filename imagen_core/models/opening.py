@@ -13,11 +13,11 @@ from ..files import hub
 from ..files.assets import ASSETS, shipped
 from ..files.digests import file_digest
 from ..networks.precision import bf16_is_fast
-from ..settings import DEFAULTS, StageConfig
+from ..settings import StageConfig, defaults_at
 from ..types import UserError
 from ..worlds.world import World
 from .cascade import Cascade, Loading
-from .checkpoints import WORLD, described_world, read_cascade
+from .checkpoints import WORLD, described_sizes, described_world, read_cascade
 from .deepfloyd import folder as pipelines
 from .deepfloyd.load import load
 from .deepfloyd.memory import plan
@@ -95,7 +95,7 @@ def defaults_of(name: str) -> Mapping[int, StageConfig]:
         UserError: there is no such model, or it cannot be reached.
     """
     if not is_deepfloyd(name):
-        return DEFAULTS
+        return defaults_at(described_sizes(hub.fetch(locate(name)[0], DESCRIPTIONS)))
     sources = locate(name)
     configs = [pipelines.defaults(source) for source in sources]
     pipelines.check_order(sources, [config.size for config in configs])

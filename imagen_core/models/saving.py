@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from ..files.writing import UNFINISHED, write_text, written_whole
 from ..networks.classifier import ClassifierConfig
 from ..networks.text import LAST, TextEncoder
 from ..networks.unet import UNetConfig
+from ..settings import DEFAULT_SIZES, usual
 from ..types import StageSpec, UserError
 from ..worlds.collected.collected import Collected, description
 from ..worlds.world import World
@@ -72,10 +74,13 @@ def _save_network(place: Path, weights: dict[str, Tensor], facts: dict[str, Any]
             raise
 
 
-def write_cascade(folder: Path, name: str, encoder: TextEncoder, world: World | None) -> None:
+def write_cascade(
+    folder: Path, name: str, encoder: TextEncoder, world: World | None, sizes: Sequence[int] = DEFAULT_SIZES
+) -> None:
     """Write cascade.json for the stages that lie in ``folder``: their order, and the digest of every file.
 
-    ``world`` is the one that they were trained on; None where it is none of this program's.
+    ``world`` is the one that they were trained on; None where it is none of this program's. ``sizes`` are those of the
+    whole cascade, trained or not.
     """
     named = None if world is None else {"name": world.name, "version": world.version}
     own: list[Path] = []
@@ -95,6 +100,7 @@ def write_cascade(folder: Path, name: str, encoder: TextEncoder, world: World | 
         "name": name,
         "text_encoder": {"name": encoder.name, "digest": encoder.digest, "width": encoder.width, **layer},
         "world": named,
+        **({} if usual(sizes) else {"sizes": list(sizes)}),
         "stages": stages,
         "classifier": classifier,
         "digests": {path.relative_to(folder).as_posix(): file_digest(path) for path in files},

@@ -49,9 +49,12 @@ _L = {
 SIZES: dict[str, dict[str, UNetConfig]] = {"XXS": _XXS, "XS": _XS, "S": dict(CONFIGS), "M": _M, "L": _L}
 
 
-def config_of(stage: str, size: str, text_width: int = 384) -> UNetConfig:
-    """The network of a stage, ``"base64"`` and so on, in a size, for a text encoder's width."""
-    return replace(SIZES[size][stage], text_width=text_width)
+def config_of(stage: str, size: str, text_width: int = 384, factor: int = 4) -> UNetConfig:
+    """The network of a shipped stage, ``"base64"`` and so on, in a size, for a text encoder's width.
+
+    ``factor`` is how many times a super-resolution stage enlarges its input.
+    """
+    return replace(SIZES[size][stage], text_width=text_width, factor=factor)
 
 
 # Training keeps each weight, its gradient, its average and two moments of the optimiser, as float32.

@@ -37,7 +37,7 @@ class UNetConfig:
     of each pixel. ``text_layers`` counts the trained transformer layers between the frozen language model and the
     attention (:class:`~.layers.TextLayer`). ``layout`` gives the coarsest level what the text alone says about each
     place (:class:`~.layers.TextLayout`). The network gets no log_snr below ``lowest``, since training had none; there z
-    hides the picture anyway (docs/LOG.md).
+    hides the picture anyway (docs/LOG.md). ``factor`` is how many times a super-resolution stage enlarges its input.
     """
 
     channels: tuple[int, ...]
@@ -54,6 +54,7 @@ class UNetConfig:
     text_layers: int = 0
     layout: bool = False
     lowest: float = -LOG_SNR_MAX
+    factor: int = 4
 
     def __post_init__(self) -> None:
         for name in ("channels", "blocks", "attention"):
@@ -75,6 +76,8 @@ class UNetConfig:
             raise UserError("unet: text must be a multiple of 32 where there are text_layers or a layout")
         if not -2 * LOG_SNR_MAX <= self.lowest <= 0:
             raise UserError(f"unet: lowest must be between {-2 * LOG_SNR_MAX} and 0")
+        if type(self.factor) is not int or not 2 <= self.factor <= 8:
+            raise UserError("unet: factor must be between 2 and 8")
         if not 0 < self.residual <= 1:
             raise UserError("unet: residual must be above 0 and at most 1")
 
@@ -109,35 +112,41 @@ class TextContext:
 
 # Root mean square of pictures in [-1, 1], as in EDM.
 SPREAD = 0.5
-# Both super-resolution stages enlarge their input by this: a pixel of it covers FACTOR x FACTOR pixels.
-FACTOR = 4
-# The mean over such a square, enlarged again: what it keeps of white noise's standard deviation (a quarter, times the
-# mean square of bilinear weights, 21/32), and the blur it adds, in residuals (docs/LOG.md).
-KEPT = 21 / 128
+# The blur that the mean over an enlarged pixel adds, in residuals (docs/LOG.md).
 BLUR = 0.3
 
 
+def kept_noise(factor: int) -> float:
+    """What the mean over squares of ``factor`` pixels, enlarged again, keeps of white noise's standard deviation.
+
+    That is ``1 / factor`` times the mean square of bilinear weights, ``(4 factor^2 - 1) / (6 factor^2)``.
+    """
+    return (4 * factor**2 - 1) / (6 * factor**3)
+
+
 def from_low_res(
-    z: Image, log_snr: Tensor, low_res: Image, aug_level: Tensor, residual: float
+    z: Image, log_snr: Tensor, low_res: Image, aug_level: Tensor, config: UNetConfig
 ) -> tuple[Float[Tensor, "b 9 h w"], Image, Tensor]:
     """The best linear guess of v: the U-Net sees what is new in z, and corrects the guess.
 
     Preconditioning as in EDM (Karras et al. 2022, arXiv 2206.00364, sec. 5), around the low-resolution image
     ``low_res = c y + s n``, whose clean part y was enlarged and so varies slowly. Two looks at it are joined: the
-    mean over FACTOR x FACTOR pixels, which keeps a sixth of the noise but is blurred, and the pixel itself. They give y
-    the mean ``mu`` and the variance ``V``; x has ``residual^2`` more. With ``u = z - alpha mu``, of variance
+    mean over ``factor`` x ``factor`` pixels, which keeps little of the noise but is blurred, and the pixel itself. They
+    give y the mean ``mu`` and the variance ``V``; x has ``residual^2`` more. With ``u = z - alpha mu``, of variance
     ``D = alpha^2 V + sigma^2``, ``v = alpha sigma (1 - V) u / D - sigma mu - sqrt(V / D) F``, where F of unit variance
     is left to the network.
 
     Returns:
         The network's input (u, low_res and its mean, all of unit variance), the guess of v, and F's factor sqrt(V / D).
     """
+    residual, kept = config.residual, kept_noise(config.factor)
     alpha, sigma = (a[:, None, None, None] for a in alpha_sigma(log_snr))
     c, s = AUGMENTATIONS["cosine"].scales(aug_level[:, None, None, None])
-    mean = F.interpolate(F.avg_pool2d(low_res, FACTOR), scale_factor=FACTOR, mode="bilinear", align_corners=False)
-    of_mean = (SPREAD * c).square() + (KEPT * s).square()
+    pooled = F.avg_pool2d(low_res, config.factor)
+    mean = F.interpolate(pooled, scale_factor=config.factor, mode="bilinear", align_corners=False)
+    of_mean = (SPREAD * c).square() + (kept * s).square()
     mu = c * SPREAD**2 / of_mean * mean
-    variance = (SPREAD * KEPT * s).square() / of_mean + (BLUR * residual) ** 2
+    variance = (SPREAD * kept * s).square() / of_mean + (BLUR * residual) ** 2
     of_both = s.square() + c.square() * variance
     mu = (s.square() * mu + c * variance * low_res) / of_both
     variance = s.square() * variance / of_both + residual**2
@@ -239,7 +248,7 @@ class UNet(nn.Module):
             return self._network(z, embed, context)
         if low_res is None or aug_level is None:
             raise ValueError("low_res and aug_level: a super-resolution stage needs both")
-        seen, guess, factor = from_low_res(z, log_snr, low_res, aug_level, self.config.residual)
+        seen, guess, factor = from_low_res(z, log_snr, low_res, aug_level, self.config)
         return guess - factor * self._network(seen, embed + self.aug(aug_level), context)
 
     def _network(self, x: Tensor, embed: Float[Tensor, "b e"], context: TextContext) -> Image:

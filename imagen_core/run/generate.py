@@ -28,12 +28,13 @@ def check(request: Request, cascade: Cascade) -> None:
     """Refuse what this cascade cannot do, before any work starts.
 
     Raises:
-        UserError: a size, schedule, aug_level or rule that the cascade does not have.
+        UserError: a size, an order of sizes, a schedule, aug_level or rule that the cascade does not have.
     """
+    if missing := [size for size in request.sizes if size not in cascade.sizes]:
+        offered = ", ".join(map(str, cascade.sizes))
+        raise UserError(f"size: {missing[0]} is not offered by {cascade.name}; it has {offered}")
+    _check_places(request, cascade)
     for config in request.stages:
-        if config.size not in cascade.sizes:
-            offered = ", ".join(map(str, cascade.sizes))
-            raise UserError(f"size: {config.size} is not offered by {cascade.name}; it has {offered}")
         spec, plan = cascade.stage(config.size).spec, plan_of(config, cascade)
         if (config.aug_level or 0.0) > spec.most_aug:
             most = f"{spec.most_aug:.3g} for {config.name} of {cascade.name}"
@@ -49,6 +50,15 @@ def check(request: Request, cascade: Cascade) -> None:
                 f"guidance_rule: {config.guidance_rule} needs a weaker version of the network, and {config.name} of "
                 f"{cascade.name} has none; choose another rule"
             )
+
+
+def _check_places(request: Request, cascade: Cascade) -> None:
+    """Refuse stages of another cascade that has some of the same sizes."""
+    first, sizes = cascade.stages[0].spec, cascade.sizes
+    if first.low_res_size is not None or request.sizes != sizes[: len(request.sizes)]:
+        own = " → ".join(map(str, sizes if first.low_res_size is None else (first.low_res_size, *sizes)))
+        asked = " → ".join(map(str, request.sizes))
+        raise UserError(f"size: {cascade.name} draws {own}, each stage from the one before, not {asked}")
 
 
 def plan_of(config: StageConfig, cascade: Cascade) -> Plan:

@@ -14,13 +14,17 @@ from .ranges import (
     RANGES,
     RULES,
     SIDE_BY_SIDE,
+    SIDES,
     TRAINED,
+    check_number,
+    check_sizes,
     escaped,
     hyper_parameters,
     unknown,
+    usual,
 )
-from .request import Request, check_convention, later_stages, request, weight, with_stage
-from .stage import DEFAULTS, STAGE_FIELDS, StageConfig, vary, with_preset, with_rule
+from .request import Request, check_convention, later_stages, placed, request, weight, with_stage
+from .stage import DEFAULTS, STAGE_FIELDS, StageConfig, defaults_at, in_full, vary, with_preset, with_rule
 from .text import from_json, to_json
 
 __all__ = [
@@ -35,6 +39,7 @@ __all__ = [
     "PURE_NOISE",
     "RANGES",
     "RULES",
+    "SIDES",
     "SIDE_BY_SIDE",
     "STAGE_FIELDS",
     "TRAINED",
@@ -43,13 +48,19 @@ __all__ = [
     "StageConfig",
     "UserError",
     "check_convention",
+    "check_number",
+    "check_sizes",
+    "defaults_at",
     "escaped",
     "from_json",
     "hyper_parameters",
+    "in_full",
     "later_stages",
+    "placed",
     "request",
     "to_json",
     "unknown",
+    "usual",
     "vary",
     "weight",
     "with_preset",

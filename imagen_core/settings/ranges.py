@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections import ChainMap
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from ..diffusion.guidance import GUIDANCE, is_option, w_from_ho
@@ -76,13 +77,37 @@ RULES = {name: entries for name, entries in CHOICES.items() if name not in ("spa
 SIDE_BY_SIDE = ("none", "static", "dynamic")
 # Offset added to the typed weight to get the paper's w.
 CONVENTIONS: dict[str, float] = {"paper": 0.0, "ho": w_from_ho(0.0)}
+# The sides of the shipped cascade's pictures, and the limits of any other's: sides, how many times the side before,
+# and stages.
 DEFAULT_SIZES = (64, 256, 1024)
+SIDES, FACTORS, MOST_STAGES = (16, 1024), (2, 8), 3
 
 
 def check_size(size: Any) -> None:
+    low, high = SIDES
     # 64.0 equals 64, but a size is a whole number.
-    if type(size) is not int or size not in DEFAULT_SIZES:
-        raise UserError(f"size: must be one of {', '.join(map(str, DEFAULT_SIZES))}, got {size!r:.60}")
+    if type(size) is not int or not low <= size <= high:
+        raise UserError(f"size: must be a whole number between {low} and {high}, got {size!r:.60}")
+
+
+def check_sizes(field: str, sizes: Sequence[Any]) -> None:
+    """Refuse sides of a cascade that are no way up: one to three from 16 to 1024, each 2 to 8 times the one before.
+
+    Raises:
+        UserError: names the ``field`` and the limits.
+    """
+    (low, high), (least, most) = SIDES, FACTORS
+    fits = 1 <= len(sizes) <= MOST_STAGES and all(type(size) is int and low <= size <= high for size in sizes)
+    if not fits or any(b % a or not least <= b // a <= most for a, b in pairwise(sizes)):
+        raise UserError(
+            f"{field}: must be 1 to {MOST_STAGES} sizes from {low} to {high}, the smallest first, each {least} to "
+            f"{most} times the one before, got {', '.join(map(str, sizes)) or 'none':.60}"
+        )
+
+
+def usual(sizes: Sequence[int]) -> bool:
+    """Whether a cascade has the shipped one's sizes, or the first of them."""
+    return tuple(sizes) == DEFAULT_SIZES[: len(sizes)]
 
 
 def check_choice(name: str, value: Any, choices: Collection[str]) -> None:

@@ -6,14 +6,14 @@ A Request that exists is valid: it refuses bad values with one line that names t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ..diffusion.guidance import GUIDANCE
 from ..types import UserError
-from .ranges import CONVENTIONS, DEFAULT_SIZES, MAX_PROMPT, RANGES, check_choice, check_number, check_size
-from .stage import DEFAULTS, STAGE_FIELDS, StageConfig, vary
+from .ranges import CONVENTIONS, MAX_PROMPT, RANGES, check_choice, check_number, check_sizes
+from .stage import DEFAULTS, STAGE_FIELDS, StageConfig, in_full, vary
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,17 @@ class Request:
             raise UserError("prompt: holds half of a surrogate pair; retype that character")
         check_number("seed", self.seed, whole=True)
         check_number("count", self.count, whole=True)
-        sizes = tuple(stage.size for stage in self.stages)
-        if not sizes or sizes != DEFAULT_SIZES[: len(sizes)]:
-            raise UserError(f"stages: must be 64, then 256, then 1024, without gaps, got {sizes}")
+        check_sizes("stages", self.sizes)
+        base, *later = self.stages
+        if not base.is_base:
+            raise UserError("aug_level: the base stage has none; it belongs to the super-resolution stages")
+        for stage in later:
+            check_number("aug_level", stage.aug_level)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Sizes of the stages' pictures in pixels, the smallest first."""
+        return tuple(stage.size for stage in self.stages)
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -51,7 +59,7 @@ class Request:
 def request(
     prompt: str,
     *,
-    size: int = 64,
+    size: int | None = None,
     seed: int = 0,
     count: int = 1,
     convention: str = "paper",
@@ -61,13 +69,14 @@ def request(
 ) -> Request:
     """A request up to ``size`` with the settings of ``defaults`` (Cascade.defaults), or those of the shipped model.
 
-    ``base`` replaces settings and options of the 64 × 64 stage; its ``guidance`` is read by ``convention``.
+    Without ``size`` it has the base alone. ``base`` replaces settings and options of that stage; its ``guidance`` is
+    read by ``convention``.
     ``aug_level`` replaces that of every later stage, and is checked even if the request has none.
 
     Raises:
         UserError: a value is of the wrong kind or out of range.
     """
-    plain = (defaults or DEFAULTS)[64]
+    plain = next(iter(in_full(defaults).values()))
     rule = base.get("guidance_rule", plain.guidance_rule)
     check_convention(convention, rule)
     if "guidance" in base:
@@ -79,6 +88,7 @@ def request(
     if not isinstance(options, Mapping) or not options.keys().isdisjoint(STAGE_FIELDS):
         raise UserError("options: must be options of the chosen rules and their values, such as {'gamma': 0.5}")
     first = vary(plain, {**base, **options})
+    size = plain.size if size is None else size
     return Request(prompt, seed, count, (first, *later_stages(size, aug_level, defaults=defaults)))
 
 
@@ -94,14 +104,21 @@ def later_stages(
     ``aug_level`` replaces theirs, and is checked even if there is no such stage.
 
     Raises:
-        UserError: ``size`` or ``aug_level`` is out of range.
+        UserError: ``size`` is none of the model's, or ``aug_level`` is out of range.
     """
-    check_size(size)
-    known = {**DEFAULTS, **(defaults or {}), **{stage.size: stage for stage in instead}}
-    stages = [known[s] for s in DEFAULT_SIZES[1:]]
+    known, given = in_full(defaults), {stage.size: stage for stage in instead}
+    # 64.0 equals 64, but a size is a whole number.
+    if type(size) is not int or size not in known:
+        raise UserError(f"size: must be one of {', '.join(map(str, known))}, got {size!r:.60}")
+    _, *stages = (given.get(own, stage) for own, stage in known.items())
     if aug_level is not None:
         stages = [replace(stage, aug_level=aug_level) for stage in stages]
     return tuple(stage for stage in stages if stage.size <= size)
+
+
+def placed(request: Request, sizes: Sequence[int]) -> Request:
+    """The same settings at another cascade's ``sizes``: each stage takes the size in its place, further ones go."""
+    return replace(request, stages=tuple(replace(stage, size=size) for stage, size in zip(request.stages, sizes)))
 
 
 def check_convention(convention: str, rule: str) -> None:

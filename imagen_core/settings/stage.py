@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import Any
@@ -25,12 +25,13 @@ from .ranges import (
     check_size,
     escaped,
     hyper_parameters,
+    usual,
 )
 
 
 @dataclass(frozen=True)
 class StageConfig:
-    """How one stage samples. ``guidance`` is the paper's w (1 is off); ``aug_level`` is None for the base.
+    """How one stage samples. ``guidance`` is the paper's w (1 is off); ``aug_level`` is None for the base alone.
 
     ``times`` gives the t of each step, falling within (0, 1]; if empty, ``steps`` and ``spacing`` decide it.
     ``options`` holds the options of the chosen rules, such as ``{"gamma": 0.5}``; options at their default are
@@ -61,10 +62,7 @@ class StageConfig:
         check_number("guidance", self.guidance)
         self._check_times()
         self._check_guidance()
-        if self.size == DEFAULT_SIZES[0]:
-            if self.aug_level is not None:
-                raise UserError("aug_level: the base stage has none; it belongs to the super-resolution stages")
-        else:
+        if self.aug_level is not None:
             check_number("aug_level", self.aug_level)
         allowed = self.allowed_options()
         for name, value in self.options.items():
@@ -103,7 +101,7 @@ class StageConfig:
         # Schedules of w take 1 for "off", which it is not for these rules.
         if guide.off_at != 1 and self.w_schedule != "constant":
             raise UserError(f"w_schedule: {self.guidance_rule} takes a constant one")
-        if guide.source == "classifier" and self.size != DEFAULT_SIZES[0]:
+        if guide.source == "classifier" and not (self.is_base and self.size == DEFAULT_SIZES[0]):
             raise UserError(f"guidance_rule: {self.guidance_rule} is for the base stage; its classifier reads 64 × 64")
 
     @property
@@ -123,9 +121,14 @@ class StageConfig:
         return tuple(lines)
 
     @property
+    def is_base(self) -> bool:
+        """Whether this is a cascade's first stage, which draws from the text alone."""
+        return self.aug_level is None
+
+    @property
     def name(self) -> str:
-        """The stage's name: base64, sr256 or sr1024."""
-        return f"base{self.size}" if self.size == DEFAULT_SIZES[0] else f"sr{self.size}"
+        """The stage's name, such as base64, sr256 or sr1024."""
+        return f"base{self.size}" if self.is_base else f"sr{self.size}"
 
     def _rules(self) -> str:
         return ", ".join(getattr(self, name) for name in RULES)
@@ -163,6 +166,17 @@ DEFAULTS: dict[int, StageConfig] = {
     256: StageConfig(256, steps=8, guidance=1.0, aug_level=0.1, spacing="late"),
     1024: StageConfig(1024, steps=6, guidance=1.0, aug_level=0.1, spacing="late"),
 }
+
+
+def defaults_at(sizes: Sequence[int]) -> dict[int, StageConfig]:
+    """DEFAULTS at a cascade's own sizes: the base's for the smallest, then those of both super-resolution stages."""
+    return {size: replace(stage, size=size) for size, stage in zip(sizes, DEFAULTS.values())}
+
+
+def in_full(defaults: Mapping[int, StageConfig] | None) -> dict[int, StageConfig]:
+    """A model's defaults, the smallest size first; stages that one of the shipped sizes lacks are at DEFAULTS."""
+    own = dict(sorted((defaults or {}).items()))
+    return {**DEFAULTS, **own} if usual(tuple(own)) else own
 
 
 def with_preset(stage: StageConfig, preset: str) -> StageConfig:

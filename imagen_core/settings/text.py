@@ -1,28 +1,40 @@
 """Settings as text: JSON, flat names, words such as ``sr256.steps=20``, and links.
 
 A flat name is the field alone for the base stage (``guidance``) and has the stage in front for the others
-(``sr256.aug_level``). Options of a rule are named like fields (``gamma``). :func:`read` and :func:`write` turn values
-into text and back, everywhere: links, the page, the command line. Ranges are checked by Request and StageConfig.
+(``sr256.aug_level``). Options of a rule are named like fields (``gamma``). ``sizes`` are there where a run's stages are
+not the first of 64, 256 and 1024. :func:`read` and :func:`write` turn values into text and back, everywhere: links, the
+page, the command line. Ranges are checked by Request and StageConfig.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from typing import Any
 from urllib.parse import urlencode
 
 from ..types import UserError
-from .ranges import CHOICES, DEFAULT_SIZES, FORMAT, KEPT_OPTIONS, RULES, escaped, hyper_parameters, unknown
+from .ranges import (
+    CHOICES,
+    DEFAULT_SIZES,
+    FORMAT,
+    KEPT_OPTIONS,
+    MOST_STAGES,
+    RULES,
+    check_sizes,
+    escaped,
+    hyper_parameters,
+    unknown,
+    usual,
+)
 from .request import Request, later_stages, request
-from .stage import DEFAULTS, STAGE_FIELDS, StageConfig, schedule_taken, vary
+from .stage import STAGE_FIELDS, StageConfig, defaults_at, in_full, schedule_taken, vary
 
 # All settings of three stages take about 700 characters, a prompt at most 6000 once it is quoted. Hundreds of explicit
 # times exceed this. No server takes such a link; a PNG holds them.
 MAX_QUERY = 8000
 RUN_FIELDS = ("prompt", "seed", "count")
-BASE = DEFAULTS[DEFAULT_SIZES[0]].name
 
 
 def to_json(request: Request) -> str:
@@ -43,8 +55,8 @@ def from_json(text: str) -> tuple[Request, tuple[str, ...]]:
     if not isinstance(data, dict) or type(data.get("format")) is not int or data["format"] != FORMAT:
         raise UserError(f"settings: not a run's settings of format {FORMAT}")
     stages = data.get("stages")
-    if not isinstance(stages, list) or not 1 <= len(stages) <= len(DEFAULT_SIZES):
-        raise UserError(f"stages: must be a list of 1 to {len(DEFAULT_SIZES)} stages")
+    if not isinstance(stages, list) or not 1 <= len(stages) <= MOST_STAGES:
+        raise UserError(f"stages: must be a list of 1 to {MOST_STAGES} stages")
     warnings: list[str] = []
     configs = tuple(_build(StageConfig, _with_percentile(stage), warnings) for stage in stages)
     rest = {key: value for key, value in data.items() if key not in {"format", "stages"}}
@@ -76,12 +88,12 @@ def _build(kind: type, data: Any, warnings: list[str]) -> Any:
 def read(name: str, text: str) -> Any:
     """The value of a setting from its text: a number where it is one, else the text, which Request then refuses.
 
-    ``times`` are numbers between commas, with or without brackets.
+    ``times`` and ``sizes`` are numbers between commas, with or without brackets.
     """
-    field = _place(name)[1]
+    field = _place(name, "")[1]
     if field == "prompt" or field in CHOICES:
         return text
-    if field == "times":
+    if field in ("times", "sizes"):
         inner = text.strip(" []")
         return [_number(part) for part in inner.split(",")] if inner else []
     return _number(text)
@@ -111,6 +123,8 @@ def flat(request: Request) -> dict[str, Any]:
     """Every setting of a run by its flat name, without those that follow from the others."""
     values: dict[str, Any] = {name: getattr(request, name) for name in RUN_FIELDS}
     values["size"] = request.stages[-1].size
+    if not usual(request.sizes):
+        values["sizes"] = request.sizes
     for stage in request.stages:
         own = {**{name: getattr(stage, name) for name in STAGE_FIELDS}, **KEPT_OPTIONS}
         # None and an empty list stand for what follows from the other settings.
@@ -122,19 +136,20 @@ def flat(request: Request) -> dict[str, Any]:
 def unflat(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> tuple[Request, tuple[str, ...]]:
     """A request from flat settings of any origin, and a warning for each unknown name, which is ignored.
 
-    ``defaults`` fills in what ``values`` lacks, and must hold a ``prompt``; the rest is at DEFAULTS.
+    ``defaults`` fills in what ``values`` lacks, and must hold a ``prompt``; the rest is at DEFAULTS, for the ``sizes``
+    of either.
 
     Raises:
         UserError: a value is out of range or of the wrong kind.
     """
     given = {**defaults, **values}
-    start = request("any", size=given.pop("size", 64))
+    start = _start(given.pop("sizes", DEFAULT_SIZES), given.pop("size", None))
     stages = {stage.name: asdict(stage) for stage in start.stages}
     data: dict[str, Any] = {"format": given.pop("format", FORMAT), "stages": list(stages.values())}
     warnings, options = [], option_names()
     given = {**schedule_taken(given), **given}
     for key, value in given.items():
-        stage, name = _place(key)
+        stage, name = _place(key, start.stages[0].name)
         if name in options and stage in stages:
             stages[stage]["options"][name] = value
         elif name in STAGE_FIELDS and stage in stages:
@@ -151,9 +166,15 @@ def unflat(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> tuple[Requ
     return restored, (*warnings, *more)
 
 
-def changed(request: Request, defaults: Mapping[int, StageConfig] = DEFAULTS) -> dict[str, Any]:
-    """The flat settings in which a run differs from a model's defaults, without prompt, seed, count and size."""
-    plain = [{**DEFAULTS, **defaults}[stage.size] for stage in request.stages]
+def _start(sizes: Any, size: Any) -> Request:
+    """A run up to ``size`` of a cascade of ``sizes``, of any origin, at its defaults."""
+    check_sizes("sizes", sizes if isinstance(sizes, Sequence) else (sizes,))
+    return request("any", size=size, defaults=defaults_at(sizes))
+
+
+def changed(request: Request, defaults: Mapping[int, StageConfig] | None = None) -> dict[str, Any]:
+    """The flat settings in which a run differs from a model's defaults, without prompt, seed, count and sizes."""
+    plain = [{**defaults_at(request.sizes), **(defaults or {})}[stage.size] for stage in request.stages]
     before = flat(Request(request.prompt, stages=tuple(plain)))
     # An option set in the defaults and absent from the run is at its rule's default.
     back = {
@@ -162,7 +183,7 @@ def changed(request: Request, defaults: Mapping[int, StageConfig] = DEFAULTS) ->
         for name, value in stage.allowed_options().items()
         if name in start.options and name not in stage.options
     }
-    own = {*RUN_FIELDS, "size"}
+    own = {*RUN_FIELDS, "size", "sizes"}
     return {k: value for k, value in {**flat(request), **back}.items() if k not in own and before.get(k) != value}
 
 
@@ -178,12 +199,12 @@ def with_words(
         UserError: not such a word, no such setting, or a value out of range.
     """
     changes: dict[str, dict[str, Any]] = {stage.name: {} for stage in request.stages}
-    known, other = {*STAGE_FIELDS, *option_names()}, elsewhere or {}
+    known, other, base = {*STAGE_FIELDS, *option_names()}, elsewhere or {}, request.stages[0].name
     for word in words:
         key, equals, value = word.partition("=")
-        stage, name = _place(key)
-        field = name if stage == BASE else f"{stage}.{name}"
-        if not equals or not name or field in {*RUN_FIELDS, "size", "format"}:
+        stage, name = _place(key, base)
+        field = name if stage == base else f"{stage}.{name}"
+        if not equals or not name or field in {*RUN_FIELDS, "size", "sizes", "format"}:
             raise UserError(f"{source}: must be name=value, such as sr256.steps=20, got {word!r:.60}")
         if stage not in changes:
             raise UserError(f"{source}: {escaped(stage)} is not a stage of this run; it has {', '.join(changes)}")
@@ -200,15 +221,21 @@ def with_words(
     return replace(request, stages=tuple(vary(stage, changes[stage.name]) for stage in request.stages))
 
 
-def with_more(request: Request, text: Any, *, elsewhere: Mapping[str, str] | None = None) -> Request:
-    """The request extended to all stages, changed by the words in ``text``, which are separated by spaces.
+def with_more(
+    request: Request,
+    text: Any,
+    *,
+    elsewhere: Mapping[str, str] | None = None,
+    defaults: Mapping[int, StageConfig] | None = None,
+) -> Request:
+    """The request extended to all stages of ``defaults``, changed by the words in ``text``, with spaces between them.
 
     Raises:
         UserError: as for :func:`with_words`.
     """
     if not isinstance(text, str) or len(text) > MAX_QUERY:
         raise UserError(f"more settings: must be text of at most {MAX_QUERY} characters")
-    later = later_stages(DEFAULT_SIZES[-1], instead=request.stages[1:])
+    later = later_stages(max(in_full(defaults)), instead=request.stages[1:], defaults=defaults)
     whole = replace(request, stages=(request.stages[0], *later))
     return with_words(whole, text.split(), source="more settings", elsewhere=elsewhere)
 
@@ -223,20 +250,27 @@ def of_absent_stages(text: Any, request: Request) -> str:
     """The words in ``text`` about stages that ``request`` lacks."""
     names = {stage.name for stage in request.stages}
     words = text[:MAX_QUERY].split() if isinstance(text, str) else []
-    return " ".join(word for word in words if _place(word.partition("=")[0])[0] not in names)
+    base = request.stages[0].name
+    return " ".join(word for word in words if _place(word.partition("=")[0], base)[0] not in names)
 
 
 def to_query(request: Request) -> str:
     """The query of a link that restores every setting: ``?format=1&prompt=…``."""
     pairs = {"format": FORMAT, **flat(request)}
-    return "?" + urlencode({key: write(value) for key, value in pairs.items()})
+    return "?" + urlencode({key: _in_link(key, value) for key, value in pairs.items()})
 
 
 def to_short_query(request: Request) -> str:
     """The query of a link to a run, without what is at its default: ``prompt=…&seed=7&guidance=8.0``."""
     count = {"count": request.count} if request.count > 1 else {}
-    pairs = {"prompt": request.prompt, "seed": request.seed, **count, **changed(request)}
-    return urlencode({key: write(value) for key, value in pairs.items()})
+    sizes = {} if usual(request.sizes) else {"sizes": request.sizes}
+    pairs = {"prompt": request.prompt, "seed": request.seed, **count, **sizes, **changed(request)}
+    return urlencode({key: _in_link(key, value) for key, value in pairs.items()})
+
+
+def _in_link(key: str, value: Any) -> str:
+    # Brackets would be quoted.
+    return ",".join(map(str, value)) if key == "sizes" else write(value)
 
 
 def from_query(pairs: Iterable[tuple[str, str]], defaults: Mapping[str, Any]) -> tuple[Request, tuple[str, ...]] | None:
@@ -257,11 +291,11 @@ def from_query(pairs: Iterable[tuple[str, str]], defaults: Mapping[str, Any]) ->
     return unflat({name: read(name, value) for name, (_, value) in zip(names, given)}, defaults)
 
 
-def _place(key: str) -> tuple[str, str]:
-    """The stage and the field that a flat name stands for."""
+def _place(key: str, base: str) -> tuple[str, str]:
+    """The stage and the field that a flat name stands for; ``base`` is the name of the first stage."""
     stage, _, name = key.replace("-", "_").rpartition(".")
-    return stage or BASE, name
+    return stage or base, name
 
 
 def _flat_name(stage: StageConfig, name: str) -> str:
-    return name if stage.name == BASE else f"{stage.name}.{name}"
+    return name if stage.is_base else f"{stage.name}.{name}"

@@ -34,7 +34,7 @@ SHARD = 1000
 CAPTIONS = 2
 # The table top's longest training caption has 44 tokens; a test holds that the longest of 4,000 others fit.
 PADDED = 48
-# Side of the crops that a super-resolution stage learns from, in pixels of its own size.
+# Side of the crops that a super-resolution stage learns from, in pixels of its own size; smaller pictures are whole.
 CROP = 128
 
 
@@ -48,23 +48,27 @@ class Batch:
 
 @dataclass(frozen=True)
 class Shards:
-    """Where a world's pictures of one stage size lie; a new version of the world gets a folder of its own."""
+    """Where a world's pictures of one stage size lie; a new version of the world gets a folder of its own.
+
+    ``encoder`` names the text encoder among others that read the same pictures' captions; empty for the shipped one.
+    ``whole`` is for a base, which learns from whole pictures of any size.
+    """
 
     root: Path
     world: World
     size: int
-    # Names the text encoder among others that read the same pictures' captions; empty for the shipped one.
     encoder: str = ""
+    whole: bool = False
 
     @property
     def folder(self) -> Path:
         """The folder of the shards."""
-        return self.root / f"{self.world.folder}-{self.size}"
+        return self.root / f"{self.world.folder}-{self.size}{'-whole' if self.side > CROP else ''}"
 
     @property
     def side(self) -> int:
-        """Pixels along each side of a training picture: the whole at 64, a crop at the super-resolution sizes."""
-        return min(self.size, CROP)
+        """Pixels along each side of a training picture: the whole for a base, at most a crop for the other stages."""
+        return self.size if self.whole else min(self.size, CROP)
 
     def path(self, kind: str, number: int) -> Path:
         """A shard's file of this kind: images, tokens or lengths."""
@@ -73,7 +77,7 @@ class Shards:
 
     def picture(self, seed: int) -> Float[Tensor, "3 h w"]:
         """The training picture of a seed."""
-        crop = None if self.size <= CROP else self.world.crop(seed, self.size, CROP)
+        crop = None if self.side == self.size else self.world.crop(seed, self.size, self.side)
         return self.world.picture(seed, self.size, crop=crop)
 
     def captions(self, seed: int) -> list[str]:

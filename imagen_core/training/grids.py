@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -15,7 +16,7 @@ from ..networks.text import TextEncoder
 from ..networks.unet import UNet
 from ..records.png import save_grid
 from ..run.generate import Inputs, run_stage
-from ..settings import DEFAULTS, Plan
+from ..settings import DEFAULTS, Plan, StageConfig
 from ..types import StageResult, StageSpec
 from ..worlds.world import World
 from .data import FRESH_SEEDS
@@ -41,9 +42,16 @@ def draw_grid(unet: UNet, spec: StageSpec, world: World, encoder: TextEncoder, f
 
 @torch.no_grad()
 def _run(stage: Stage, encoder: TextEncoder, prompt: str, image: Tensor | None) -> Tensor:
-    plan = Plan(DEFAULTS[stage.spec.size], stage.spec.schedule)
+    plan = Plan(_config(stage.spec), stage.spec.schedule)
     events: Iterable = run_stage(stage, plan, Inputs(encoder([prompt]), (0,), image))
     return next(event.image for event in events if isinstance(event, StageResult))
+
+
+def _config(spec: StageSpec) -> StageConfig:
+    """A shipped stage's defaults; in a cascade of other sizes those of the base, or of the first later stage."""
+    own = {config.name: config for config in DEFAULTS.values()}
+    like = DEFAULTS[64 if spec.low_res_size is None else 256]
+    return own.get(spec.name, replace(like, size=spec.size))
 
 
 def _upscale(stage: Stage, encoder: TextEncoder, world: World, seed: int) -> list[Tensor]:
@@ -52,6 +60,6 @@ def _upscale(stage: Stage, encoder: TextEncoder, world: World, seed: int) -> lis
     truth = world.picture(seed, size)[None]
     low_res = resize(truth, small)
     output = _run(stage, encoder, world.caption(seed, seed), low_res)
-    top, left, height, width = world.crop(seed, size, WINDOW)
+    top, left, height, width = world.crop(seed, size, min(WINDOW, size))
     window = (0, slice(None), slice(top, top + height), slice(left, left + width))
     return [image[window] for image in (bicubic(low_res, size), output, truth)]

@@ -23,7 +23,6 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
-from ..networks.sizes import config_of
 from ..networks.text import open_encoder
 from ..networks.unet import UNet
 from ..types import TextEmbedding, UserError
@@ -32,7 +31,7 @@ from ..worlds.world import scenes_of
 from .data import CAPTIONS, Pictures, Shards
 from .objective import Example, Objective, make_example
 from .optimizers import OPTIMIZERS
-from .recipes import STAGES, Recipe
+from .recipes import Recipe
 from .state import kept_state, load_state, save_state
 
 if TYPE_CHECKING:
@@ -80,7 +79,7 @@ def example_at(recipe: Recipe, pictures: Pictures, step: int) -> Example:
         indices = torch.randint(recipe.pictures, (recipe.batch,), generator=random)
     captions = torch.randint(CAPTIONS, (recipe.batch,), generator=random)
     batch = pictures.batch(indices, captions)
-    return make_example(batch, STAGES[recipe.stage], recipe.size_at(step), random)
+    return make_example(batch, recipe.spec, recipe.size_at(step), random)
 
 
 def share(example: Example, rank: int, processes: int, device: torch.device) -> Example:
@@ -152,7 +151,7 @@ def train(
     optimizer = OPTIMIZERS[recipe.optimizer](unet, recipe.lr, recipe.weight_decay)
     first = load_state(state, unet, ema, optimizer) if state else 0
     del state
-    model, optimizer = accelerator.prepare(Objective(unet, STAGES[recipe.stage], recipe.shift), optimizer)
+    model, optimizer = accelerator.prepare(Objective(unet, recipe.spec, recipe.shift), optimizer)
     pictures = _pictures(recipe, data)
     mean_loss, lowest, saved = math.nan, math.inf, time.monotonic()
     with interrupts() as interrupted:
@@ -199,15 +198,17 @@ def _begin(recipe: Recipe, run: Path, cpu: bool, tracker: str | None) -> tuple[A
 
 
 def _pictures(recipe: Recipe, data: Path | Shards) -> Pictures:
-    size = STAGES[recipe.stage].size
-    return Pictures(data if isinstance(data, Shards) else Shards(data, open_world(recipe.world), size), recipe.pictures)
+    if not isinstance(data, Shards):
+        spec = recipe.spec
+        data = Shards(data, open_world(recipe.world), spec.size, whole=spec.low_res_size is None)
+    return Pictures(data, recipe.pictures)
 
 
 def _network(recipe: Recipe, start: Mapping[str, Tensor] | None) -> UNet:
     """The stage's network with the recipe's random weights, or with the weights ``start``."""
     torch.manual_seed(recipe.seed)
     width = open_encoder(recipe.encoder, recipe.layer).width
-    unet = UNet(config_of(STAGES[recipe.stage].name, recipe.network, width))
+    unet = UNet(recipe.config(width))
     if start is not None:
         unet.load_state_dict(start)
     return unet
@@ -215,7 +216,7 @@ def _network(recipe: Recipe, start: Mapping[str, Tensor] | None) -> UNet:
 
 def _bar(recipe: Recipe, first: int, *, shown: bool) -> tqdm:
     return tqdm(
-        range(first, recipe.steps), initial=first, total=recipe.steps, desc=STAGES[recipe.stage].name, unit="step",
+        range(first, recipe.steps), initial=first, total=recipe.steps, desc=recipe.spec.name, unit="step",
         disable=not shown, mininterval=5.0,
     )  # fmt: skip
 

@@ -18,7 +18,7 @@ from ..diffusion.parameterization import PREDICTIONS
 from ..diffusion.schedules import SCHEDULES, alpha_sigma
 from ..networks.unet import UNet, from_low_res
 from ..types import StageSpec, TextEmbedding
-from .data import CROP, Batch
+from .data import Batch
 
 # The paper drops the text from one example in ten, in all three stages (sec. 4.1).
 TEXT_DROPPED = 0.1
@@ -53,7 +53,9 @@ def make_example(batch: Batch, spec: StageSpec, size: int, random: torch.Generat
         x = resize(x, size)
     else:
         factor = spec.size // spec.low_res_size
-        top, left = (int(torch.randint((CROP - size) // factor + 1, (), generator=random)) * factor for _ in "yx")
+        top, left = (
+            int(torch.randint((x.shape[-1] - size) // factor + 1, (), generator=random)) * factor for _ in "yx"
+        )
         x = x[..., top : top + size, left : left + size]
         # The paper draws from U(0, 1). Squaring is our choice: 45 % are then below 0.2, where stages are sampled.
         aug_level = torch.rand(b, generator=random).square().to(device)
@@ -93,7 +95,6 @@ class Objective(nn.Module):
         target = PREDICTIONS[self.spec.prediction].target(example.x, example.eps, alpha, sigma)
         error = predicted.float() - target
         if example.low_res is not None and example.aug_level is not None:
-            residual = self.unet.config.residual
-            *_, factor = from_low_res(z, log_snr, example.low_res, example.aug_level, residual)
+            *_, factor = from_low_res(z, log_snr, example.low_res, example.aug_level, self.unet.config)
             error = error / factor
         return error.square().mean()

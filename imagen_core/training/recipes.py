@@ -6,18 +6,24 @@ sr256's two runs, here joined, began from the weights before them. From random w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..diffusion.schedules import LOG_SNR_MAX
-from ..networks.sizes import SIZES
+from ..networks.sizes import SIZES, config_of
 from ..networks.text import LAST, MINILM
+from ..networks.unet import UNetConfig
+from ..settings import DEFAULT_SIZES, check_sizes, defaults_at, usual
 from ..types import StageSpec, UserError
 from ..worlds.known import FIRST, open_world
 from ..worlds.world import SceneWorld
 from .data import CROP
 from .optimizers import OPTIMIZERS
 
+# The stages by their place in a cascade, at the sizes of the shipped one. Other sizes keep these names in recipes.
 STAGES = {
     "base": StageSpec("base64", 64, None, "cosine", "v"),
     "sr256": StageSpec("sr256", 256, 64, "cosine", "v"),
@@ -56,10 +62,12 @@ class Recipe:
     ``started_from`` is the digest of the weights that a run began from, if any. ``data_digest`` is that of
     prepared pictures; it is empty, and ``world`` a world of this program, where pictures are rendered. ``network`` is
     a size in SIZES. Each process divides its share of a batch into ``accumulate`` parts, for less memory. ``encoder``
-    is minilm or a T5's folder or hub name, ``layer`` the hidden layer that is read.
+    is minilm or a T5's folder or hub name, ``layer`` the hidden layer that is read. ``sizes`` are the sides of the
+    whole cascade's pictures, the smallest first, with commas between them. ``size`` is the side of the pictures or
+    crops that this stage learns from.
 
     Raises:
-        UserError: a value is out of range, or the world cannot weigh its pictures.
+        UserError: a value is out of range, the world cannot weigh its pictures, or the cascade has no such stage.
     """
 
     stage: str
@@ -87,6 +95,7 @@ class Recipe:
     accumulate: int = 1
     encoder: str = MINILM
     layer: int = LAST
+    sizes: str = ",".join(map(str, DEFAULT_SIZES))
 
     def __post_init__(self) -> None:
         if self.stage not in STAGES:
@@ -100,13 +109,31 @@ class Recipe:
                 raise UserError(f"{name}: must be between {low} and {high}, got {value!r:.40}")
         if self.batch % self.accumulate:
             raise UserError(f"batch: must be a multiple of --accumulate {self.accumulate}, got {self.batch}")
-        multiple = 2 * SIZES[self.network][STAGES[self.stage].name].multiple
-        most = min(CROP, STAGES[self.stage].size)
+        self._check_sizes()
+        multiple = _multiple(self.stage, self.network, self.spec) * (2 if self.small_steps else 1)
+        most = self.spec.size if self.spec.low_res_size is None else min(CROP, self.spec.size)
         if self.size % multiple or not multiple <= self.size <= most:
             raise UserError(f"size: must be a multiple of {multiple} between {multiple} and {most}, got {self.size}")
         scenes = not self.data_digest and isinstance(open_world(self.world), SceneWorld)
         if self.crowded and not scenes:
             raise UserError(f"crowded: must be 0 for the world {self.world}, which does not know what stands where")
+
+    def _check_sizes(self) -> None:
+        for (stage, plain), side in zip(STAGES.items(), read_sizes(self.sizes)):
+            multiple = SIZES[self.network][plain.name].multiple
+            if side % multiple:
+                raise UserError(
+                    f"--sizes: {side} must be a multiple of {multiple}, for {stage} of --network {self.network}"
+                )
+
+    @property
+    def spec(self) -> StageSpec:
+        """The stage that is trained; UserError where the cascade has none in its place."""
+        return spec_of(self.stage, read_sizes(self.sizes))
+
+    def config(self, text_width: int = 384) -> UNetConfig:
+        """The network that is trained, for a text encoder's width."""
+        return config_of(STAGES[self.stage].name, self.network, text_width, factor_of(self.spec))
 
     def rate(self, step: int) -> float:
         """Learning rate at a step: linear warm-up, flat, linear decay to zero over the last ``decay`` of the run."""
@@ -119,10 +146,68 @@ class Recipe:
         return self.size // 2 if step < self.small_steps else self.size
 
 
+def written(sizes: Sequence[int]) -> str:
+    """Sizes as a recipe has them, which :func:`read_sizes` reads."""
+    return ",".join(map(str, sizes))
+
+
+def read_sizes(text: str) -> tuple[int, ...]:
+    """The sides of a cascade's pictures, from a text with commas between them.
+
+    Raises:
+        UserError: they are none (settings.check_sizes).
+    """
+    parts = [part.strip() for part in text.split(",")]
+    sizes = tuple(int(part) if re.fullmatch("[0-9]{1,4}", part) else part for part in parts)
+    check_sizes("--sizes", sizes)
+    return tuple(map(int, sizes))
+
+
+def spec_of(stage: str, sizes: Sequence[int]) -> StageSpec:
+    """The stage in the place of one of STAGES, in a cascade of these sizes.
+
+    Raises:
+        UserError: the cascade has fewer stages.
+    """
+    place, plain = list(STAGES).index(stage), STAGES[stage]
+    if place >= len(sizes):
+        raise UserError(f"--sizes: must be {place + 1} sizes or more for --stage {stage}, got {written(sizes)}")
+    size, before = sizes[place], None if place == 0 else sizes[place - 1]
+    return replace(plain, name=defaults_at(sizes)[size].name, size=size, low_res_size=before)
+
+
+def factor_of(spec: StageSpec) -> int:
+    """How many times a stage enlarges its input; a base enlarges nothing, and its network ignores the number."""
+    return 4 if spec.low_res_size is None else spec.size // spec.low_res_size
+
+
+def _multiple(stage: str, network: str, spec: StageSpec) -> int:
+    """What the side of a training picture must be a multiple of."""
+    needed = SIZES[network][STAGES[stage].name].multiple
+    return needed if spec.low_res_size is None else math.lcm(needed, factor_of(spec))
+
+
+def fitting(stage: str, sizes: Sequence[int], network: str) -> dict[str, Any]:
+    """What the default recipe of a stage takes from a cascade's sizes.
+
+    A base learns from whole pictures, a later stage from crops of 64 pixels, or as near to that as its factor allows.
+
+    Raises:
+        UserError: the cascade has no such stage.
+    """
+    spec = spec_of(stage, sizes)
+    if usual(sizes):
+        return {"sizes": written(sizes)}
+    multiple = _multiple(stage, network, spec)
+    size = spec.size if spec.low_res_size is None else max(multiple, min(64, spec.size) // multiple * multiple)
+    whole = {} if size % (2 * multiple) == 0 else {"small_steps": 0}
+    return {"sizes": written(sizes), "size": size, **whole}
+
+
 # What a recipe.json from before a field existed is taken to say.
 BEFORE = {
     "world": FIRST, "data_digest": "", "network": "S", "optimizer": "adamw", "accumulate": 1, "encoder": MINILM,
-    "layer": LAST,
+    "layer": LAST, "sizes": written(DEFAULT_SIZES),
 }  # fmt: skip
 # The last run of each stage of the shipped weights, but for its seed: the defaults of ``train``.
 RECIPES = {

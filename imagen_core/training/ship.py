@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,27 +12,29 @@ import torch
 from torch import Tensor
 
 from ..files.writing import UNFINISHED, check_writable
-from ..models.checkpoints import CLASSIFIER, WEAKER, WORLD, described_world
+from ..models.checkpoints import CLASSIFIER, WEAKER, WORLD, described_sizes, described_world, whole_sizes
 from ..models.saving import check_others, save_classifier, save_stage, write_cascade
 from ..networks.classifier import Classifier
 from ..networks.text import TEXT_ENCODERS, TextEncoder
 from ..networks.unet import UNet
+from ..settings import DEFAULT_SIZES
 from ..types import UserError
 from ..worlds.collected.collected import Collected
 from ..worlds.known import open_world
 from ..worlds.world import World
 from .card import write_card
-from .recipes import STAGES, Recipe
+from .recipes import Recipe, read_sizes, written
 
 
-def check_shippable(folder: Path, part: str, world: World) -> None:
+def check_shippable(folder: Path, part: str, world: World, sizes: Sequence[int] = DEFAULT_SIZES) -> None:
     """Refuse a ``folder`` that the stage of this name, the classifier or a weaker base cannot be shipped to.
 
-    A stage goes to a cascade of the same ``world`` whose other parts are as they were written, or to a new or empty
-    folder. A classifier and a weaker base go to such a cascade.
+    A stage goes to a cascade of the same ``world`` and ``sizes`` whose other parts are as they were written, or to a
+    new or empty folder. A classifier and a weaker base go to such a cascade.
 
     Raises:
-        UserError: the folder holds something else or another world's cascade, or it cannot be written to.
+        UserError: the folder holds something else, or a cascade of another world or of other sizes, or it cannot be
+            written to.
     """
     check_writable(folder, "--ship")
     if (folder / "cascade.json").is_file():
@@ -41,6 +43,8 @@ def check_shippable(folder: Path, part: str, world: World) -> None:
             if known is None or known.name != world.name:
                 name = "no world" if known is None else f"the world {known.name}"
                 raise UserError(f"{folder} is a cascade of {name}, this training is of {world.name}")
+            if (there := described_sizes(folder)) != whole_sizes(sizes):
+                raise UserError(f"{folder} has --sizes {written(there)}, this training has {written(sizes)}")
             check_others(folder, part)
             _name(folder)
         except UserError as error:
@@ -82,7 +86,7 @@ def ship(
     same start, and the digest of their cascade; the mean of the two is then shipped (Wortsman et al. 2022, a soup).
     ``world`` is that of the recipe, needed where people collected it.
     """
-    spec = STAGES[recipe.stage]
+    spec = recipe.spec
     weights: dict[str, Tensor] = dict(unet.state_dict())
     world = world or open_world(recipe.world)
     training = {"world_version": world.version, "images": recipe.steps * recipe.batch, **asdict(recipe)}
@@ -90,7 +94,7 @@ def ship(
         others, training["averaged_with"] = average_with
         weights = {name: torch.lerp(x, others[name].to(x), 0.5) for name, x in weights.items()}
     save_stage(folder, spec, unet.config, weights, training, weaker=weaker)
-    write_cascade(folder, _name(folder), encoder, world)
+    write_cascade(folder, _name(folder), encoder, world, read_sizes(recipe.sizes))
     if isinstance(world, Collected):
         write_card(folder, world)
 

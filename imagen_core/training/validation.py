@@ -11,10 +11,10 @@ from ..networks.text import TextEncoder
 from ..networks.unet import UNet
 from ..worlds.collected.collected import Collected
 from ..worlds.world import FRESH_SEEDS, World
-from .data import CROP, Batch, shortened
+from .data import Batch, Shards, shortened
 from .loop import share
 from .objective import Example, Objective, make_example
-from .recipes import STAGES, Recipe
+from .recipes import Recipe
 
 # Pictures that are looked at, and at once.
 PICTURES, AT_ONCE = 64, 16
@@ -24,14 +24,14 @@ class Validation:
     """Held-back pictures of a world, ready to ask a network of a recipe for its loss."""
 
     def __init__(self, recipe: Recipe, world: World, encoder: TextEncoder) -> None:
-        spec = STAGES[recipe.stage]
+        spec = recipe.spec
+        pictures = Shards(Path(), world, spec.size, whole=spec.low_res_size is None)
         random = torch.Generator().manual_seed(0)
         count = min(PICTURES, int(world.facts["held_back"])) if isinstance(world, Collected) else PICTURES
         self._recipe, self._examples = recipe, list[Example]()
         for first in range(0, count, AT_ONCE):
             seeds = range(FRESH_SEEDS + first, FRESH_SEEDS + min(first + AT_ONCE, count))
-            crops = [None if spec.size <= CROP else world.crop(seed, spec.size, CROP) for seed in seeds]
-            images = torch.stack([world.picture(seed, spec.size, crop=crop) for seed, crop in zip(seeds, crops)])
+            images = torch.stack([pictures.picture(seed) for seed in seeds])
             text = encoder([shortened(world.caption(seed, seed), encoder) for seed in seeds])
             self._examples.append(make_example(Batch(images, text), spec, recipe.size, random))
 
@@ -39,7 +39,7 @@ class Validation:
     def loss(self, network: UNet) -> float:
         """The mean loss, each picture counted alike."""
         training = network.training
-        objective = Objective(network, STAGES[self._recipe.stage], self._recipe.shift).eval()
+        objective = Objective(network, self._recipe.spec, self._recipe.shift).eval()
         device = next(network.parameters()).device
         total = sum(float(objective(share(example, 0, 1, device))) * len(example.x) for example in self._examples)
         network.train(training)

@@ -23,7 +23,7 @@ from app.serving.model import Model
 from app.serving.waiting import Waiting
 from app.tabs import see as see_tab
 from imagen_core.records import png
-from imagen_core.settings import SIDE_BY_SIDE, request
+from imagen_core.settings import DEFAULTS, SIDE_BY_SIDE, request
 from imagen_core.settings.text import to_short_query
 from imagen_core.types import UserError
 
@@ -197,11 +197,11 @@ def test_the_builder_makes_prompts_the_model_knows(model: Model) -> None:
 
 def test_aug_note_says_what_a_level_does(model: Model, tiny_folder: Path) -> None:
     """A level is another noise in another model: nothing is said of it before the model is there."""
-    assert views.aug_note(Model(str(tiny_folder)), 256, 0.1) == views.note("aug_level 0.1")
+    assert views.aug_note(Model(str(tiny_folder)), DEFAULTS[256], 0.1) == views.note("aug_level 0.1")
     sigma = model.get().stage(256).aug_sigma(0.1)
-    assert "untouched" in views.aug_note(model, 256, 0.0)
-    assert f"σ = {sigma:.3f}" in views.aug_note(model, 256, 0.1)
-    assert "aug_level: must be" in views.aug_note(model, 256, 7)
+    assert "untouched" in views.aug_note(model, DEFAULTS[256], 0.0)
+    assert f"σ = {sigma:.3f}" in views.aug_note(model, DEFAULTS[256], 0.1)
+    assert "aug_level: must be" in views.aug_note(model, DEFAULTS[256], 7)
 
 
 @pytest.mark.parametrize(

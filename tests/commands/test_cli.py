@@ -230,7 +230,7 @@ def test_sweep_keeps_the_noise_and_scores_each_level(run, capsys, tmp_path: Path
 
 @pytest.mark.parametrize(
     ("field", "arguments"),
-    [("size: must be 256 or 1024", ["--size", "64"]), ("aug_level: must be", ["--aug-levels", "0,2"]),
+    [("size: must be that of a later stage", ["--size", "64"]), ("aug_level: must be", ["--aug-levels", "0,2"]),
      ("aug_level: has a value twice", ["--aug-levels", "0,0"]), ("aug_level: must be", ["--aug-levels", "low"]),
      ("aug_levels: at most 11, got 12", ["--aug-levels", "0,.1,.2,.3,.4,.5,.6,.7,.8,.9,1,.05"]),
      ("--set: aug_level is set by --aug-levels", ["--set", "sr256.aug_level=0.7"])],
@@ -372,7 +372,7 @@ def test_the_longest_name_can_be_written(run, tmp_path: Path) -> None:
     ("options", "says"),
     [(["--steps", "nan"], "argument --steps: must be a whole number, 1 to 250, got 'nan'"),
      (["--guidance", "0x1"], "argument --guidance: must be a number, 0 to 30, got '0x1'"),
-     (["--size", "big"], "argument --size: must be a whole number, one of 64, 256, 1024, got 'big'"),
+     (["--size", "big"], "argument --size: must be a whole number, one of 64, 256, 1024 or of the model's own"),
      (["--times", "1;0.5"], "argument --times: must be numbers with commas between them, falling from at most 1"),
      (["--set", "base64.steps="], "steps: must be a whole number between 1 and 250, got ''"),
      (["--set", "base64.cap=1e39"], "cap: must be a number between 1.0 and 1000.0, got 1e+39"),

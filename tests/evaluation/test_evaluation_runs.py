@@ -339,15 +339,15 @@ def test_what_a_photographic_judge_needs_is_refused_in_one_line(tmp_path: Path, 
     (tmp_path / "prompts.txt").write_text("a dog\n\n a cat \n")
     assert read_prompts(tmp_path / "prompts.txt") == ("a dog", "a cat")
     with pytest.raises(UserError, match="must hold 2 to"):
-        read_pictures(tmp_path)
+        read_pictures(tmp_path, 64)
     for i in range(2):
         Image.new("RGB", (100 + i, 80), (255, 0, 0)).save(tmp_path / f"{i}.png")
-    pictures = read_pictures(tmp_path)
+    pictures = read_pictures(tmp_path, 64)
     assert pictures.shape == (2, 3, 64, 64)
     assert_close(pictures[0, :, 5, 5], torch.tensor([1.0, -1.0, -1.0]))
     (tmp_path / "2.png").write_bytes(b"\x89PNG\r\n no")
     with pytest.raises(UserError, match=r"2\.png is not a readable picture"):
-        read_pictures(tmp_path)
+        read_pictures(tmp_path, 64)
 
 
 def test_fid_without_its_extra_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,7 +94,7 @@ def test_a_judge_of_photographs_has_kid_and_on_request_dinov2(
         Image.new("RGB", (70, 70), (80 * i, 9, 200)).save(tmp_path / f"{i}.png")
     monkeypatch.setattr(judges, "clip_score", lambda source: lambda images, prompts: torch.zeros(len(images)))
     monkeypatch.setattr(judges, "inception", lambda: lambda images: images.mean((2, 3)))
-    arguments = ("any", tmp_path / "prompts.txt", tmp_path, 1)
+    arguments = ("any", tmp_path / "prompts.txt", judges.read_pictures(tmp_path, 16), 1)
     images = pictures(4, 3)
     assert photographic_judge(*arguments).distances(images).keys() == {"frechet", "kid"}
     found = photographic_judge(*arguments, str(dinov2_folder)).distances(images)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from dataclasses import replace
 
 import pytest
 import torch
@@ -115,28 +116,32 @@ def test_a_super_resolution_stage_insists_on_its_input() -> None:
         net(z, log_snr, net.prepare(some_text()))
 
 
+@pytest.mark.parametrize("factor", [4, 6])
 @pytest.mark.parametrize("aug_level", [0.0, 0.1, 0.6, 1.0])
 @pytest.mark.parametrize("log_snr", [-6.0, 0.0, 6.0])
 def test_the_guess_is_the_posterior_mean_of_a_gaussian_picture(
-    log_snr: float, aug_level: float, monkeypatch: pytest.MonkeyPatch
+    log_snr: float, aug_level: float, factor: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where x given low_res is Gaussian, what is left to the network is unit noise that its input does not tell."""
     monkeypatch.setattr("imagen_core.networks.unet.BLUR", 1e-3)
-    n, residual = 4000, 0.2
+    n, config = 16_000 // factor, replace(CONFIGS["sr256"], residual=0.2, factor=factor)
     random = torch.Generator().manual_seed(0)
     # A flat picture, so that the mean over a square loses nothing of it.
     flat = torch.randn(n, 3, 1, 1, generator=random, dtype=torch.float64)
-    lost, noise, eps = (torch.randn(n, 3, 12, 12, generator=random, dtype=torch.float64) for _ in range(3))
+    lost, noise, eps = (
+        torch.randn(n, 3, 3 * factor, 3 * factor, generator=random, dtype=torch.float64) for _ in range(3)
+    )
     alpha, sigma = (a.item() for a in alpha_sigma(torch.tensor(log_snr, dtype=torch.float64)))
     smooth = SPREAD * flat.expand_as(lost)
-    x = smooth + residual * lost
+    x = smooth + config.residual * lost
     low_res = augment(smooth, aug_level, noise)
     z = alpha * x + sigma * eps
     rows = torch.tensor([[log_snr], [aug_level]], dtype=torch.float64).expand(2, n)
-    seen, guess, factor = from_low_res(z, rows[0], low_res, rows[1], residual)
-    left = (guess - (alpha * eps - sigma * x)) / factor
+    seen, guess, scale = from_low_res(z, rows[0], low_res, rows[1], config)
+    left = (guess - (alpha * eps - sigma * x)) / scale
     # The middle square: at the border the enlarged mean keeps more of the noise.
-    left, seen = left[..., 4:8, 4:8], seen.unflatten(1, (3, 3))[..., 4:8, 4:8]
+    middle = (..., slice(factor, 2 * factor), slice(factor, 2 * factor))
+    left, seen = left[middle], seen.unflatten(1, (3, 3))[middle]
     # A pixel is one of its square, so that the two looks are not quite independent.
     assert_close(left.var().item(), 1.0, atol=0.06, rtol=0)
     for look, tells in zip(seen.unbind(1), (0.03, 0.15, 0.03)):

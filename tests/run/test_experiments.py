@@ -103,7 +103,7 @@ def test_a_wrong_grid_is_one_line(sides: tuple[Any, ...], says: str) -> None:
 @pytest.mark.parametrize(
     ("asked", "levels", "says"),
     [
-        (BASE, [0.1], "size: must be 256 or 1024"), (TO_256, [], "aug_levels: there must be one at least"),
+        (BASE, [0.1], "size: must be that of a later stage"), (TO_256, [], "aug_levels: there must be one at least"),
         (TO_256, [level / 12 for level in range(12)], "aug_levels: at most 11, got 12"),
         (TO_256, [0.1, 0.1], "aug_level: has a value twice"), (TO_256, [2], "aug_level: must be a number between"),
     ],

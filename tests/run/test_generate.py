@@ -18,8 +18,8 @@ from imagen_core.models.cascade import Cascade
 from imagen_core.models.opening import load_cascade
 from imagen_core.records import trace
 from imagen_core.run.experiments import compare, make_sweep
-from imagen_core.run.generate import generate
-from imagen_core.settings import DEFAULTS, Request, request, with_stage
+from imagen_core.run.generate import check, generate
+from imagen_core.settings import DEFAULTS, Request, defaults_at, request, with_stage
 from imagen_core.types import StageResult, StepRecord, UserError
 
 QUICK = tuple(replace(config, steps=3) for config in DEFAULTS.values())
@@ -204,3 +204,16 @@ def test_defaults() -> None:
         (256, 8, 1.0, "dynamic", 99.5, 0.1),
         (1024, 6, 1.0, "dynamic", 99.5, 0.1),
     ]
+
+
+def test_stages_of_another_cascade_with_some_of_its_sizes_are_refused(tmp_path: Path) -> None:
+    """64 is this one's first super-resolution stage; 16 → 128 would leave a stage out; a base may be missing."""
+    own = load_cascade(write_tiny(tmp_path / "own", sizes=(16, 64, 128)))
+    skipping = request("a cube", size=128, defaults=defaults_at((16, 128)))
+    for asked in (request("a cube"), skipping):
+        with pytest.raises(UserError, match="^size: tiny draws 16 → 64 → 128, each stage from the one before, not"):
+            check(asked, own)
+    check(request("a cube", size=128, defaults=own.defaults), own)
+    begun = load_cascade(write_tiny(tmp_path / "begun", ("sr256",), (16, 64)))
+    with pytest.raises(UserError, match="^size: tiny draws 16 → 64, each stage from the one before, not 64"):
+        check(request("a cube"), begun)

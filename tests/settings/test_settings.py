@@ -63,7 +63,7 @@ def test_a_wrong_request_cannot_be_made(field: str, wrong: dict) -> None:
 @pytest.mark.parametrize(
     ("field", "wrong"),
     [
-        ("size", 128),
+        ("size", 8),
         ("steps", 0),
         ("steps", 251),
         ("steps", 2.5),
@@ -74,7 +74,6 @@ def test_a_wrong_request_cannot_be_made(field: str, wrong: dict) -> None:
         ("percentile", {"percentile": 0}),
         ("percentile", {"percentile": 101}),
         ("aug_level", 1.5),
-        ("aug_level", None),
         ("sampler", "euler"),
         ("spacing", None),
         ("threshold", "soft"),
@@ -128,8 +127,10 @@ def test_one_aug_level_and_one_convention_for_all() -> None:
 
 
 def test_the_base_has_no_aug_level() -> None:
-    with pytest.raises(UserError, match="^aug_level: "):
-        replace(DEFAULTS[64], aug_level=0.1)
+    with pytest.raises(UserError, match="^aug_level: the base stage has none"):
+        Request("x", stages=(replace(DEFAULTS[64], aug_level=0.1),))
+    with pytest.raises(UserError, match="^aug_level: must be a number"):
+        Request("x", stages=(DEFAULTS[64], replace(DEFAULTS[256], aug_level=None)))
 
 
 def test_options_follow_the_chosen_rules() -> None:

@@ -10,10 +10,11 @@ import torch
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from imagen_core.commands.train import _weights
+from imagen_core.commands.recipe_options import weights_of
 from imagen_core.files.digests import file_digest
 from imagen_core.networks.unet import CONFIGS, UNet
 from imagen_core.training import data
+from imagen_core.training.recipes import RECIPES
 from imagen_core.training.text_layers import SIDE, WEIGHTS, train
 from imagen_core.types import TextEmbedding
 from imagen_core.worlds.tabletop.labels import cells, names_a_relation
@@ -82,7 +83,7 @@ def test_training_teaches_the_text_layers_and_nothing_else(root: Path, tmp_path:
         assert float(reader.loss(text, seen[:64]).mean()) < blind - 0.05
     changed = {name.split(".")[0] for name, value in unet.state_dict().items() if not torch.equal(value, before[name])}
     assert changed == {"text_norm", "text_in", "text_layers", "text_layout"}
-    start, started = _weights(str(tmp_path), 64, "--start")
+    start, started = weights_of(str(tmp_path), RECIPES["base"], "--start")
     assert started == file_digest(tmp_path / WEIGHTS)
     assert start.keys() == before.keys()
     assert_close(start["text_layout.inner.weight"], unet.state_dict()["text_layout.inner.weight"])

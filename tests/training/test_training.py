@@ -228,7 +228,7 @@ def test_an_error_of_one_unit_costs_a_super_resolution_stage_alike_at_every_leve
 
         def forward(self, z, log_snr, context, low_res, aug_level):
             alpha, sigma = (a[:, None, None, None] for a in alpha_sigma(log_snr))
-            factor = from_low_res(z, log_snr, low_res, aug_level, config.residual)[2]
+            factor = from_low_res(z, log_snr, low_res, aug_level, config)[2]
             return alpha * example.eps - sigma * example.x + factor
 
     for shift in (-6.0, 0.0, 6.0):

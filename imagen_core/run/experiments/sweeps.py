@@ -73,7 +73,7 @@ def make_sweep(request: Request, aug_levels: Sequence[float]) -> Sweep:
         UserError: the last stage has no aug_level; no level, too many, one twice, or one out of range.
     """
     if len(request.stages) < 2:
-        raise UserError("size: must be 256 or 1024; the base stage has no aug_level to sweep")
+        raise UserError("size: must be that of a later stage; the base stage has no aug_level to sweep")
     if not aug_levels:
         raise UserError("aug_levels: there must be one at least")
     if len(aug_levels) > MOST_LEVELS:
