@@ -32,11 +32,11 @@ from .types import UserError, in_words
 
 @dataclass(frozen=True)
 class Verb:
-    """What a verb does, in a line; its options; and the function that runs it, whose facts are printed."""
+    """What a verb does, in a line; its options; and the function that runs it, whose facts are printed, if any."""
 
     help: str
     add_arguments: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace], dict[str, Any]]
+    run: Callable[[argparse.Namespace], dict[str, Any] | None]
 
 
 VERBS = {
@@ -78,7 +78,8 @@ def main(arguments: list[str] | None = None, prog: str = "imagen_core") -> int:
     args = build_parser(prog).parse_args(arguments)
     try:
         facts = VERBS[args.verb].run(args)
-        print(json.dumps(facts) if args.json else "\n".join(_lines(facts)), flush=True)
+        if facts is not None:
+            print(json.dumps(facts) if args.json else "\n".join(_lines(facts)), flush=True)
     except BrokenPipeError:
         raise
     except (UserError, OSError) as error:

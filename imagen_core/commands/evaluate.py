@@ -99,9 +99,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             parser.add_argument(f"--{option.name}", choices=option.kind, help=about)
 
 
-def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Measure; returns the numbers and what they were measured with. UserError for options that do not fit."""
+def run(args: argparse.Namespace) -> dict[str, Any] | None:
+    """Measure; returns the numbers and what they were measured with. UserError for options that do not fit.
+
+    Of several processes the first alone returns them.
+    """
     from ..evaluation.judges import MOST_PROMPTS
+    from ..evaluation.spread import is_first
 
     foreign = [option for option in OPTIONS if args.what not in option.used_by]
     for option in foreign:
@@ -132,7 +136,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         raise UserError("--sheet: shows the detector's verdicts, so not with --clip")
     if args.what in OF_64 and not args.clip:
         _check_sizes(args)
-    return VERBS[args.what](args)
+    facts = VERBS[args.what](args)
+    return facts if is_first() else None
 
 
 def _check_sizes(args: argparse.Namespace) -> None:

@@ -19,7 +19,7 @@ from ..types import Image
 
 def write_once(file: Path, shape: tuple[int, ...], make: Callable[[], Image]) -> None:
     """Write the pictures that ``make`` returns, of this ``shape``, to ``file`` (.npy), unless it is there undamaged."""
-    if _is_whole(file, shape):
+    if is_whole(file, shape):
         return
     file.parent.mkdir(parents=True, exist_ok=True)
     # Opened before the work, so that a folder that cannot be written to fails at once.
@@ -46,7 +46,8 @@ def save_judge(folder: Path, file: str, network: nn.Module, facts: Mapping[str, 
     write_text((folder / file).with_suffix(".json"), json.dumps(described, indent=1) + "\n")
 
 
-def _is_whole(file: Path, shape: tuple[int, ...]) -> bool:
+def is_whole(file: Path, shape: tuple[int, ...]) -> bool:
+    """Whether ``file`` is there, undamaged, with pictures of this ``shape``."""
     try:
         values = open_array(file)
     except (OSError, ValueError):

@@ -21,7 +21,7 @@ from ..models.cascade import Cascade
 from ..run.generate import Inputs, run_stage
 from ..settings import Plan, StageConfig
 from ..types import Image, StageResult, UserError
-from .disk import kept_in
+from .spread import kept_by_all
 
 # The modules of the engine that determine a picture: everything that sampling and loading a cascade import.
 DRAWN_BY = (
@@ -115,4 +115,8 @@ def kept(
     given = sha256(b"" if low_res is None else low_res.numpy().tobytes())
     name = sha256(f"{json.dumps(facts, sort_keys=True)}/{given}".encode())[:24]
     shape = (len(orders), 3, config.size, config.size)
-    return kept_in(cache / f"cell-{name}.npy", shape, lambda: draw_all(cascade, config, orders, low_res))
+
+    def draw_share(share: slice) -> Tensor:
+        return draw_all(cascade, config, orders[share], None if low_res is None else low_res[share])
+
+    return kept_by_all(cache / f"cell-{name}.npy", shape, draw_share)

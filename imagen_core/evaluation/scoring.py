@@ -22,10 +22,10 @@ from ..worlds.tabletop.render import LOOK, render
 from ..worlds.tabletop.vocabulary import WORLD_VERSION
 from . import tabletopbench
 from .detector import SIZE, Reading, load_detector, look
-from .disk import kept_in
 from .frechet import frechet
 from .intervals import Share, share
 from .sampling import Order, for_viewers, kept
+from .spread import kept_by_all
 from .tabletopbench import CATEGORIES, Prompt, judge, scene_of, scores_of
 
 # True renders a prompt: what samples are compared with.
@@ -59,12 +59,12 @@ def true_renders(prompts: Sequence[Prompt], cache: Path) -> Tensor:
     made_of = f"{WORLD_VERSION}/{LOOK}/{tabletopbench.digest()}/{RENDERS}/{[p.id for p in prompts]}"
     name = hashlib.sha256(made_of.encode()).hexdigest()
 
-    def render_all() -> Tensor:
-        scenes = [scene_of(prompt, seed) for seed in range(RENDERS) for prompt in prompts]
+    def rendered(share: slice) -> Tensor:
+        scenes = [scene_of(prompt, seed) for seed in range(RENDERS) for prompt in prompts][share]
         bar = tqdm(scenes, desc="true renders", unit="picture", disable=None)
         return torch.stack([render(scene, SIZE) for scene in bar])
 
-    return kept_in(cache / f"renders-{name[:16]}.npy", (RENDERS * len(prompts), 3, SIZE, SIZE), render_all)
+    return kept_by_all(cache / f"renders-{name[:16]}.npy", (RENDERS * len(prompts), 3, SIZE, SIZE), rendered)
 
 
 def shares(prompts: Sequence[Prompt], readings: Sequence[Reading]) -> dict[str, Share]:
