@@ -107,8 +107,8 @@ def _defaults(name: str) -> str:
     return ", ".join(f"{stage} {getattr(recipe, name)}" for stage, recipe in RECIPES.items())
 
 
-def run(args: argparse.Namespace) -> dict:
-    """Train what the options say; returns the facts that --json prints."""
+def run(args: argparse.Namespace) -> dict | None:
+    """Train what the options say; returns the facts that --json prints. Of several processes the first alone does."""
     if not 1 <= args.workers <= MOST_WORKERS:
         raise UserError(f"--workers: must be between 1 and {MOST_WORKERS}, got {args.workers}")
     if args.grid_every is not None and args.grid_every < 0:
@@ -119,7 +119,7 @@ def run(args: argparse.Namespace) -> dict:
     return {CLASSIFIER: _run_classifier, LAYOUT: _run_layout}.get(args.stage, _run_stage)(args)
 
 
-def _run_stage(args: argparse.Namespace) -> dict:
+def _run_stage(args: argparse.Namespace) -> dict | None:
     from accelerate import PartialState
 
     from ..models.checkpoints import WEAKER
@@ -161,11 +161,12 @@ def _run_stage(args: argparse.Namespace) -> dict:
         return {}
 
     unet = train(recipe, shards, args.run, cpu=args.cpu, start=start, watch=watch, tracker=args.tracker)
-    if state.is_main_process:
-        # The weights first: the grid may take minutes.
-        if args.ship:
-            ship(args.ship, unet, recipe, encoder, average_with=other, world=world, weaker=args.as_weaker)
-        draw_grid(unet, spec, world, encoder, args.run / "grid.png")
+    if not state.is_main_process:
+        return None
+    # The weights first: the grid may take minutes.
+    if args.ship:
+        ship(args.ship, unet, recipe, encoder, average_with=other, world=world, weaker=args.as_weaker)
+    draw_grid(unet, spec, world, encoder, args.run / "grid.png")
     return {"stage": args.stage, "run": str(args.run), **dataclasses.asdict(recipe)}
 
 
