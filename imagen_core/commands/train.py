@@ -59,6 +59,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--cpu", action="store_true", help="train a stage on the CPU even where there is a GPU")
     parser.add_argument(
+        "--recompute",
+        action="store_true",
+        help="compute what blocks keep for the backward pass again there: less memory, more time, the same steps",
+    )
+    parser.add_argument(
         "--grid-every", type=int, help=f"steps between a stage's sample grids, 0 for none (default {GRID_EVERY})"
     )
     parser.add_argument(
@@ -160,7 +165,9 @@ def _run_stage(args: argparse.Namespace) -> dict | None:
             return {"validation_loss": validation.log(progress.averaged, progress.step, args.run)}
         return {}
 
-    unet = train(recipe, shards, args.run, cpu=args.cpu, start=start, watch=watch, tracker=args.tracker)
+    unet = train(
+        recipe, shards, args.run, cpu=args.cpu, start=start, watch=watch, tracker=args.tracker, recompute=args.recompute
+    )
     if not state.is_main_process:
         return None
     # The weights first: the grid may take minutes.
@@ -175,7 +182,7 @@ def _steps_and_pictures(args: argparse.Namespace, world: World, steps: int, refu
     from ..training.data import Shards, unrendered
     from ..training.recipes import LIMITS, RECIPES, Recipe
 
-    refused |= {"cpu", "grid_every", "tracker", *(f.name for f in dataclasses.fields(Recipe))} - {
+    refused |= {"cpu", "recompute", "grid_every", "tracker", *(f.name for f in dataclasses.fields(Recipe))} - {
         "stage",
         *OF_THE_SMALL,
     }

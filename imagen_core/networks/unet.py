@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from ..diffusion.augmentation import AUGMENTATIONS
 from ..diffusion.schedules import LOG_SNR_MAX, alpha_sigma
@@ -161,7 +162,12 @@ def from_low_res(
 
 
 class Resolution(nn.Module):
-    """The blocks of one resolution on the way down or up, with attention after each."""
+    """The blocks of one resolution on the way down or up, with attention after each.
+
+    With ``recompute`` what a block would keep for the backward pass is computed there again (Chen et al. 2016).
+    """
+
+    recompute = False
 
     def __init__(self, inner: int, width: int, blocks: int, attention: str, config: UNetConfig) -> None:
         super().__init__()
@@ -172,11 +178,16 @@ class Resolution(nn.Module):
         )
 
     def forward(self, x: Tensor, embed: Tensor, keys_values: dict[nn.Module, KeysValues], mask: Tensor) -> Tensor:
-        for i, block in enumerate(self.blocks):
-            x = block(x, embed)
-            if self.attention:
-                layer = self.attention[i]
-                x = layer(x, keys_values[layer], mask)
+        def step(i: int, x: Tensor) -> Tensor:
+            x = self.blocks[i](x, embed)
+            if not self.attention:
+                return x
+            layer = self.attention[i]
+            return layer(x, keys_values[layer], mask)
+
+        again = self.recompute and torch.is_grad_enabled()
+        for i in range(len(self.blocks)):
+            x = checkpoint(step, i, x, use_reentrant=False) if again else step(i, x)
         return x
 
 
@@ -210,6 +221,11 @@ class UNet(nn.Module):
         # super-resolution stage took three times as long to lose its noise (docs/LOG.md).
         self.film = zeroed(nn.Linear(config.embed, 2 * config.detail))
         self.out = zeroed(nn.Conv2d(config.detail, 3, 3, padding=1))
+
+    def set_recompute(self, recompute: bool) -> None:
+        """Whether training takes less memory and more time (:class:`Resolution`)."""
+        for level in (*self.down, *self.up):
+            level.recompute = recompute  # type: ignore[assignment]
 
     @property
     def _attention(self) -> list[Attention]:

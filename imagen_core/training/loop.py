@@ -132,13 +132,14 @@ def train(
     start: Mapping[str, Tensor] | None = None,
     watch: Callable[[Progress], Mapping[str, float] | None] | None = None,
     tracker: str | None = None,
+    recompute: bool = False,
 ) -> UNet:
     """Train or resume ``run`` and return the averaged network; a new run begins from the weights ``start`` if given.
 
     ``data`` is the folder of the rendered pictures of the recipe's world, or pictures that people collected.
     The run's folder keeps recipe.json, log.jsonl and state.pt (weights, average, optimiser, step). They are written
     every ``save_minutes``, at the end and on an interrupt. ``tracker``, one of TRACKERS, is told the log as well, and
-    the numbers that ``watch`` returns.
+    the numbers that ``watch`` returns. ``recompute`` takes less memory and more time, for the same steps.
 
     Raises:
         UserError: the run cannot be resumed (:func:`kept_state`), the tracker is not installed, or the loss is no
@@ -147,6 +148,7 @@ def train(
     """
     accelerator, state = _begin(recipe, run, cpu, tracker)
     unet = _network(recipe, start).to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    unet.set_recompute(recompute)
     ema = averaged(unet, recipe.ema)
     optimizer = OPTIMIZERS[recipe.optimizer](unet, recipe.lr, recipe.weight_decay)
     first = load_state(state, unet, ema, optimizer) if state else 0

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import nn
+from torch.autograd.graph import saved_tensors_hooks
 from torch.testing import assert_close
 
 from imagen_core.diffusion.augmentation import augment
@@ -158,3 +159,20 @@ def test_config_round_trips_and_refuses_nonsense() -> None:
     for wrong in ({"channels": (64,)}, {"attention": ("none", "self", "both")}, {"channels": (64, 128, 100)}):
         with pytest.raises(UserError, match="unet"):
             dataclasses.replace(config, **wrong)
+
+
+def test_recomputing_keeps_less_and_gives_the_same_gradients() -> None:
+    kept: dict[bool, int] = {}
+    gradients: dict[bool, list[torch.Tensor]] = {}
+    for again in (False, True):
+        net, sizes = awake(CONFIGS["base64"]), []
+        net.set_recompute(again)
+        z, log_snr, _ = inputs("base64")
+        with saved_tensors_hooks(lambda x, sizes=sizes: sizes.append(x.nbytes) or x, lambda x: x):
+            out = net(z, log_snr, net.prepare(some_text()))
+        out.square().sum().backward()
+        kept[again], gradients[again] = sum(sizes), [p.grad for p in net.parameters() if p.grad is not None]
+    assert kept[True] < 0.5 * kept[False]
+    assert len(gradients[True]) == len(gradients[False]) > 100
+    for a, b in zip(gradients[True], gradients[False]):
+        assert torch.equal(a, b)

@@ -52,6 +52,12 @@ def test_parts_of_a_batch_take_the_step_of_the_whole(shards: Path, tmp_path: Pat
         recipe(accumulate=3)
 
 
+def test_recomputing_takes_the_same_steps(shards: Path, tmp_path: Path, small: None) -> None:
+    usual = weights(train(recipe(), shards, tmp_path / "usual", cpu=True))
+    again = weights(train(recipe(), shards, tmp_path / "again", cpu=True, recompute=True))
+    assert torch.equal(again, usual)
+
+
 def test_a_run_with_muon_resumes_as_the_same_run(shards: Path, tmp_path: Path, small: None) -> None:
     def stop(progress: loop.Progress) -> None:
         if progress.step == 2:
