@@ -74,6 +74,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tracker", choices=TRACKERS, help="also follow a stage's losses there (a package of its own)")
     parser.add_argument("--ship", type=Path, help="write the averaged weights into this cascade folder at the end")
     parser.add_argument(
+        "--best",
+        action="store_true",
+        help="with --ship: the averaged weights with the lowest loss on held-back pictures, instead of the last",
+    )
+    parser.add_argument(
         "--average-with",
         help="with --ship: ship the mean of this run's averaged weights and those of this cascade",
     )
@@ -120,6 +125,10 @@ def run(args: argparse.Namespace) -> dict | None:
         raise UserError(f"--grid-every: must be at least 0, got {args.grid_every}")
     if args.as_weaker and not (args.ship and args.stage == "base"):
         raise UserError("--as-weaker: needs --stage base and --ship")
+    if args.average_with and not args.ship:
+        raise UserError("--average-with: needs --ship, which writes the mean")
+    if args.best and not args.ship:
+        raise UserError("--best: needs --ship, which writes the weights")
     check_writable(args.run, "--run")
     return {CLASSIFIER: _run_classifier, LAYOUT: _run_layout}.get(args.stage, _run_stage)(args)
 
@@ -135,11 +144,9 @@ def _run_stage(args: argparse.Namespace) -> dict | None:
     from ..training.recipes import read_sizes
     from ..training.ship import check_shippable, ship
     from ..training.state import kept_state
-    from ..training.validation import Validation
+    from ..training.validation import Validation, load_best
 
     check_tracker(args.tracker)
-    if args.average_with and not args.ship:
-        raise UserError("--average-with: needs --ship, which writes the mean")
     recipe, start = recipe_of(args)
     spec, world = recipe.spec, prepared(args) or open_world(recipe.world)
     if args.ship:
@@ -170,6 +177,8 @@ def _run_stage(args: argparse.Namespace) -> dict | None:
     )
     if not state.is_main_process:
         return None
+    if args.best:
+        load_best(args.run, unet)
     # The weights first: the grid may take minutes.
     if args.ship:
         ship(args.ship, unet, recipe, encoder, average_with=other, world=world, weaker=args.as_weaker)
@@ -182,7 +191,7 @@ def _steps_and_pictures(args: argparse.Namespace, world: World, steps: int, refu
     from ..training.data import Shards, unrendered
     from ..training.recipes import LIMITS, RECIPES, Recipe
 
-    refused |= {"cpu", "recompute", "grid_every", "tracker", *(f.name for f in dataclasses.fields(Recipe))} - {
+    refused |= {"cpu", "recompute", "best", "grid_every", "tracker", *(f.name for f in dataclasses.fields(Recipe))} - {
         "stage",
         *OF_THE_SMALL,
     }

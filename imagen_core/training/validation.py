@@ -1,4 +1,4 @@
-"""The loss on pictures that training never shows: the same ones, noised alike, each time."""
+"""The loss on the same pictures, which training never shows, noised alike each time; and the best weights by it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import json
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
 
+from ..files.writing import written_whole
 from ..networks.text import TextEncoder
 from ..networks.unet import UNet
+from ..types import UserError
 from ..worlds.collected.collected import Collected
 from ..worlds.world import FRESH_SEEDS, World
 from .data import Batch, Shards, shortened
@@ -18,6 +22,8 @@ from .recipes import Recipe
 
 # Pictures that are looked at, and at once.
 PICTURES, AT_ONCE = 64, 16
+# A run's averaged weights with the lowest loss so far; its metadata says the step and the loss.
+BEST = "best.safetensors"
 
 
 class Validation:
@@ -46,9 +52,37 @@ class Validation:
         return total / sum(len(example.x) for example in self._examples)
 
     def log(self, network: UNet, step: int, run: Path) -> float:
-        """Append the loss after ``step`` steps to validation.jsonl of a run; returns it."""
+        """Append the loss after ``step`` steps to validation.jsonl of a run, and keep the best weights; returns it."""
         loss = round(self.loss(network), 5)
         run.mkdir(parents=True, exist_ok=True)
         with (run / "validation.jsonl").open("a") as file:
             file.write(json.dumps({"step": step, "loss": loss}) + "\n")
+        if not (run / BEST).exists() or loss < _best(run)[1]:
+            weights = {name: x.detach().cpu().contiguous() for name, x in network.state_dict().items()}
+            with written_whole(run / BEST) as aside:
+                save_file(weights, aside, {"step": str(step), "loss": str(loss)})
         return loss
+
+
+def load_best(run: Path, network: UNet) -> int:
+    """Give ``network`` the best weights of a run; returns the step they are of.
+
+    Raises:
+        UserError: there are none, or they are damaged or of another network.
+    """
+    step, _ = _best(run)
+    try:
+        network.load_state_dict(load_file(run / BEST))
+    except RuntimeError as error:
+        raise UserError(f"--best: {run / BEST} is of another network") from error
+    return step
+
+
+def _best(run: Path) -> tuple[int, float]:
+    """Step and loss of the best weights of a run."""
+    try:
+        with safe_open(run / BEST, "pt") as file:
+            facts = file.metadata()
+        return int(facts["step"]), float(facts["loss"])
+    except (OSError, SafetensorError, LookupError, TypeError, ValueError) as error:
+        raise UserError(f"--best: {run / BEST} is missing or damaged; delete it") from error

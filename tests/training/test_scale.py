@@ -23,7 +23,7 @@ from imagen_core.training import data, loop
 from imagen_core.training import validation as validating
 from imagen_core.training.loop import train
 from imagen_core.training.recipes import Recipe
-from imagen_core.training.validation import Validation
+from imagen_core.training.validation import BEST, Validation, load_best
 from imagen_core.types import UserError
 from imagen_core.worlds.tabletop.tabletop import TableTop
 
@@ -91,6 +91,26 @@ def test_held_back_pictures_give_the_same_loss_each_time(tmp_path: Path, monkeyp
     assert 0.3 < loss < 1.5 and unet.training
     lines = (tmp_path / "validation.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [5, 6]
+
+
+def test_the_best_weights_are_kept_and_said_where_they_are_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(validating, "PICTURES", 1)
+    validation, losses = Validation(recipe(), TableTop(), minilm()), iter([0.5, 0.3, 0.4])
+    monkeypatch.setattr(validation, "loss", lambda network: next(losses))
+    networks = [UNet(CONFIGS["base"]) for _ in range(4)]
+    for step, network in enumerate(networks[:3]):
+        with torch.no_grad():
+            network.out.bias.fill_(step)
+        validation.log(network, step, tmp_path)
+    assert load_best(tmp_path, networks[3]) == 1
+    assert_close(networks[3].state_dict(), networks[1].state_dict(), atol=0, rtol=0)
+    with pytest.raises(UserError, match="^--best: .* is of another network"):
+        load_best(tmp_path, UNet(dataclasses.replace(CONFIGS["base"], detail=4)))
+    (tmp_path / BEST).write_bytes(b"damaged")
+    with pytest.raises(UserError, match="^--best: .* is missing or damaged"):
+        load_best(tmp_path, networks[3])
 
 
 KILLED = """

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import CONFIGS
+from safetensors.torch import load_file
 from torch.testing import assert_close
 
 from imagen_core.commands import train as cli
@@ -128,6 +129,12 @@ def test_a_run_of_the_command_ends_in_a_cascade_and_goes_on(
     assert (facts["steps"], facts["images"], facts["averaged_with"]) == (3, 6, first.digest)
     assert second.digest != first.digest
     assert [file.name for file in drawn] == ["grid-000001.png", "grid.png", "grid-000002.png", "grid.png"]
+    # Nothing is left to train: the best weights alone are shipped.
+    cli.run(asked(tmp_path / "run", *options, "--steps", "3", "--ship", str(tmp_path / "three"), "--best"))
+    best = load_file(tmp_path / "run" / "best.safetensors")
+    assert_close(unet_of(load_cascade(tmp_path / "three").stages[0]).state_dict(), best, atol=2e-3, rtol=2e-3)
+    with pytest.raises(UserError, match="^--best: needs --ship"):
+        cli.run(asked(tmp_path / "run", *options, "--steps", "3", "--best"))
 
 
 def test_a_classifier_is_shipped_with_its_accuracy(
