@@ -50,7 +50,7 @@ def test_the_log_has_lines_that_fit_a_screen_and_an_index_of_all_entries() -> No
     assert entries == index
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/DEEPFLOYD.md"])
+@pytest.mark.parametrize("name", ["README.md", "docs/DEEPFLOYD.md", "docs/TRAINING.md"])
 def test_the_commands_of_a_document_are_understood(name: str) -> None:
     """Their verbs, options, choices and ranges; nothing is run."""
     blocks = re.findall(r"```sh\n(.*?)```", (ROOT / name).read_text(), re.DOTALL)
