@@ -74,7 +74,7 @@ def recipe_of(args: argparse.Namespace) -> tuple[Recipe, dict[str, Tensor] | Non
     if "encoder" in given and Path(given["encoder"]).is_dir():
         given["encoder"] = str(Path(given["encoder"]).resolve())
     kept = _kept(args.run)
-    sizes = read_sizes(given.get("sizes") or kept.get("sizes") or RECIPES[args.stage].sizes)
+    sizes = read_sizes(given.get("sizes", kept.get("sizes", RECIPES[args.stage].sizes)))
     given["sizes"] = written(sizes)
     if kept and kept["sizes"] != given["sizes"]:
         raise UserError(f"--sizes: {args.run} was begun with {kept['sizes']}; resume with that or use a new folder")
@@ -85,7 +85,9 @@ def recipe_of(args: argparse.Namespace) -> tuple[Recipe, dict[str, Tensor] | Non
         new = {} if started or world is None else NEW[args.stage]
         # Of fewer steps than those, none is at half the side.
         small = {"small_steps": 0} if args.steps else {}
-        fit = fitting(args.stage, sizes, given.get("network", "S"))
+        # With the network, which a refusal of the sizes names.
+        network = given.get("network", RECIPES[args.stage].network)
+        fit = {**fitting(args.stage, sizes, network), "network": network}
         return dataclasses.replace(RECIPES[args.stage], **{**new, **small, **fit})
 
     if kept:

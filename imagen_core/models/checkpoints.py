@@ -138,7 +138,10 @@ def whole_sizes(sizes: Sequence[int]) -> tuple[int, ...]:
 
 
 def _sizes_of(facts: dict[str, Any]) -> tuple[int, ...]:
-    sizes = tuple(facts.get("sizes", DEFAULT_SIZES))
+    sizes = facts.get("sizes", DEFAULT_SIZES)
+    # A text and an object have elements too.
+    if not isinstance(sizes, list | tuple):
+        raise UserError(f"model: sizes: must be a list of whole numbers, got {sizes!r:.60}")
     check_sizes("model: sizes", sizes)
     return whole_sizes(sizes)
 
@@ -221,11 +224,12 @@ def _load_stage(
         # On "meta", since random weights would be replaced at once.
         with torch.device("meta"):
             network = UNet(unet)
+        placed = type(spec.size) is int and type(spec.low_res_size) in (int, type(None))
+        placed &= (spec.size, spec.low_res_size) in zip(sizes, (None, *sizes))
         fits = spec.name == name and unet.text_width == encoder.width
-        fits &= type(spec.size) is int and (spec.size, spec.low_res_size) in zip(sizes, (None, *sizes))
-        fits = fits and spec.size % unet.multiple == 0
+        fits &= not placed or spec.size % unet.multiple == 0
         fits &= unet.low_res == (spec.low_res_size is not None)
-        fits = fits and (spec.low_res_size is None or spec.size == unet.factor * spec.low_res_size)
+        fits &= not placed or spec.low_res_size is None or spec.size == unet.factor * spec.low_res_size
         # This project's networks work on pixels with this project's augmentation, and learn no variance.
         fits &= spec == StageSpec(spec.name, spec.size, spec.low_res_size, spec.schedule, spec.prediction)
         # from_low_res guesses v only.
@@ -236,6 +240,11 @@ def _load_stage(
         raise UserError(f"model: {path} does not describe a stage ({type(error).__name__})") from error
     if not known:
         raise UserError(f"model: {path} names an unknown schedule or prediction")
+    if not placed:
+        raise UserError(
+            f"model: {path}: size and low_res_size must be one of the cascade's sizes {', '.join(map(str, sizes))} and "
+            f"the one before, got {spec.size!r:.40} and {spec.low_res_size!r:.40}"
+        )
     if not fits:
         raise UserError(f"model: {path}: stage, network and text encoder do not belong together")
     _fill(network, folder, place, digests)

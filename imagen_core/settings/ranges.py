@@ -101,7 +101,7 @@ def check_sizes(field: str, sizes: Sequence[Any]) -> None:
     if not fits or any(b % a or not least <= b // a <= most for a, b in pairwise(sizes)):
         raise UserError(
             f"{field}: must be 1 to {MOST_STAGES} sizes from {low} to {high}, the smallest first, each {least} to "
-            f"{most} times the one before, got {', '.join(map(str, sizes)) or 'none':.60}"
+            f"{most} times the one before, got {', '.join(map(escaped, sizes)) or 'none':.60}"
         )
 
 

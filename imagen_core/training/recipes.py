@@ -112,18 +112,35 @@ class Recipe:
         self._check_sizes()
         multiple = _multiple(self.stage, self.network, self.spec) * (2 if self.small_steps else 1)
         most = self.spec.size if self.spec.low_res_size is None else min(CROP, self.spec.size)
+        if multiple > most:
+            raise UserError(
+                f"small_steps: must be 0, as half of a side up to {most} is no multiple of {multiple // 2}, "
+                f"got {self.small_steps}"
+            )
         if self.size % multiple or not multiple <= self.size <= most:
-            raise UserError(f"size: must be a multiple of {multiple} between {multiple} and {most}, got {self.size}")
+            half = ", whose half the small_steps learn from" if self.small_steps else ""
+            raise UserError(
+                f"size: must be a multiple of {multiple} between {multiple} and {most}{half}, got {self.size}"
+            )
         scenes = not self.data_digest and isinstance(open_world(self.world), SceneWorld)
         if self.crowded and not scenes:
             raise UserError(f"crowded: must be 0 for the world {self.world}, which does not know what stands where")
 
     def _check_sizes(self) -> None:
-        for (stage, plain), side in zip(STAGES.items(), read_sizes(self.sizes)):
+        sizes = read_sizes(self.sizes)
+        for (stage, plain), side in zip(STAGES.items(), sizes):
             multiple = SIZES[self.network][plain.name].multiple
             if side % multiple:
                 raise UserError(
                     f"--sizes: {side} must be a multiple of {multiple}, for {stage} of --network {self.network}"
+                )
+        for stage in list(STAGES)[1 : len(sizes)]:
+            spec = spec_of(stage, sizes)
+            multiple = _multiple(stage, self.network, spec)
+            if multiple > CROP:
+                raise UserError(
+                    f"--sizes: {spec.size} from {spec.low_res_size} needs crops of {multiple} for {stage} of --network "
+                    f"{self.network}, which must be at most {CROP}; take another size or network"
                 )
 
     @property

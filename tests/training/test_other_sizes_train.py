@@ -67,6 +67,11 @@ def test_a_stage_learns_from_sides_that_its_network_can_take(
         ("32,8", "S", "--sizes: must be 1 to 3 sizes from 16 to 1024"),
         ("32;128", "S", "--sizes: must be 1 to 3 sizes from 16 to 1024"),
         ("9" * 5000, "S", "--sizes: must be 1 to 3 sizes from 16 to 1024"),
+        (
+            "16,32,160",
+            "L",
+            "--sizes: 160 from 32 needs crops of 160 for sr1024 of --network L, which must be at most 128",
+        ),
     ],
 )
 def test_sizes_that_no_network_can_take_are_refused(sizes: str, network: str, says: str | None) -> None:
@@ -76,6 +81,30 @@ def test_sizes_that_no_network_can_take_are_refused(sizes: str, network: str, sa
     with pytest.raises(UserError) as caught:
         Recipe("base", 5, size=16, sizes=sizes, network=network)
     assert str(caught.value).startswith(says) and len(str(caught.value)) < 250
+
+
+def test_crops_that_have_no_half_are_refused_by_a_range_that_can_be_met() -> None:
+    fits = {**fitting("sr1024", (16, 64, 448), "S"), "small_steps": 2}
+    with pytest.raises(UserError, match="^small_steps: must be 0, as half of a side up to 128 is no multiple of 112"):
+        Recipe("sr1024", 5, **fits)
+    with pytest.raises(
+        UserError, match="^size: must be a multiple of 16 between 16 and 24, whose half the small_steps"
+    ):
+        Recipe("base", 5, size=24, sizes="24,72", small_steps=2)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "says"),
+    [
+        ("", "--sizes: must be 1 to 3 sizes from 16 to 1024"),
+        ("20,40", "--sizes: 20 must be a multiple of 8, for base of --network XXS"),
+        ("\x1b[31m,5", r"--sizes: .* got \\x1b\[31m, 5$"),
+    ],
+)
+def test_sizes_are_refused_as_they_were_asked_for(sizes: str, says: str, place: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"^{says}"):
+        cli.run(asked(tmp_path / "run", place, "base", "--sizes", sizes))
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_large_base_learns_from_whole_pictures_beside_the_crops_of_a_stage_of_that_size(tmp_path: Path) -> None:
@@ -212,7 +241,16 @@ def test_a_damaged_description_is_refused(sizes: object, tmp_path: Path) -> None
     assert load_cascade(folder).sizes == (16, 64)
     edit(folder / "cascade.json", lambda facts: facts.update(sizes=sizes))
     redigest(folder)
-    with pytest.raises(UserError, match="^model: "):
+    with pytest.raises(UserError, match="^model: .*sizes"):
+        load_cascade(folder)
+
+
+@pytest.mark.parametrize("change", [{"low_res_size": 16.0}, {"low_res_size": 32}, {"size": 128}, {"size": "64"}])
+def test_a_stage_of_other_sizes_than_its_cascades_is_refused(change: dict[str, object], tmp_path: Path) -> None:
+    folder = write_tiny(tmp_path, ("base", "sr256"), (16, 64))
+    edit(folder / "sr64" / "config.json", lambda facts: facts["stage"].update(change))
+    redigest(folder)
+    with pytest.raises(UserError, match=r"sr64.config.json: size and low_res_size must be one of .* sizes 16, 64 and"):
         load_cascade(folder)
 
 
