@@ -168,7 +168,8 @@ def unflat(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> tuple[Requ
 
 def _start(sizes: Any, size: Any) -> Request:
     """A run up to ``size`` of a cascade of ``sizes``, of any origin, at its defaults."""
-    check_sizes("sizes", sizes if isinstance(sizes, Sequence) else (sizes,))
+    sizes = tuple(sizes) if isinstance(sizes, Sequence) else (sizes,)
+    check_sizes("sizes", sizes)
     return request("any", size=size, defaults=defaults_at(sizes))
 
 

@@ -24,7 +24,7 @@ from imagen_core.settings import (
     request,
     to_json,
 )
-from imagen_core.settings.text import flat, from_query, to_query, to_short_query, with_more, with_words
+from imagen_core.settings.text import flat, from_query, to_query, to_short_query, unflat, with_more, with_words
 from imagen_core.types import UserError
 
 OWN = defaults_at((16, 64))
@@ -118,3 +118,8 @@ def test_a_command_of_the_shipped_sizes_is_as_before() -> None:
     words = with_words(asked, ["sr256.steps=4", "eta=0.5", "sampler=ddim"], source="--set")
     command = reproduce.command_line(words, "tabletop")
     assert "base64.eta=0.5" in command and parsed(command) == words and shlex.split(command)[0] == "python"
+
+
+@pytest.mark.parametrize("sizes", [32, [32], (32,)])
+def test_one_size_alone_may_come_without_a_list(sizes: object) -> None:
+    assert unflat({"sizes": sizes}, {"prompt": "x"})[0].sizes == (32,)
