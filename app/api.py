@@ -141,8 +141,10 @@ def sweep_augmentation(
         more: any other settings as in a link: "guidance=8 sr256.steps=20".
     """
     with refusals():
-        if size not in (later := model.sizes[1:]):
-            raise UserError(f"size: must be {' or '.join(map(str, later)) or 'one of a later stage'}, got {size!r:.60}")
+        if not (later := model.sizes[1:]):
+            raise UserError("size: must be that of a later stage; this model has the base alone, without an aug_level")
+        if size not in later:
+            raise UserError(f"size: must be {' or '.join(map(str, later))}, got {size!r:.60}")
         levels = levels_in(aug_levels)
         sweep_of_levels = make_sweep(_request(model, prompt, more, seed=seed, size=size), levels)
         cascade = model.get()
@@ -219,17 +221,23 @@ def _bound(model: Model, function: Callable[..., Any]) -> Callable[..., Any]:
         for p in list(signature.parameters.values())[1:]
     ]
     streams = inspect.isgeneratorfunction(function)
-
-    def stream(*args: Any, **kwargs: Any) -> Any:
-        yield from function(model, *args, **kwargs)
-
-    def answer(*args: Any, **kwargs: Any) -> Any:
-        return function(model, *args, **kwargs)
-
-    bound: Any = stream if streams else answer
     # Gradio reads the annotation of a generator as the type of what it yields.
     returned = tuple[gr.FileData, dict[str, Any]] if streams else dict[str, Any]
-    bound.__signature__ = signature.replace(parameters=parameters, return_annotation=returned)
+    own = signature.replace(parameters=parameters, return_annotation=returned)
+
+    def in_full(*args: Any, **kwargs: Any) -> dict[str, Any]:
+        given = own.bind(*args, **kwargs)
+        given.apply_defaults()
+        return given.arguments
+
+    def stream(*args: Any, **kwargs: Any) -> Any:
+        yield from function(model, **in_full(*args, **kwargs))
+
+    def answer(*args: Any, **kwargs: Any) -> Any:
+        return function(model, **in_full(*args, **kwargs))
+
+    bound: Any = stream if streams else answer
+    bound.__signature__ = own
     bound.__annotations__ = {p.name: p.annotation for p in parameters}
     bound.__name__, bound.__doc__ = function.__name__, function.__doc__
     return bound

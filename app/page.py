@@ -13,7 +13,7 @@ from starlette.middleware import Middleware
 
 from imagen_core import settings
 from imagen_core.records.shipped import SHIPPED
-from imagen_core.settings import Request
+from imagen_core.settings import DEFAULT_SIZES, Request
 from imagen_core.settings.text import from_query
 
 from . import api, controls, handlers
@@ -201,8 +201,11 @@ def from_link(model: Model, controls: Controls, tabs: gr.Tabs, query: Iterable[t
     """
     try:
         shown, pairs = links.read(query)
-        own = {"seed": examples.OPENING.seed, "sizes": controls.sizes}
+        # A link with all settings has a format, and names its sizes unless they are the usual ones.
+        whole = any(key == "format" for key, _ in pairs)
+        own = {"seed": examples.OPENING.seed, "sizes": DEFAULT_SIZES if whole else controls.sizes}
         linked = from_query(pairs, {"prompt": examples.first_prompt(model.world), **own})
+        set_to = {} if linked is None else controls.updates(linked[0])
     except settings.UserError as error:
         handlers.warn(str(error), "The link was not followed")
         return gr.skip()
@@ -215,7 +218,7 @@ def from_link(model: Model, controls: Controls, tabs: gr.Tabs, query: Iterable[t
         request, warnings = linked
         for warning in (*views.few(warnings), *views.elsewhere(request, controls.sizes)):
             handlers.warn(warning, "In the link")
-        updates |= controls.updates(request)
+        updates |= set_to
     return updates or gr.skip()
 
 

@@ -213,8 +213,11 @@ class Inspect:
         request = values[self.dropped]
         if request is None:
             raise refuse(UserError("picture: drop a PNG that was made here first"))
+        # Settings of a picture of other sizes may not suit this page's.
+        with refusals():
+            updates = self.page.show(request, values[self.page.controls.more])
         gr.Info("All controls are set; press Generate to draw it again.", title="Settings restored", duration=4)
-        return self.page.show(request, values[self.page.controls.more])
+        return updates
 
 
 def first_of(request: Request) -> Request:

@@ -9,7 +9,7 @@ import gradio as gr
 from imagen_core.types import UserError
 
 from ..controls import Page, Updates, Values
-from ..handlers import QUIET, refuse
+from ..handlers import QUIET, refusals, refuse
 from ..parts import learning, views
 
 
@@ -26,7 +26,8 @@ class Learn:
         step = learning.step_at(asked.get("lesson"), asked.get("step"))
         if step is None:
             raise refuse(UserError("lesson: there is no such step"))
-        return self.page.show(step.request, values[self.page.controls.more])
+        with refusals():
+            return self.page.show(step.request, values[self.page.controls.more])
 
 
 def lay_out(page: Page) -> Learn:

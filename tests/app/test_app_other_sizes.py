@@ -107,6 +107,44 @@ def test_a_link_of_other_sizes_is_taken_over_with_a_warning(
     assert told == ["sizes: it was made at 64, 256; its settings are taken over for 16, 64"]
 
 
+def test_a_whole_link_of_the_shipped_model_is_taken_over_though_it_names_no_sizes(
+    own: Model, own_tabs: Tabs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its size of 64 is the base there, the second stage here."""
+    told: list[str] = []
+    monkeypatch.setattr(layout.handlers, "warn", lambda text, title: told.append(text))
+    controls, tabs = own_tabs.see.page.controls, own_tabs.see.page.tabs
+    updates = layout.from_link(own, controls, tabs, parse_qsl(to_query(with_stage(SHORT, 64, steps=9))[1:]))
+    found = controls.read(values_of(own_tabs) | updates)
+    assert found.sizes == (16, 64) and found.stages[0].steps == 9
+    assert told == ["sizes: it was made at 64, 256, 1024; its settings are taken over for 16, 64"]
+
+
+def test_settings_that_suit_no_other_size_are_refused_in_one_line(
+    own: Model, own_tabs: Tabs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(layout.handlers, "warn", lambda text, title: told.append(text))
+    steered = request("a cube", guidance_rule="classifier", guidance=1.0)
+    controls, inspect = own_tabs.see.page.controls, own_tabs.inspect
+    query = [*parse_qsl(to_query(steered)[1:]), ("sizes", "64")]
+    layout.from_link(own, controls, own_tabs.see.page.tabs, query)
+    assert told == ["guidance_rule: classifier is for the base stage; its classifier reads 64 × 64"]
+    with pytest.raises(gr.Error, match="its classifier reads 64 × 64"):
+        inspect.restore({inspect.dropped: steered, controls.more: ""})
+
+
+def test_what_programs_leave_out_is_at_its_own_sizes(own: Model, tmp_path: Path) -> None:
+    functions = api.functions(own)
+    *_, (file, _) = functions["sample"]("a red ball", more="steps=1")
+    assert png.read_settings(Path(file.path).read_bytes())[0].sizes == (16,)
+    *_, (_, facts) = functions["sweep_augmentation"]("a red ball", aug_levels="0", more="steps=1 sr64.steps=1")
+    assert facts
+    alone = api.functions(Model(str(write_tiny(tmp_path, ("base",), (16,)))))
+    with pytest.raises(gr.Error, match="size: must be that of a later stage; this model has the base alone"):
+        list(alone["sweep_augmentation"]("a red ball"))
+
+
 def test_programs_ask_for_its_sizes(own: Model) -> None:
     functions = api.functions(own)
     sizes = {name: api.inspect.signature(functions[name]).parameters["size"].default for name in ("sample",)}
