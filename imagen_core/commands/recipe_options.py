@@ -30,6 +30,7 @@ def weights_of(model: str, recipe: Recipe, option: str) -> tuple[dict[str, Tenso
     from ..files.digests import file_digest
     from ..models.checkpoints import unet_of
     from ..models.opening import load_cascade
+    from ..networks.text import open_encoder
     from ..networks.unet import UNet
     from ..training.text_layers import WEIGHTS
 
@@ -52,6 +53,9 @@ def weights_of(model: str, recipe: Recipe, option: str) -> tuple[dict[str, Tenso
     matching = [stage for stage in cascade.stages if stage.spec == spec]
     if not matching or unet_of(matching[0]).config != config:
         raise UserError(f"{option}: {model} has no stage of {spec.size} with the network trained here")
+    reads = open_encoder(recipe.encoder, recipe.layer)
+    if (cascade.encode.digest, cascade.encode.layer) != (reads.digest, reads.layer):
+        raise UserError(f"{option}: {model} was trained with another text encoder, or with another layer of it")
     return unet_of(matching[0]).state_dict(), cascade.digest
 
 
@@ -65,7 +69,6 @@ def recipe_of(args: argparse.Namespace) -> tuple[Recipe, dict[str, Tensor] | Non
         UserError: a value is out of range, or the run or the weights cannot be read.
     """
     from ..networks.precision import bf16_is_fast
-    from ..networks.text import MINILM
     from ..training.recipes import NEW, RECIPES, Recipe, fitting, read_sizes, spec_of, written
     from ..training.text_layers import WEIGHTS
 
@@ -99,8 +102,6 @@ def recipe_of(args: argparse.Namespace) -> tuple[Recipe, dict[str, Tensor] | Non
     given.setdefault("precision", "bf16" if bf16_is_fast(cpu=args.cpu) else "no")
     # Ranges are checked before the weights are read, which takes a moment.
     recipe = dataclasses.replace(usual(args.start is not None), **given)
-    if args.start is not None and (recipe.network != "S" or recipe.encoder != MINILM):
-        raise UserError("--start: has weights of --network S for --encoder minilm; leave it out for another one")
     start, started = (None, "") if args.start is None else weights_of(args.start, recipe, "--start")
     return dataclasses.replace(recipe, started_from=started), start
 

@@ -133,6 +133,12 @@ def test_a_run_of_the_command_ends_in_a_cascade_and_goes_on(
     cli.run(asked(tmp_path / "run", *options, "--steps", "3", "--ship", str(tmp_path / "three"), "--best"))
     best = load_file(tmp_path / "run" / "best.safetensors")
     assert_close(unet_of(load_cascade(tmp_path / "three").stages[0]).state_dict(), best, atol=2e-3, rtol=2e-3)
+    _, start = cli.recipe_of(asked(tmp_path / "new", *options, "--start", str(tmp_path / "three")))
+    assert start is not None and start.keys() == best.keys()
+    with pytest.raises(UserError, match="^--start: .* another text encoder, or with another layer"):
+        cli.recipe_of(asked(tmp_path / "new", *options, "--layer", "2", "--start", str(tmp_path / "three")))
+    with pytest.raises(UserError, match="^--start: .* no stage of 64 with the network trained here"):
+        cli.recipe_of(asked(tmp_path / "new", *options, "--network", "XXS", "--start", str(tmp_path / "three")))
     with pytest.raises(UserError, match="^--best: needs --ship"):
         cli.run(asked(tmp_path / "run", *options, "--steps", "3", "--best"))
 
