@@ -109,8 +109,10 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
         pytest.importorskip(package, reason="pip install -r requirements-web.txt")
     if not (folder.NODE_MODULES / "onnxruntime-web").is_dir():
         pytest.skip("npm install")
-    cascade = load_cascade(write_tiny(tmp_path_factory.mktemp("model"), ("base", "sr256")))
-    return export(cascade, tmp_path_factory.mktemp("tab"))
+    # Workers share it, since it takes a minute to make.
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+    return export(write_tiny(tmp_path_factory.mktemp("model"), ("base", "sr256")), root)
 
 
 @pytest.fixture(scope="session")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock
 
 from imagen_core.export import folder
 from imagen_core.models.cascade import Cascade
+from imagen_core.models.opening import load_cascade
 from imagen_core.networks.text import TextEncoder, minilm
 
 
@@ -33,7 +36,10 @@ def encoder() -> TextEncoder:
     return replace(minilm(), load=lambda: (tokenizer, model), _loaded=None)
 
 
-def export(cascade: Cascade, place: Path) -> Exported:
-    """Write a cascade with the small encoder into a folder."""
-    cascade = replace(cascade, encode=encoder())
-    return Exported(cascade, place, dict(folder.write(cascade, place)))
+def export(model: Path, root: Path) -> Exported:
+    """The cascade in ``model`` with the small encoder, in a folder below ``root``; made once, whoever else asks."""
+    cascade, place, said = replace(load_cascade(model), encode=encoder()), root / "exported", root / "exported.json"
+    with FileLock(root / "exported.lock"):
+        if not said.is_file():
+            said.write_text(json.dumps(dict(folder.write(cascade, place))))
+        return Exported(cascade, place, json.loads(said.read_bytes()))

@@ -217,6 +217,7 @@ def test_a_model_has_a_short_name_and_an_address(name: str, label: str, slug: st
     assert (Model(name).label, Model(name).slug) == (label, slug)
 
 
+@pytest.mark.slow
 def test_a_process_that_ends_while_its_model_loads_ends_quietly() -> None:
     """A thread killed inside torch took the whole process down (exit 134)."""
     code = "from app.serving.model import Model; model = Model('tabletop'); model.start(); model._tried.wait()"

@@ -33,7 +33,7 @@ def findings(page: Any, axe: str) -> list[Any]:
     return page.evaluate(FINDINGS)
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_axe_finds_nothing_on_any_tab(visit: Any, url: str, axe: str, theme: str) -> None:
     page = visit(f"{url}?__theme={theme}")
     page.locator(".pl-card").first.wait_for()
@@ -50,7 +50,7 @@ def test_axe_finds_nothing_on_any_tab(visit: Any, url: str, axe: str, theme: str
         assert findings(page, axe) == [], tab
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_axe_finds_nothing_in_a_report(visit: Any, axe: str, scheme: str) -> None:
     _, report = examples.opening()
     page = visit(report.as_uri(), color_scheme=scheme)

@@ -292,7 +292,7 @@ def test_nothing_is_wider_than_the_window(visit, url: str, width: int) -> None:
     assert width_of(page) <= width
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_text_has_contrast(visit, url: str, theme: str, contrast_script: str) -> None:
     """WCAG AA: 4.5 to 1, or 3 to 1 where text is large."""
     page = visit(f"{url}?__theme={theme}")

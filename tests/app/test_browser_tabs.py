@@ -247,7 +247,7 @@ def test_two_visitors_keep_their_runs_to_themselves(page, open_at) -> None:
     assert len(page.get_by_role("option").all_inner_texts()) == 2
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_text_has_contrast_and_fits(open_at, theme: str, contrast_script: str) -> None:
     """WCAG AA in every tab, and nothing wider than a telephone."""
     page = open_at(f"{to_query(ASKED)}&__theme={theme}")

@@ -94,6 +94,7 @@ def embedded(shards: Path, tmp_path: Path) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_a_study_trains_draws_and_writes_and_goes_on(
     embedded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,6 +66,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_training_teaches_the_text_layers_and_nothing_else(root: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     unet = UNet(CONFIGS["base64"])
