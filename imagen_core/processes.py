@@ -1,11 +1,27 @@
-"""Processes that work beside this one, and end with it."""
+"""Processes that work beside this one: a pool that ends with it, and those that torchrun or accelerate starts."""
 
 from __future__ import annotations
 
 import os
 from concurrent.futures import ProcessPoolExecutor
+from datetime import timedelta
 from multiprocessing import get_context, parent_process
 from threading import Thread
+
+# A process waits for as long as the slowest one renders or draws.
+PATIENCE = timedelta(days=2)
+
+
+def started() -> int:
+    """How many processes torchrun or accelerate started, this one with them; 1 for none."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def on_cpu(asked: bool) -> bool:
+    """Whether accelerate must be told ``cpu=True``: it takes several processes without a card for single ones else."""
+    import torch
+
+    return asked or (started() > 1 and not torch.cuda.is_available())
 
 
 def pool(workers: int) -> ProcessPoolExecutor:

@@ -42,7 +42,7 @@ OF_THE_BASE = ("guidance", "steps", "threshold", "sampler")
 OPTIONS = (
     Option("each", int, f"pictures a prompt, 1 to {MOST_EACH} (default {EACH})", (*BENCH, "settings")),
     Option("half", str, "half of the prompts, choose (default) or report", ("settings", "percentiles")),
-    Option("cells", str, "grid (default), short: its telling half, or opening: the page's opening run", ("settings",)),
+    Option("cells", str, "grid (default), short: 23 of them, or opening: the page's opening run", ("settings",)),
     Option("seed", int, "of the first picture (default 0)", BENCH),
     *map(_of_the_base, OF_THE_BASE),
     Option(

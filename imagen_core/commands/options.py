@@ -83,7 +83,7 @@ def add_run_arguments(parser: argparse.ArgumentParser, without: tuple[str, ...] 
     for name, kind, default, what in (
         ("seed", int, 0, "of the first picture"),
         ("count", int, 1, "how many pictures"),
-        ("size", int, base.size, "of the finished picture"),
+        ("size", int, f"{base.size}; of sweep {later.size}, of bench the largest", "of the finished picture"),
         ("steps", int, base.steps, "of the base stage"),
         ("guidance", float, base.guidance, "weight w of the text, 1 is off"),
         ("percentile", float, base.percentile, "of dynamic thresholding"),

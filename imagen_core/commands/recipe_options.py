@@ -34,7 +34,8 @@ def weights_of(model: str, recipe: Recipe, option: str) -> tuple[dict[str, Tenso
     from ..networks.unet import UNet
     from ..training.text_layers import WEIGHTS
 
-    spec, config, file = recipe.spec, recipe.config(), Path(model) / WEIGHTS
+    reads = open_encoder(recipe.encoder, recipe.layer)
+    spec, config, file = recipe.spec, recipe.config(reads.width), Path(model) / WEIGHTS
     # A run of the text layers can start a stage; it is not a trained stage to average with.
     if option == "--start" and model and spec.low_res_size is None and file.is_file():
         try:
@@ -53,7 +54,6 @@ def weights_of(model: str, recipe: Recipe, option: str) -> tuple[dict[str, Tenso
     matching = [stage for stage in cascade.stages if stage.spec == spec]
     if not matching or unet_of(matching[0]).config != config:
         raise UserError(f"{option}: {model} has no stage of {spec.size} with the network trained here")
-    reads = open_encoder(recipe.encoder, recipe.layer)
     if (cascade.encode.digest, cascade.encode.layer) != (reads.digest, reads.layer):
         raise UserError(f"{option}: {model} was trained with another text encoder, or with another layer of it")
     return unet_of(matching[0]).state_dict(), cascade.digest

@@ -36,7 +36,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     own = None
     if args.image:
         side, *later = in_full(defaults_of(args.model))
-        if not later or args.size == side:
+        if not later:
+            raise UserError("--image: this model has a base alone, nothing that enlarges")
+        if args.size == side:
             raise UserError(f"--size: must be larger than {side} with --image")
         args.size = later[0] if args.size is None else args.size
         own = open_own(args.image, side)

@@ -29,7 +29,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
     levels = levels_in(args.aug_levels)
     # The first super-resolution stage, if there is one.
-    args.size = [*in_full(defaults_of(args.model))][:2][-1] if args.size is None else args.size
+    sizes = tuple(in_full(defaults_of(args.model)))
+    args.size = sizes[min(1, len(sizes) - 1)] if args.size is None else args.size
     request = request_from(args, elsewhere={f"sr{args.size}.aug_level": "--aug-levels"})
     aug_sweep = make_sweep(request, levels)
     warn(request)

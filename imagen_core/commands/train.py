@@ -7,6 +7,8 @@ import dataclasses
 from pathlib import Path
 
 from ..files.writing import check_writable
+from ..processes import PATIENCE, on_cpu
+from ..settings import defaults_at
 from ..types import UserError
 from ..worlds.known import FIRST, WORLDS, open_world
 from ..worlds.world import SceneWorld, World, scenes_of
@@ -16,6 +18,10 @@ GRID_EVERY = 1000
 # Steps between two looks at pictures that training never shows.
 VALIDATE_EVERY = 250
 CLASSIFIER, LAYOUT = "classifier", "layout"
+# Fields of a recipe whose options are written out, or that follow from others.
+OPTIONS_OF_THEIR_OWN = {
+    "stage", "precision", "started_from", "world", "data_digest", "network", "optimizer", "sizes",
+}  # fmt: skip
 # The fields of a recipe that the text layers' and the classifier's training take.
 OF_THE_SMALL = {"steps", "pictures", "world"}
 # With fewer steps their learning rate has no warm-up.
@@ -28,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from ..networks.sizes import SIZES
     from ..training.loop import TRACKERS
     from ..training.optimizers import OPTIMIZERS
-    from ..training.recipes import PRECISIONS, STAGES, Recipe
+    from ..training.recipes import PRECISIONS, STAGES
 
     parser.add_argument(
         "--stage",
@@ -66,12 +72,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--grid-every", type=int, help=f"steps between a stage's sample grids, 0 for none (default {GRID_EVERY})"
     )
+    _add_weight_arguments(parser)
+    parser.add_argument("--tracker", choices=TRACKERS, help="also follow a stage's losses there (a package of its own)")
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        help="bf16 computes a stage in bfloat16, no in float32 (default bf16 where that is fast)",
+    )
+    parser.add_argument("--network", choices=SIZES, help="size of the network (default S, the shipped one)")
+    parser.add_argument("--optimizer", choices=OPTIMIZERS, help="muon turns matrices and kernels (default adamw)")
+    _add_recipe_arguments(parser)
+
+
+def _add_weight_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where weights come from and where they go."""
     parser.add_argument(
         "--start",
         help="weights that a new run starts from: tabletop, a cascade's folder, or that of a run of --stage layout "
         "(default random; a resumed run ignores it)",
     )
-    parser.add_argument("--tracker", choices=TRACKERS, help="also follow a stage's losses there (a package of its own)")
     parser.add_argument("--ship", type=Path, help="write the averaged weights into this cascade folder at the end")
     parser.add_argument(
         "--best",
@@ -87,24 +106,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="with --stage base --ship: as the weaker version that autoguidance moves away from, beside the base",
     )
-    parser.add_argument(
-        "--precision",
-        choices=PRECISIONS,
-        help="bf16 computes a stage in bfloat16, no in float32 (default bf16 where that is fast)",
-    )
-    parser.add_argument("--network", choices=SIZES, help="size of the network (default S, the shipped one)")
-    parser.add_argument("--optimizer", choices=OPTIMIZERS, help="muon turns matrices and kernels (default adamw)")
+
+
+def _add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
+    """An option for each number of a recipe, and for its encoder."""
+    from ..training.recipes import Recipe
+
     for field in dataclasses.fields(Recipe):
-        if field.name not in (
-            "stage",
-            "precision",
-            "started_from",
-            "world",
-            "data_digest",
-            "network",
-            "optimizer",
-            "sizes",
-        ):
+        if field.name not in OPTIONS_OF_THEIR_OWN:
             kind = {"int": int, "float": float, "str": str}[str(field.type)]
             parser.add_argument(
                 "--" + field.name.replace("_", "-"), type=kind, help=f"default for each stage: {_defaults(field.name)}"
@@ -144,7 +153,7 @@ def _run_stage(args: argparse.Namespace) -> dict | None:
     from ..training.recipes import read_sizes
     from ..training.ship import check_shippable, ship
     from ..training.state import kept_state
-    from ..training.validation import Validation, load_best
+    from ..training.validation import BEST, Validation, load_best
 
     check_tracker(args.tracker)
     recipe, start = recipe_of(args)
@@ -156,8 +165,11 @@ def _run_stage(args: argparse.Namespace) -> dict | None:
     shards = Shards(args.data, world, spec.size, among_others(encoder), whole=spec.low_res_size is None)
     if unrendered(shards, recipe.pictures):
         check_writable(args.data, "--data")
-    state = PartialState(cpu=args.cpu)
-    kept_state(args.run, recipe, state.num_processes)
+    state = PartialState(cpu=on_cpu(args.cpu), timeout=PATIENCE)
+    if kept_state(args.run, recipe, state.num_processes) is None and state.is_main_process:
+        # Left by a run that ended before it kept a state.
+        (args.run / BEST).unlink(missing_ok=True)
+    config = defaults_at(read_sizes(recipe.sizes))[spec.size]
     grid_every = GRID_EVERY if args.grid_every is None else args.grid_every
     with state.main_process_first():
         render_shards(shards, recipe.pictures, args.workers)
@@ -167,7 +179,7 @@ def _run_stage(args: argparse.Namespace) -> dict | None:
 
     def watch(progress: Progress) -> dict[str, float]:
         if grid_every and progress.step % grid_every == 0:
-            draw_grid(progress.averaged, spec, world, encoder, args.run / f"grid-{progress.step:06d}.png")
+            draw_grid(progress.averaged, spec, config, world, encoder, args.run / f"grid-{progress.step:06d}.png")
         if validation and (progress.step % VALIDATE_EVERY == 0 or progress.step == recipe.steps):
             return {"validation_loss": validation.log(progress.averaged, progress.step, args.run)}
         return {}
@@ -182,7 +194,7 @@ def _run_stage(args: argparse.Namespace) -> dict | None:
     # The weights first: the grid may take minutes.
     if args.ship:
         ship(args.ship, unet, recipe, encoder, average_with=other, world=world, weaker=args.as_weaker)
-    draw_grid(unet, spec, world, encoder, args.run / "grid.png")
+    draw_grid(unet, spec, config, world, encoder, args.run / "grid.png")
     return {"stage": args.stage, "run": str(args.run), **dataclasses.asdict(recipe)}
 
 

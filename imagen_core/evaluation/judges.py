@@ -201,11 +201,11 @@ def dinov2_features(source: str) -> Features:
     try:
         loaded: Any = Dinov2Model.from_pretrained(source, use_safetensors=True, output_loading_info=True)
         model, found = loaded
-        if found["missing_keys"]:
-            raise UserError("its weights are of another model")
     except Exception as error:
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"--dinov2: {source} is no DINOv2 folder and cannot be fetched ({why:.160})") from error
+    if found["missing_keys"]:
+        raise UserError(f"--dinov2: the weights of {source} are of another model")
     model.eval().requires_grad_(False)
 
     @torch.no_grad()

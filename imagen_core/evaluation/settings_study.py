@@ -83,7 +83,7 @@ def _remedies() -> list[str]:
 
 
 def telling_cells() -> tuple[Cell, ...]:
-    """Those cells of the grid that tell the choices of docs/results/README.md apart, in half of its time."""
+    """The 23 cells of the grid on which the choices of docs/results/README.md rest."""
     cells = [Cell(*DEFAULT, steps=steps) for steps in (25, 15, 10)]
     cells += [Cell(*DEFAULT, threshold="static"), Cell(*DEFAULT, threshold="none")]
     cells += [Cell(w, None, rule) for w, rule in product((5.0, 8.0, 20.0), ("dynamic", "static"))]

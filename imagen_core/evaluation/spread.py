@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from datetime import timedelta
 from functools import cache as once
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
+from ..processes import PATIENCE, on_cpu, started
 from ..records.png import from_bytes, to_bytes
 from ..types import Image
 from .disk import is_whole, kept_in, write_once
@@ -19,19 +17,15 @@ from .disk import is_whole, kept_in, write_once
 if TYPE_CHECKING:
     from accelerate import PartialState
 
-# A process waits for as long as the slowest one draws.
-PATIENCE = timedelta(days=2)
-
 
 @once
 def together() -> PartialState | None:
     """The processes that work beside this one; None if it is alone."""
-    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+    if started() < 2:
         return None
     from accelerate import PartialState
 
-    # Without being told so, it takes a machine without cards for a single process.
-    return PartialState(cpu=not torch.cuda.is_available(), timeout=PATIENCE)
+    return PartialState(cpu=on_cpu(False), timeout=PATIENCE)
 
 
 def is_first() -> bool:

@@ -112,8 +112,8 @@ class Cascade:
 
     @property
     def base(self) -> StageConfig:
-        """The settings that suit the first stage."""
-        return self.defaults[self.sizes[0]]
+        """The settings that suit the cascade's base, whether it is trained yet or not."""
+        return self.defaults[min(self.defaults)]
 
     @property
     def sizes(self) -> tuple[int, ...]:

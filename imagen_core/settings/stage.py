@@ -174,7 +174,7 @@ def defaults_at(sizes: Sequence[int]) -> dict[int, StageConfig]:
 
 
 def in_full(defaults: Mapping[int, StageConfig] | None) -> dict[int, StageConfig]:
-    """A model's defaults, the smallest size first; stages that one of the shipped sizes lacks are at DEFAULTS."""
+    """A model's defaults, the smallest size first; one of the shipped sizes gets DEFAULTS for what it lacks."""
     own = dict(sorted((defaults or {}).items()))
     return {**DEFAULTS, **own} if usual(tuple(own)) else own
 

@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 from ..networks.text import open_encoder
 from ..networks.unet import UNet
+from ..processes import on_cpu
 from ..types import TextEmbedding, UserError
 from ..worlds.known import open_world
 from ..worlds.world import scenes_of
@@ -142,13 +143,11 @@ def train(
     the numbers that ``watch`` returns. ``recompute`` takes less memory and more time, for the same steps.
 
     Raises:
-        UserError: the run cannot be resumed (:func:`kept_state`), the tracker is not installed, or the loss is no
-            longer finite.
+        UserError: the run cannot be resumed (:func:`kept_state`), has no such tracker, or its loss is not finite.
         KeyboardInterrupt: one process was interrupted; all stop after the same step.
     """
     accelerator, state = _begin(recipe, run, cpu, tracker)
-    unet = _network(recipe, start).to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    unet.set_recompute(recompute)
+    unet = _network(recipe, start, recompute).to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     ema = averaged(unet, recipe.ema)
     optimizer = OPTIMIZERS[recipe.optimizer](unet, recipe.lr, recipe.weight_decay)
     first = load_state(state, unet, ema, optimizer) if state else 0
@@ -191,7 +190,7 @@ def _begin(recipe: Recipe, run: Path, cpu: bool, tracker: str | None) -> tuple[A
     from accelerate import Accelerator
 
     check_tracker(tracker)
-    accelerator = Accelerator(cpu=cpu, mixed_precision=recipe.precision, log_with=tracker, project_dir=run)
+    accelerator = Accelerator(cpu=on_cpu(cpu), mixed_precision=recipe.precision, log_with=tracker, project_dir=run)
     state = kept_state(run, recipe, accelerator.num_processes)
     # Only now: a refused run's folder stays as it was.
     if tracker:
@@ -206,11 +205,12 @@ def _pictures(recipe: Recipe, data: Path | Shards) -> Pictures:
     return Pictures(data, recipe.pictures)
 
 
-def _network(recipe: Recipe, start: Mapping[str, Tensor] | None) -> UNet:
+def _network(recipe: Recipe, start: Mapping[str, Tensor] | None, recompute: bool) -> UNet:
     """The stage's network with the recipe's random weights, or with the weights ``start``."""
     torch.manual_seed(recipe.seed)
     width = open_encoder(recipe.encoder, recipe.layer).width
     unet = UNet(recipe.config(width))
+    unet.set_recompute(recompute)
     if start is not None:
         unet.load_state_dict(start)
     return unet

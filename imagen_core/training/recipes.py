@@ -148,7 +148,7 @@ class Recipe:
         """The stage that is trained; UserError where the cascade has none in its place."""
         return spec_of(self.stage, read_sizes(self.sizes))
 
-    def config(self, text_width: int = 384) -> UNetConfig:
+    def config(self, text_width: int) -> UNetConfig:
         """The network that is trained, for a text encoder's width."""
         return config_of(STAGES[self.stage].name, self.network, text_width, factor_of(self.spec))
 

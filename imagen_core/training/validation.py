@@ -80,9 +80,11 @@ def load_best(run: Path, network: UNet) -> int:
 
 def _best(run: Path) -> tuple[int, float]:
     """Step and loss of the best weights of a run."""
+    if not (run / BEST).is_file():
+        raise UserError(f"--best: {run} kept no best weights; leave --best out, or train in a new folder")
     try:
         with safe_open(run / BEST, "pt") as file:
             facts = file.metadata()
         return int(facts["step"]), float(facts["loss"])
     except (OSError, SafetensorError, LookupError, TypeError, ValueError) as error:
-        raise UserError(f"--best: {run / BEST} is missing or damaged; delete it") from error
+        raise UserError(f"run: {run / BEST} is damaged; delete it") from error

@@ -62,7 +62,7 @@ def test_what_is_no_dinov2_is_refused_in_one_line(tmp_path: Path, dinov2_folder:
     small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "patch_size": 16, "image_size": 32}
     ViTModel(ViTConfig(**small, intermediate_size=16)).save_pretrained(tmp_path)
     Dinov2Config(**small).save_pretrained(tmp_path)
-    with pytest.raises(UserError, match=r"--dinov2: .* is no DINOv2 folder .*of another model"):
+    with pytest.raises(UserError, match=r"--dinov2: the weights of .* are of another model"):
         dinov2_features(str(tmp_path))
 
 

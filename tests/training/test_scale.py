@@ -109,7 +109,7 @@ def test_the_best_weights_are_kept_and_said_where_they_are_damaged(
     with pytest.raises(UserError, match="^--best: .* is of another network"):
         load_best(tmp_path, UNet(dataclasses.replace(CONFIGS["base"], detail=4)))
     (tmp_path / BEST).write_bytes(b"damaged")
-    with pytest.raises(UserError, match="^--best: .* is missing or damaged"):
+    with pytest.raises(UserError, match="^run: .* is damaged; delete it"):
         load_best(tmp_path, networks[3])
 
 

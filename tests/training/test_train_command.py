@@ -117,7 +117,7 @@ def test_a_run_of_the_command_ends_in_a_cascade_and_goes_on(
     shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[Path] = []
-    monkeypatch.setattr(grids, "draw_grid", lambda unet, spec, world, encoder, file: drawn.append(file))
+    monkeypatch.setattr(grids, "draw_grid", lambda unet, spec, config, world, encoder, file: drawn.append(file))
     options = ["--data", str(shards), "--cpu", "--batch", "2", "--size", "32", "--pictures", str(SHARD)]
     one, two = tmp_path / "one", tmp_path / "two"
     cli.run(asked(tmp_path / "run", *options, "--steps", "1", "--grid-every", "1", "--ship", str(one)))

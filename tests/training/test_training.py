@@ -18,6 +18,7 @@ from imagen_core.diffusion.schedules import LOG_SNR_MAX, SCHEDULES, alpha_sigma
 from imagen_core.networks.text import minilm
 from imagen_core.networks.unet import CONFIGS, UNet, from_low_res
 from imagen_core.records import png
+from imagen_core.settings import DEFAULTS
 from imagen_core.training import data, loop
 from imagen_core.training.loop import Progress, averaged, example_at, share, train
 from imagen_core.training.objective import Objective, drop, make_example
@@ -297,7 +298,7 @@ def test_a_grid_shows_every_prompt(tmp_path: Path) -> None:
 
     world = TableTop(prompts=("a red ball", "a cube", "a cone on sand"))
     unet = UNet(TINY["base"]).train()
-    grids.draw_grid(unet, STAGES["base"], world, minilm(), tmp_path / "grid.png")
+    grids.draw_grid(unet, STAGES["base"], DEFAULTS[64], world, minilm(), tmp_path / "grid.png")
     assert unet.training
     with Image.open(tmp_path / "grid.png") as grid:
         assert grid.size == (4 * 256, 256 + 18)
@@ -316,7 +317,7 @@ def test_a_grid_of_a_super_resolution_stage_shows_input_output_and_truth(
     from imagen_core.training import grids
 
     monkeypatch.setattr(grids, "PICTURES", 1)
-    grids.draw_grid(UNet(TINY["sr256"]), STAGES["sr256"], TableTop(), minilm(), tmp_path / "grid.png")
+    grids.draw_grid(UNet(TINY["sr256"]), STAGES["sr256"], DEFAULTS[256], TableTop(), minilm(), tmp_path / "grid.png")
     truth = png.to_pil(render(sample_scene(data.FRESH_SEEDS), 256))
     with Image.open(tmp_path / "grid.png") as grid:
         assert grid.size == (3 * 256, 256 + 18)

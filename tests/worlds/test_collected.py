@@ -110,7 +110,7 @@ def test_a_run_on_ones_own_pictures_ends_in_a_cascade_that_knows_their_words(
 ) -> None:
     monkeypatch.setattr(data, "SHARD", 10)
     monkeypatch.setattr(data, "render_shards", lambda shards, count, workers: _render(shards))
-    monkeypatch.setattr(grids, "draw_grid", lambda unet, spec, world, encoder, file: None)
+    monkeypatch.setattr(grids, "draw_grid", lambda unet, spec, config, world, encoder, file: None)
     copy = Path(shutil.copytree(place, tmp_path / "data"))
     options = ["--batch", "2", "--size", "32", "--steps", "1", "--ship", str(tmp_path / "mine")]
     facts = cli.run(asked(tmp_path / "run", copy, *options))
