@@ -225,16 +225,16 @@ def _bound(model: Model, function: Callable[..., Any]) -> Callable[..., Any]:
     returned = tuple[gr.FileData, dict[str, Any]] if streams else dict[str, Any]
     own = signature.replace(parameters=parameters, return_annotation=returned)
 
-    def in_full(*args: Any, **kwargs: Any) -> dict[str, Any]:
+    def with_defaults(*args: Any, **kwargs: Any) -> dict[str, Any]:
         given = own.bind(*args, **kwargs)
         given.apply_defaults()
         return given.arguments
 
     def stream(*args: Any, **kwargs: Any) -> Any:
-        yield from function(model, **in_full(*args, **kwargs))
+        yield from function(model, **with_defaults(*args, **kwargs))
 
     def answer(*args: Any, **kwargs: Any) -> Any:
-        return function(model, **in_full(*args, **kwargs))
+        return function(model, **with_defaults(*args, **kwargs))
 
     bound: Any = stream if streams else answer
     bound.__signature__ = own

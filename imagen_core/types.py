@@ -237,6 +237,11 @@ class StageSpec:
     most_aug: float = 1.0
 
     @property
+    def is_base(self) -> bool:
+        """Whether this is a cascade's first stage, which draws from the text alone."""
+        return self.low_res_size is None
+
+    @property
     def shape(self) -> tuple[int, int, int]:
         """The shape of one z of this stage: (channels, h, w)."""
         side = self.size // self.latent_factor

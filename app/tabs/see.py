@@ -179,7 +179,7 @@ class See:
         if not name:
             return gr.skip()
         try:
-            stage = settings.with_preset(next(iter(self.page.controls.defaults.values())), name)
+            stage = settings.with_preset(settings.base_of(self.page.controls.defaults), name)
         except UserError as error:
             raise refuse(error) from None
         controls, cap = self.page.controls, stage.options.get("cap")

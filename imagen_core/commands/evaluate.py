@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from ..files.writing import check_output, check_writable
-from ..settings import CHOICES, DEFAULTS, RANGES, StageConfig, in_full, usual, with_rule
+from ..processes import started
+from ..settings import CHOICES, DEFAULTS, RANGES, StageConfig, base_of, with_rule
 from ..types import UserError
-from .options import add_model_argument, loading
+from .options import add_model_argument, check_shipped_sizes, loading
 
 EACH, MOST_EACH = 2, 100
 OUT, DATA, CACHE, RUNS = Path("docs/results"), Path("runs/data"), Path("runs/evaluation"), Path("runs/encoders")
@@ -35,8 +37,10 @@ def _of_the_base(name: str) -> Option:
     return Option(name, type(getattr(DEFAULTS[64], name)), f"of the base stage, {low:g} to {high:g} {own}", BENCH)
 
 
-# What looks at pictures of 64 × 64, and at those two sizes, alone.
+# What measures cascades of 64, 256 and 1024 alone: the detector reads 64 × 64.
 OF_64 = ("tabletopbench", "captions", "sr", "figures", "samplers", "settings", "percentiles")
+# What several processes can share: each draws a part of every cell.
+SHARED = ("tabletopbench", "sr", "figures", "samplers", "settings", "percentiles", "neighbours")
 BENCH, JUDGED = ("tabletopbench",), ("tabletopbench", "figures")
 OF_THE_BASE = ("guidance", "steps", "threshold", "sampler")
 OPTIONS = (
@@ -132,20 +136,19 @@ def run(args: argparse.Namespace) -> dict[str, Any] | None:
         raise UserError("--clip, --prompts and --reference: go together")
     if args.dinov2 is not None and not args.clip:
         raise UserError("--dinov2: goes with --clip, --prompts and --reference")
+    if started() > 1 and args.what not in SHARED:
+        raise UserError(f"evaluate: {args.what} takes a single process; start it without torchrun or accelerate launch")
     if args.clip and args.sheet:
         raise UserError("--sheet: shows the detector's verdicts, so not with --clip")
     if args.what in OF_64 and not args.clip:
-        _check_sizes(args)
-    facts = VERBS[args.what](args)
-    return facts if is_first() else None
-
-
-def _check_sizes(args: argparse.Namespace) -> None:
-    from ..models.opening import defaults_of
-
-    if not usual(sizes := tuple(defaults_of(args.model))):
-        own = ", ".join(map(str, sizes))
-        raise UserError(f"--model: {args.what} is for cascades of 64, 256, 1024; {args.model} is one of {own}")
+        check_shipped_sizes(args.model, args.what)
+    if is_first():
+        return VERBS[args.what](args)
+    # The others draw with the first, whose files are the ones to keep.
+    with TemporaryDirectory() as aside:
+        args.out, args.sheet = Path(aside), None
+        VERBS[args.what](args)
+    return None
 
 
 def _bench(args: argparse.Namespace) -> dict[str, Any]:
@@ -155,8 +158,7 @@ def _bench(args: argparse.Namespace) -> dict[str, Any]:
 
     given = {name: getattr(args, name) for name in OF_THE_BASE}
     changes = {name: value for name, value in given.items() if value is not None}
-    base = next(iter(in_full(defaults_of(args.model)).values()))
-    config = with_rule(base, **changes)
+    config = with_rule(base_of(defaults_of(args.model)), **changes)
     chosen, each = (prompts()[::QUICK_STRIDE], 1) if args.quick else (prompts(), args.each)
     if args.sheet:
         check_output(args.sheet, ".png", "--sheet")
@@ -203,8 +205,7 @@ def _figures(args: argparse.Namespace) -> dict[str, Any]:
 
     extent = QUICK if args.quick else FULL
     if args.clip:
-        base = min(defaults_of(args.model))
-        truth = read_pictures(args.reference, base)
+        truth = read_pictures(args.reference, base_of(defaults_of(args.model)).size)
         judge = photographic_judge(args.clip, args.prompts, truth, extent.stride, args.dinov2)
         cascade = load_cascade(args.model, loading(args))
     else:

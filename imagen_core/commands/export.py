@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..files.writing import check_writable, holds_files
-from ..settings import usual
 from ..types import UserError
+from .options import check_shipped_sizes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """
     from ..export.folder import check_libraries, is_export, write
     from ..export.tracing import check_packages
-    from ..models.opening import defaults_of, is_deepfloyd, load_cascade
+    from ..models.opening import is_deepfloyd, load_cascade
 
     check_packages()
     folder: Path = args.to
@@ -39,8 +39,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         raise UserError(f"--to: {str(folder)!r:.80} must be a new or empty folder, or that of an earlier export")
     if is_deepfloyd(args.model):
         raise UserError("export: DeepFloyd IF is too large for a browser tab; export a cascade of this project")
-    if not usual(sizes := tuple(defaults_of(args.model))):
-        raise UserError(f"--model: a tab takes cascades of 64, 256, 1024; this is one of {', '.join(map(str, sizes))}")
+    check_shipped_sizes(args.model, "a browser tab")
     check_libraries()
     facts: dict[str, Any] = {}
     for name, fact in write(load_cascade(args.model), folder):

@@ -66,6 +66,13 @@ def loading(args: argparse.Namespace) -> Loading:
     return wanted
 
 
+def check_shipped_sizes(model: str, what: str) -> None:
+    """Refuse a cascade of other sizes than the shipped one's, for ``what`` knows no others."""
+    if not settings.are_shipped_sizes(sizes := tuple(defaults_of(model))):
+        shipped, own = (", ".join(map(str, some)) for some in (DEFAULT_SIZES, sizes))
+        raise UserError(f"--model: {what} is for cascades of {shipped}; {model} is one of {own}")
+
+
 def add_json_argument(parser: argparse.ArgumentParser) -> None:
     """--json, an option of every verb."""
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")

@@ -37,7 +37,7 @@ def weights_of(model: str, recipe: Recipe, option: str) -> tuple[dict[str, Tenso
     reads = open_encoder(recipe.encoder, recipe.layer)
     spec, config, file = recipe.spec, recipe.config(reads.width), Path(model) / WEIGHTS
     # A run of the text layers can start a stage; it is not a trained stage to average with.
-    if option == "--start" and model and spec.low_res_size is None and file.is_file():
+    if option == "--start" and model and spec.is_base and file.is_file():
         try:
             weights = load_file(file)
         except SafetensorError as error:
@@ -69,7 +69,7 @@ def recipe_of(args: argparse.Namespace) -> tuple[Recipe, dict[str, Tensor] | Non
         UserError: a value is out of range, or the run or the weights cannot be read.
     """
     from ..networks.precision import bf16_is_fast
-    from ..training.recipes import NEW, RECIPES, Recipe, fitting, read_sizes, spec_of, written
+    from ..training.recipes import NEW, RECIPES, Recipe, fields_for_sizes, read_sizes, sizes_text, spec_of
     from ..training.text_layers import WEIGHTS
 
     given = {f.name: value for f in dataclasses.fields(Recipe) if (value := getattr(args, f.name, None)) is not None}
@@ -78,30 +78,30 @@ def recipe_of(args: argparse.Namespace) -> tuple[Recipe, dict[str, Tensor] | Non
         given["encoder"] = str(Path(given["encoder"]).resolve())
     kept = _kept(args.run)
     sizes = read_sizes(given.get("sizes", kept.get("sizes", RECIPES[args.stage].sizes)))
-    given["sizes"] = written(sizes)
+    given["sizes"] = sizes_text(sizes)
     if kept and kept["sizes"] != given["sizes"]:
         raise UserError(f"--sizes: {args.run} was begun with {kept['sizes']}; resume with that or use a new folder")
     if (world := prepared(args)) is not None:
         given = {**_of_data(world, args, spec_of(args.stage, sizes).size), **given}
 
-    def usual(started: bool) -> Recipe:
+    def defaults_for(started: bool) -> Recipe:
         new = {} if started or world is None else NEW[args.stage]
         # Of fewer steps than those, none is at half the side.
         small = {"small_steps": 0} if args.steps else {}
         # With the network, which a refusal of the sizes names.
         network = given.get("network", RECIPES[args.stage].network)
-        fit = {**fitting(args.stage, sizes, network), "network": network}
+        fit = {**fields_for_sizes(args.stage, sizes, network), "network": network}
         return dataclasses.replace(RECIPES[args.stage], **{**new, **small, **fit})
 
     if kept:
         if kept["data_digest"] and world is None:
             raise UserError(f"--data: {args.run} learns from {kept['world']}; name its prepared folder")
-        return dataclasses.replace(usual(bool(kept["started_from"])), **{**kept, **given}), None
+        return dataclasses.replace(defaults_for(bool(kept["started_from"])), **{**kept, **given}), None
     if (args.run / WEIGHTS).exists():
         raise UserError(f"--run: {args.run} is one of --stage layout; a stage needs a folder of its own")
     given.setdefault("precision", "bf16" if bf16_is_fast(cpu=args.cpu) else "no")
     # Ranges are checked before the weights are read, which takes a moment.
-    recipe = dataclasses.replace(usual(args.start is not None), **given)
+    recipe = dataclasses.replace(defaults_for(args.start is not None), **given)
     start, started = (None, "") if args.start is None else weights_of(args.start, recipe, "--start")
     return dataclasses.replace(recipe, started_from=started), start
 

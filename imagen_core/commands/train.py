@@ -162,7 +162,7 @@ def _run_stage(args: argparse.Namespace) -> dict | None:
         check_shippable(args.ship, WEAKER if args.as_weaker else spec.name, world, read_sizes(recipe.sizes))
     other = weights_of(args.average_with, recipe, "--average-with") if args.average_with else None
     encoder = open_encoder(recipe.encoder, recipe.layer)
-    shards = Shards(args.data, world, spec.size, among_others(encoder), whole=spec.low_res_size is None)
+    shards = Shards.of(args.data, world, spec, among_others(encoder))
     if unrendered(shards, recipe.pictures):
         check_writable(args.data, "--data")
     state = PartialState(cpu=on_cpu(args.cpu), timeout=PATIENCE)

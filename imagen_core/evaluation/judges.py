@@ -48,7 +48,7 @@ class Judge:
 
     ``align(images, numbers)`` scores how well each picture fits the prompt of that number. The Fréchet distance to
     ``truth`` is taken between ``features``. ``alignment`` and ``distance`` are labels for the axes of figures.
-    ``kernel`` says that the features are Inception's, which KID is defined on. ``dinov2`` gives DINOv2's.
+    ``inception`` says that the features are Inception's, which KID is defined on. ``dinov2`` gives DINOv2's.
     """
 
     prompts: tuple[str, ...]
@@ -58,7 +58,7 @@ class Judge:
     features: Features
     alignment: str
     distance: str
-    kernel: bool = False
+    inception: bool = False
     dinov2: Features | None = None
 
     @cached_property
@@ -72,7 +72,7 @@ class Judge:
         """
         drawn, (true, true_dinov2) = self.features(images), self._true_features
         found = {"frechet": round(frechet(drawn, true), 4)}
-        if self.kernel:
+        if self.inception:
             found["kid"] = round(kid(drawn, true), 6)
         if self.dinov2 is not None and true_dinov2 is not None:
             found["dinov2"] = round(frechet(self.dinov2(images), true_dinov2), 4)
@@ -116,7 +116,7 @@ def photographic_judge(clip: str, prompts: Path, truth: Image, stride: int, dino
         return score(images, [chosen[i] for i in numbers]).tolist()
 
     names = tuple(map(str, range(len(chosen))))
-    return Judge(chosen, names, truth, align, features, "CLIP score", "FID", kernel=True, dinov2=further)
+    return Judge(chosen, names, truth, align, features, "CLIP score", "FID", inception=True, dinov2=further)
 
 
 def read_prompts(file: Path) -> tuple[str, ...]:

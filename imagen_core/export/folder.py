@@ -126,7 +126,7 @@ def write(cascade: Cascade, folder: Path) -> Iterator[tuple[str, Any]]:
             "context": made.add_graph(f"{name}.context", networks.context(stage, encoder.width), name),
             "network": made.add_graph(f"{name}.network", networks.network(stage, encoder.width), name),
         }
-        if stage.spec.low_res_size is not None:
+        if not stage.spec.is_base:
             graphs["low_res"] = made.add_graph(f"{name}.low_res", networks.low_res(stage.spec), name)
         manifest["stages"].append({**asdict(stage.spec), "graphs": graphs})
         yield name, _facts(made, name)

@@ -110,7 +110,7 @@ def _examples(unet: UNet, spec: StageSpec, width: int, *, rows: int, tokens: int
     }
     if context.layout is not None:
         inputs["layout"] = context.layout
-    if spec.low_res_size is not None:
+    if not spec.is_base:
         inputs |= {"low_res": torch.randn(rows, *spec.shape, generator=made), "aug_level": torch.tensor(0.1)}
     return inputs
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..diffusion.augmentation import aug_sigma, aug_snr
 from ..networks.classifier import Classifier
 from ..networks.text import TextEncoder
-from ..settings import DEFAULTS, StageConfig
+from ..settings import DEFAULTS, StageConfig, base_of
 from ..types import Image, Network, StageSpec, UserError
 from ..worlds.world import World
 
@@ -113,7 +113,7 @@ class Cascade:
     @property
     def base(self) -> StageConfig:
         """The settings that suit the cascade's base, whether it is trained yet or not."""
-        return self.defaults[min(self.defaults)]
+        return base_of(self.defaults)
 
     @property
     def sizes(self) -> tuple[int, ...]:

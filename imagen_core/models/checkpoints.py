@@ -35,7 +35,7 @@ from ..files.digests import file_digest
 from ..networks.classifier import Classifier, ClassifierConfig
 from ..networks.text import LAST, TEXT_ENCODERS, TextEncoder, open_encoder
 from ..networks.unet import UNet, UNetConfig
-from ..settings import DEFAULT_SIZES, check_sizes, defaults_at, usual
+from ..settings import DEFAULT_SIZES, are_shipped_sizes, check_sizes, defaults_at
 from ..types import StageSpec, UserError
 from ..worlds.collected.collected import DAMAGED, Collected, described
 from ..worlds.known import FIRST, WORLDS, open_world
@@ -134,7 +134,7 @@ def described_sizes(folder: Path) -> tuple[int, ...]:
 
 def whole_sizes(sizes: Sequence[int]) -> tuple[int, ...]:
     """The sizes of the cascade that these begin: the shipped ones, or these themselves."""
-    return DEFAULT_SIZES if usual(sizes) else tuple(sizes)
+    return DEFAULT_SIZES if are_shipped_sizes(sizes) else tuple(sizes)
 
 
 def _sizes_of(facts: dict[str, Any]) -> tuple[int, ...]:
@@ -228,7 +228,7 @@ def _load_stage(
         placed &= (spec.size, spec.low_res_size) in zip(sizes, (None, *sizes))
         fits = spec.name == name and unet.text_width == encoder.width
         fits &= not placed or spec.size % unet.multiple == 0
-        fits &= unet.low_res == (spec.low_res_size is not None)
+        fits &= unet.low_res == (not spec.is_base)
         fits &= not placed or spec.low_res_size is None or spec.size == unet.factor * spec.low_res_size
         # This project's networks work on pixels with this project's augmentation, and learn no variance.
         fits &= spec == StageSpec(spec.name, spec.size, spec.low_res_size, spec.schedule, spec.prediction)

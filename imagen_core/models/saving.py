@@ -18,7 +18,7 @@ from ..files.writing import UNFINISHED, write_text, written_whole
 from ..networks.classifier import ClassifierConfig
 from ..networks.text import LAST, TextEncoder
 from ..networks.unet import UNetConfig
-from ..settings import DEFAULT_SIZES, usual
+from ..settings import DEFAULT_SIZES, are_shipped_sizes
 from ..types import StageSpec, UserError
 from ..worlds.collected.collected import Collected, description
 from ..worlds.world import World
@@ -100,7 +100,7 @@ def write_cascade(
         "name": name,
         "text_encoder": {"name": encoder.name, "digest": encoder.digest, "width": encoder.width, **layer},
         "world": named,
-        **({} if usual(sizes) else {"sizes": list(sizes)}),
+        **({} if are_shipped_sizes(sizes) else {"sizes": list(sizes)}),
         "stages": stages,
         "classifier": classifier,
         "digests": {path.relative_to(folder).as_posix(): file_digest(path) for path in files},

@@ -55,7 +55,7 @@ def check(request: Request, cascade: Cascade) -> None:
 def _check_places(request: Request, cascade: Cascade) -> None:
     """Refuse stages of another cascade that has some of the same sizes."""
     first, sizes = cascade.stages[0].spec, cascade.sizes
-    if first.low_res_size is not None or request.sizes != sizes[: len(request.sizes)]:
+    if not first.is_base or request.sizes != sizes[: len(request.sizes)]:
         own = " → ".join(map(str, sizes if first.low_res_size is None else (first.low_res_size, *sizes)))
         asked = " → ".join(map(str, request.sizes))
         raise UserError(f"size: {cascade.name} draws {own}, each stage from the one before, not {asked}")

@@ -16,15 +16,15 @@ from .ranges import (
     SIDE_BY_SIDE,
     SIDES,
     TRAINED,
+    are_shipped_sizes,
     check_number,
     check_sizes,
     escaped,
     hyper_parameters,
     unknown,
-    usual,
 )
 from .request import Request, check_convention, later_stages, placed, request, weight, with_stage
-from .stage import DEFAULTS, STAGE_FIELDS, StageConfig, defaults_at, in_full, vary, with_preset, with_rule
+from .stage import DEFAULTS, STAGE_FIELDS, StageConfig, base_of, defaults_at, in_full, vary, with_preset, with_rule
 from .text import from_json, to_json
 
 __all__ = [
@@ -47,6 +47,8 @@ __all__ = [
     "Request",
     "StageConfig",
     "UserError",
+    "are_shipped_sizes",
+    "base_of",
     "check_convention",
     "check_number",
     "check_sizes",
@@ -60,7 +62,6 @@ __all__ = [
     "request",
     "to_json",
     "unknown",
-    "usual",
     "vary",
     "weight",
     "with_preset",

@@ -105,7 +105,7 @@ def check_sizes(field: str, sizes: Sequence[Any]) -> None:
         )
 
 
-def usual(sizes: Sequence[int]) -> bool:
+def are_shipped_sizes(sizes: Sequence[int]) -> bool:
     """Whether a cascade has the shipped one's sizes, or the first of them."""
     return tuple(sizes) == DEFAULT_SIZES[: len(sizes)]
 

@@ -13,7 +13,7 @@ from typing import Any
 from ..diffusion.guidance import GUIDANCE
 from ..types import UserError
 from .ranges import CONVENTIONS, MAX_PROMPT, RANGES, check_choice, check_number, check_sizes
-from .stage import DEFAULTS, STAGE_FIELDS, StageConfig, in_full, vary
+from .stage import DEFAULTS, STAGE_FIELDS, StageConfig, base_of, in_full, vary
 
 
 @dataclass(frozen=True)
@@ -70,13 +70,12 @@ def request(
     """A request up to ``size`` with the settings of ``defaults`` (Cascade.defaults), or those of the shipped model.
 
     Without ``size`` it has the base alone. ``base`` replaces settings and options of that stage; its ``guidance`` is
-    read by ``convention``.
-    ``aug_level`` replaces that of every later stage, and is checked even if the request has none.
+    read by ``convention``. ``aug_level`` replaces that of every later stage, and is checked even if there is none.
 
     Raises:
         UserError: a value is of the wrong kind or out of range.
     """
-    plain = next(iter(in_full(defaults).values()))
+    plain = base_of(defaults)
     rule = base.get("guidance_rule", plain.guidance_rule)
     check_convention(convention, rule)
     if "guidance" in base:

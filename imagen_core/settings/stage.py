@@ -20,12 +20,12 @@ from .ranges import (
     PURE_NOISE,
     RULES,
     TRAINED,
+    are_shipped_sizes,
     check_choice,
     check_number,
     check_size,
     escaped,
     hyper_parameters,
-    usual,
 )
 
 
@@ -176,7 +176,12 @@ def defaults_at(sizes: Sequence[int]) -> dict[int, StageConfig]:
 def in_full(defaults: Mapping[int, StageConfig] | None) -> dict[int, StageConfig]:
     """A model's defaults, the smallest size first; one of the shipped sizes gets DEFAULTS for what it lacks."""
     own = dict(sorted((defaults or {}).items()))
-    return {**DEFAULTS, **own} if usual(tuple(own)) else own
+    return {**DEFAULTS, **own} if are_shipped_sizes(tuple(own)) else own
+
+
+def base_of(defaults: Mapping[int, StageConfig] | None) -> StageConfig:
+    """A model's defaults for its base, whether that is trained yet or not."""
+    return next(iter(in_full(defaults).values()))
 
 
 def with_preset(stage: StageConfig, preset: str) -> StageConfig:

@@ -22,11 +22,11 @@ from .ranges import (
     KEPT_OPTIONS,
     MOST_STAGES,
     RULES,
+    are_shipped_sizes,
     check_sizes,
     escaped,
     hyper_parameters,
     unknown,
-    usual,
 )
 from .request import Request, later_stages, request
 from .stage import STAGE_FIELDS, StageConfig, defaults_at, in_full, schedule_taken, vary
@@ -123,7 +123,7 @@ def flat(request: Request) -> dict[str, Any]:
     """Every setting of a run by its flat name, without those that follow from the others."""
     values: dict[str, Any] = {name: getattr(request, name) for name in RUN_FIELDS}
     values["size"] = request.stages[-1].size
-    if not usual(request.sizes):
+    if not are_shipped_sizes(request.sizes):
         values["sizes"] = request.sizes
     for stage in request.stages:
         own = {**{name: getattr(stage, name) for name in STAGE_FIELDS}, **KEPT_OPTIONS}
@@ -264,7 +264,7 @@ def to_query(request: Request) -> str:
 def to_short_query(request: Request) -> str:
     """The query of a link to a run, without what is at its default: ``prompt=…&seed=7&guidance=8.0``."""
     count = {"count": request.count} if request.count > 1 else {}
-    sizes = {} if usual(request.sizes) else {"sizes": request.sizes}
+    sizes = {} if are_shipped_sizes(request.sizes) else {"sizes": request.sizes}
     pairs = {"prompt": request.prompt, "seed": request.seed, **count, **sizes, **changed(request)}
     return urlencode({key: _in_link(key, value) for key, value in pairs.items()})
 

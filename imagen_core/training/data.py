@@ -22,7 +22,7 @@ from ..files.writing import written_whole
 from ..networks.text import LAST, MINILM
 from ..processes import pool
 from ..records.png import from_bytes, to_bytes
-from ..types import TextEmbedding, UserError
+from ..types import StageSpec, TextEmbedding, UserError
 from ..worlds.collected.collected import Collected
 from ..worlds.world import FRESH_SEEDS as FRESH_SEEDS
 from ..worlds.world import World
@@ -59,6 +59,11 @@ class Shards:
     size: int
     encoder: str = ""
     whole: bool = False
+
+    @classmethod
+    def of(cls, root: Path, world: World, spec: StageSpec, encoder: str = "") -> Shards:
+        """The pictures that a stage learns from."""
+        return cls(root, world, spec.size, encoder, whole=spec.is_base)
 
     @property
     def folder(self) -> Path:

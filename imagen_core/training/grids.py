@@ -34,7 +34,7 @@ def draw_grid(unet: UNet, spec: StageSpec, config: StageConfig, world: World, en
     # A copy on the CPU, where sampling draws its noise; training is not disturbed.
     stage = Stage(spec, copy.deepcopy(unet).cpu().eval(), {})
     file.parent.mkdir(parents=True, exist_ok=True)
-    if spec.low_res_size is None:
+    if spec.is_base:
         images = [_run(stage, config, encoder, prompt, None)[0] for prompt in world.prompts]
         save_grid(images, world.prompts, 4, file)
     else:

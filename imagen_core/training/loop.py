@@ -200,8 +200,7 @@ def _begin(recipe: Recipe, run: Path, cpu: bool, tracker: str | None) -> tuple[A
 
 def _pictures(recipe: Recipe, data: Path | Shards) -> Pictures:
     if not isinstance(data, Shards):
-        spec = recipe.spec
-        data = Shards(data, open_world(recipe.world), spec.size, whole=spec.low_res_size is None)
+        data = Shards.of(data, open_world(recipe.world), recipe.spec)
     return Pictures(data, recipe.pictures)
 
 

@@ -16,7 +16,7 @@ from ..diffusion.schedules import LOG_SNR_MAX
 from ..networks.sizes import SIZES, config_of
 from ..networks.text import LAST, MINILM
 from ..networks.unet import UNetConfig
-from ..settings import DEFAULT_SIZES, check_sizes, defaults_at, usual
+from ..settings import DEFAULT_SIZES, are_shipped_sizes, check_sizes, defaults_at
 from ..types import StageSpec, UserError
 from ..worlds.known import FIRST, open_world
 from ..worlds.world import SceneWorld
@@ -111,7 +111,7 @@ class Recipe:
             raise UserError(f"batch: must be a multiple of --accumulate {self.accumulate}, got {self.batch}")
         self._check_sizes()
         multiple = _multiple(self.stage, self.network, self.spec) * (2 if self.small_steps else 1)
-        most = self.spec.size if self.spec.low_res_size is None else min(CROP, self.spec.size)
+        most = self.spec.size if self.spec.is_base else min(CROP, self.spec.size)
         if multiple > most:
             raise UserError(
                 f"small_steps: must be 0, as half of a side up to {most} is no multiple of {multiple // 2}, "
@@ -163,7 +163,7 @@ class Recipe:
         return self.size // 2 if step < self.small_steps else self.size
 
 
-def written(sizes: Sequence[int]) -> str:
+def sizes_text(sizes: Sequence[int]) -> str:
     """Sizes as a recipe has them, which :func:`read_sizes` reads."""
     return ",".join(map(str, sizes))
 
@@ -188,7 +188,7 @@ def spec_of(stage: str, sizes: Sequence[int]) -> StageSpec:
     """
     place, plain = list(STAGES).index(stage), STAGES[stage]
     if place >= len(sizes):
-        raise UserError(f"--sizes: must be {place + 1} sizes or more for --stage {stage}, got {written(sizes)}")
+        raise UserError(f"--sizes: must be {place + 1} sizes or more for --stage {stage}, got {sizes_text(sizes)}")
     size, before = sizes[place], None if place == 0 else sizes[place - 1]
     return replace(plain, name=defaults_at(sizes)[size].name, size=size, low_res_size=before)
 
@@ -201,10 +201,10 @@ def factor_of(spec: StageSpec) -> int:
 def _multiple(stage: str, network: str, spec: StageSpec) -> int:
     """What the side of a training picture must be a multiple of."""
     needed = SIZES[network][STAGES[stage].name].multiple
-    return needed if spec.low_res_size is None else math.lcm(needed, factor_of(spec))
+    return needed if spec.is_base else math.lcm(needed, factor_of(spec))
 
 
-def fitting(stage: str, sizes: Sequence[int], network: str) -> dict[str, Any]:
+def fields_for_sizes(stage: str, sizes: Sequence[int], network: str) -> dict[str, Any]:
     """What the default recipe of a stage takes from a cascade's sizes.
 
     A base learns from whole pictures, a later stage from crops of 64 pixels, or as near to that as its factor allows.
@@ -213,18 +213,18 @@ def fitting(stage: str, sizes: Sequence[int], network: str) -> dict[str, Any]:
         UserError: the cascade has no such stage.
     """
     spec = spec_of(stage, sizes)
-    if usual(sizes):
-        return {"sizes": written(sizes)}
+    if are_shipped_sizes(sizes):
+        return {"sizes": sizes_text(sizes)}
     multiple = _multiple(stage, network, spec)
-    size = spec.size if spec.low_res_size is None else max(multiple, min(64, spec.size) // multiple * multiple)
+    size = spec.size if spec.is_base else max(multiple, min(64, spec.size) // multiple * multiple)
     whole = {} if size % (2 * multiple) == 0 else {"small_steps": 0}
-    return {"sizes": written(sizes), "size": size, **whole}
+    return {"sizes": sizes_text(sizes), "size": size, **whole}
 
 
 # What a recipe.json from before a field existed is taken to say.
 BEFORE = {
     "world": FIRST, "data_digest": "", "network": "S", "optimizer": "adamw", "accumulate": 1, "encoder": MINILM,
-    "layer": LAST, "sizes": written(DEFAULT_SIZES),
+    "layer": LAST, "sizes": sizes_text(DEFAULT_SIZES),
 }  # fmt: skip
 # The last run of each stage of the shipped weights, but for its seed: the defaults of ``train``.
 RECIPES = {

@@ -23,7 +23,7 @@ from ..worlds.collected.collected import Collected
 from ..worlds.known import open_world
 from ..worlds.world import World
 from .card import write_card
-from .recipes import Recipe, read_sizes, written
+from .recipes import Recipe, read_sizes, sizes_text
 
 
 def check_shippable(folder: Path, part: str, world: World, sizes: Sequence[int] = DEFAULT_SIZES) -> None:
@@ -44,7 +44,7 @@ def check_shippable(folder: Path, part: str, world: World, sizes: Sequence[int] 
                 name = "no world" if known is None else f"the world {known.name}"
                 raise UserError(f"{folder} is a cascade of {name}, this training is of {world.name}")
             if (there := described_sizes(folder)) != whole_sizes(sizes):
-                raise UserError(f"{folder} has --sizes {written(there)}, this training has {written(sizes)}")
+                raise UserError(f"{folder} has --sizes {sizes_text(there)}, this training has {sizes_text(sizes)}")
             check_others(folder, part)
             _name(folder)
         except UserError as error:

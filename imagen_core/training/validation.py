@@ -31,7 +31,7 @@ class Validation:
 
     def __init__(self, recipe: Recipe, world: World, encoder: TextEncoder) -> None:
         spec = recipe.spec
-        pictures = Shards(Path(), world, spec.size, whole=spec.low_res_size is None)
+        pictures = Shards.of(Path(), world, spec)
         random = torch.Generator().manual_seed(0)
         count = min(PICTURES, int(world.facts["held_back"])) if isinstance(world, Collected) else PICTURES
         self._recipe, self._examples = recipe, list[Example]()

@@ -95,11 +95,15 @@ def test_what_reproduces_a_run_names_its_sizes(own: Model, own_tabs: Tabs) -> No
     assert controls.read(values_of(own_tabs) | updates) == OWN
 
 
-def test_a_link_of_other_sizes_is_taken_over_with_a_warning(
-    own: Model, own_tabs: Tabs, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told: list[str] = []
-    monkeypatch.setattr(layout.handlers, "warn", lambda text, title: told.append(text))
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What a visitor is warned of."""
+    lines: list[str] = []
+    monkeypatch.setattr(layout.handlers, "warn", lambda text, title: lines.append(text))
+    return lines
+
+
+def test_a_link_of_other_sizes_is_taken_over_with_a_warning(own: Model, own_tabs: Tabs, told: list[str]) -> None:
     controls, query = own_tabs.see.page.controls, parse_qsl(to_query(request("a cube", size=256, guidance=2.0))[1:])
     pairs = [*query, ("sizes", "64,256")]
     updates = layout.from_link(own, controls, own_tabs.see.page.tabs, pairs)
@@ -108,11 +112,9 @@ def test_a_link_of_other_sizes_is_taken_over_with_a_warning(
 
 
 def test_a_whole_link_of_the_shipped_model_is_taken_over_though_it_names_no_sizes(
-    own: Model, own_tabs: Tabs, monkeypatch: pytest.MonkeyPatch
+    own: Model, own_tabs: Tabs, told: list[str]
 ) -> None:
     """Its size of 64 is the base there, the second stage here."""
-    told: list[str] = []
-    monkeypatch.setattr(layout.handlers, "warn", lambda text, title: told.append(text))
     controls, tabs = own_tabs.see.page.controls, own_tabs.see.page.tabs
     updates = layout.from_link(own, controls, tabs, parse_qsl(to_query(with_stage(SHORT, 64, steps=9))[1:]))
     found = controls.read(values_of(own_tabs) | updates)
@@ -120,11 +122,7 @@ def test_a_whole_link_of_the_shipped_model_is_taken_over_though_it_names_no_size
     assert told == ["sizes: it was made at 64, 256, 1024; its settings are taken over for 16, 64"]
 
 
-def test_settings_that_suit_no_other_size_are_refused_in_one_line(
-    own: Model, own_tabs: Tabs, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told: list[str] = []
-    monkeypatch.setattr(layout.handlers, "warn", lambda text, title: told.append(text))
+def test_settings_that_suit_no_other_size_are_refused_in_one_line(own: Model, own_tabs: Tabs, told: list[str]) -> None:
     steered = request("a cube", guidance_rule="classifier", guidance=1.0)
     controls, inspect = own_tabs.see.page.controls, own_tabs.inspect
     query = [*parse_qsl(to_query(steered)[1:]), ("sizes", "64")]

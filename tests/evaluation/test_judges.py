@@ -76,7 +76,7 @@ def test_a_judge_has_the_distances_that_its_features_allow() -> None:
     truth, drawn = pictures(12, 0), pictures(9, 1)
     plain = Judge(("a", "b"), ("0", "1"), truth, lambda *_: [], features, "x", "y")
     assert plain.distances(drawn) == {"frechet": round(frechet(features(drawn), features(truth)), 4)}
-    found = replace(plain, kernel=True, dinov2=others).distances(drawn)
+    found = replace(plain, inception=True, dinov2=others).distances(drawn)
     assert found == {
         **plain.distances(drawn),
         "kid": round(kid(features(drawn), features(truth)), 6),

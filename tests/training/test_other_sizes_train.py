@@ -21,7 +21,7 @@ from imagen_core.records import png
 from imagen_core.settings import DEFAULTS, defaults_at, request
 from imagen_core.training import data
 from imagen_core.training.data import CROP, Shards
-from imagen_core.training.recipes import STAGES, Recipe, fitting, spec_of
+from imagen_core.training.recipes import STAGES, Recipe, fields_for_sizes, spec_of
 from imagen_core.training.ship import check_shippable
 from imagen_core.types import StageSpec, UserError
 from imagen_core.worlds.tabletop.tabletop import TableTop
@@ -52,7 +52,7 @@ def test_stages_keep_their_place_and_take_their_sizes() -> None:
 def test_a_stage_learns_from_sides_that_its_network_can_take(
     stage: str, sizes: tuple[int, ...], network: str, fits: dict[str, int]
 ) -> None:
-    found = fitting(stage, sizes, network)
+    found = fields_for_sizes(stage, sizes, network)
     assert {name: found.get(name) for name in fits} == fits
     made = Recipe(stage, 5, network=network, **found)
     assert made.spec.size == sizes[[*STAGES].index(stage)] and made.size <= max(CROP, made.spec.size)
@@ -84,7 +84,7 @@ def test_sizes_that_no_network_can_take_are_refused(sizes: str, network: str, sa
 
 
 def test_crops_that_have_no_half_are_refused_by_a_range_that_can_be_met() -> None:
-    fits = {**fitting("sr1024", (16, 64, 448), "S"), "small_steps": 2}
+    fits = {**fields_for_sizes("sr1024", (16, 64, 448), "S"), "small_steps": 2}
     with pytest.raises(UserError, match="^small_steps: must be 0, as half of a side up to 128 is no multiple of 112"):
         Recipe("sr1024", 5, **fits)
     with pytest.raises(

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,12 @@ from safetensors.torch import load_file
 from torch.testing import assert_close
 
 from imagen_core.commands import train as cli
+from imagen_core.commands.recipe_options import weights_of
+from imagen_core.models import opening
+from imagen_core.models.cascade import Cascade, Stage
 from imagen_core.models.checkpoints import unet_of
 from imagen_core.models.opening import load_cascade
+from imagen_core.networks import text
 from imagen_core.networks.text import minilm
 from imagen_core.networks.unet import UNet
 from imagen_core.training import grids
@@ -141,6 +146,18 @@ def test_a_run_of_the_command_ends_in_a_cascade_and_goes_on(
         cli.recipe_of(asked(tmp_path / "new", *options, "--network", "XXS", "--start", str(tmp_path / "three")))
     with pytest.raises(UserError, match="^--best: needs --ship"):
         cli.run(asked(tmp_path / "run", *options, "--steps", "3", "--best"))
+
+
+def test_weights_of_another_encoder_start_a_run_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its width is not MiniLM's."""
+    wide = replace(minilm(), digest="wide", width=48)
+    monkeypatch.setattr(text, "open_encoder", lambda name, layer: wide)
+    recipe = Recipe("base", steps=1, batch=2, network="XXS", encoder="wide")
+    stage = Stage(recipe.spec, UNet(recipe.config(48)).eval(), {})
+    cascade = Cascade("wide", (stage,), wide, "digest")
+    monkeypatch.setattr(opening, "load_cascade", lambda name: cascade)
+    weights, digest = weights_of("wide", recipe, "--start")
+    assert digest == "digest" and weights.keys() == stage.network.state_dict().keys()
 
 
 def test_a_classifier_is_shipped_with_its_accuracy(
