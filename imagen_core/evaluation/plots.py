@@ -102,7 +102,7 @@ def percentiles(rows: Rows, truth: dict[str, Any], note: str, file: Path) -> Non
 
 # Colours of a text encoder's depths, from none to all layers (Okabe & Ito 2008), and how a network's size is drawn.
 DEPTH_COLOURS = ("#E69F00", "#56B4E9", "#0072B2")
-SIZE_LINES = {"XXS": {"linestyle": "--", "marker": "o"}, "S": {"linestyle": "-", "marker": "s"}}
+SIZE_LINES = {"XXS": {"linestyle": "--", "marker": "o"}, "XS": {"linestyle": "-", "marker": "s"}}
 
 
 def encoders(rows: Rows, note: str, file: Path) -> None:

@@ -61,7 +61,7 @@ def measured(depth: int, size: str) -> Measured:
     right = np.zeros((2, 100))
     right[:, : 10 + 10 * depth] = 1
     features = torch.randn(2, 100, 4, generator=torch.Generator().manual_seed(0)).double() + (6 - depth)
-    loss = np.linspace(0.1, 0.2, 30) - (0.02 if size == "S" else 0)
+    loss = np.linspace(0.1, 0.2, 30) - (0.02 if size == "XS" else 0)
     return Measured(1, dict.fromkeys(SCORES, right), features, loss, np.full(30, 0.01 * depth))
 
 
@@ -70,7 +70,7 @@ def test_differences_are_those_of_the_cells() -> None:
     truth = torch.randn(400, 4, generator=torch.Generator().manual_seed(1)).double()
     rows = {row["change"]: row for row in differences(cells, truth)}
     assert list(rows) == list(contrasts())
-    deeper, larger, one = rows["depth 6 for 0"], rows["S for XXS"], rows["depth 6 of XXS for depth 0 of S"]
+    deeper, larger, one = rows["depth 6 for 0"], rows["XS for XXS"], rows["depth 6 of XXS for depth 0 of XS"]
     assert deeper["alignment"] == pytest.approx(0.6) and deeper["alignment_low"] > 0.4
     assert deeper["loss"] == pytest.approx(0, abs=1e-9) and deeper["caption_gain"] == pytest.approx(0.06)
     # The shift of all four features falls from 6 to 0.
@@ -109,7 +109,7 @@ def test_a_study_trains_draws_and_writes_and_goes_on(
     facts = encoder_study.study(extent, *where)
     with (tmp_path / "encoders.csv").open() as file:
         rows = list(csv.DictReader(file))
-    asked_for = product(("0", "2", "6"), ("XXS", "S"), ("1.0", "3.0"))
+    asked_for = product(("0", "2", "6"), ("XXS", "XS"), ("1.0", "3.0"))
     assert [(row["depth"], row["network"], row["w"]) for row in rows] == list(asked_for)
     for cell in CELLS:
         folder = tmp_path / "runs" / f"depth{cell.depth}-{cell.size}-2"

@@ -10,10 +10,11 @@ from torch import nn
 from torch.testing import assert_close
 
 from imagen_core.networks.unet import CONFIGS, UNet
+from imagen_core.training import optimizers
 from imagen_core.training.optimizers import ADAM_SHARE, OPTIMIZERS, Muon, orthogonal
 
 
-@pytest.mark.parametrize("shape", [(40, 60), (60, 40), (50, 50)])
+@pytest.mark.parametrize("shape", [(40, 60), (60, 40), (50, 50), (40, 360), (360, 40)])
 def test_the_direction_is_nearly_orthogonal_and_keeps_its_sense(shape: tuple[int, int]) -> None:
     torch.manual_seed(0)
     matrix = torch.randn(shape)
@@ -25,8 +26,20 @@ def test_the_direction_is_nearly_orthogonal_and_keeps_its_sense(shape: tuple[int
     assert float((turned * (u @ v)).sum() / (turned.norm() * (u @ v).norm())) > 0.95
 
 
-def test_a_processor_without_bfloat16_turns_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    matrix = torch.randn(40, 60, generator=torch.Generator().manual_seed(0))
+@pytest.mark.parametrize("least", [1e-3, 1e-6])
+def test_steps_of_the_gram_matrix_are_the_steps(least: float) -> None:
+    """With singular values from 1 down to ``least``, where float32 squared has no digits left."""
+    torch.manual_seed(0)
+    u, v = (torch.linalg.qr(torch.randn(rows, 48, dtype=torch.float64))[0] for rows in (48, 432))
+    x = u * torch.logspace(0, math.log10(least), 48, dtype=torch.float64) @ v.T / 3
+    exact = optimizers._steps(x)
+    for steps in (optimizers._steps, optimizers._steps_of_gram):
+        assert_close(steps(x.float()).double(), exact, atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize("shape", [(40, 60), (40, 360)])
+def test_a_processor_without_bfloat16_turns_in_float32(shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     turned = {}
     for fast in (True, False):
         monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda fast=fast: fast)
