@@ -234,8 +234,8 @@ def _load_stage(
         fits &= spec == StageSpec(spec.name, spec.size, spec.low_res_size, spec.schedule, spec.prediction)
         # from_low_res guesses v only.
         fits &= spec.prediction == "v" or not unet.low_res
-    except UserError:
-        raise
+    except UserError as error:
+        raise UserError(f"model: {path}: {error}") from error
     except (KeyError, TypeError, ValueError, RuntimeError, ZeroDivisionError, RecursionError) as error:
         raise UserError(f"model: {path} does not describe a stage ({type(error).__name__})") from error
     if not known:
@@ -256,8 +256,8 @@ def _load_classifier(folder: Path, digests: dict[str, str]) -> Classifier:
     try:
         with torch.device("meta"):
             network = Classifier(ClassifierConfig(**json.loads(data)["classifier"]))
-    except UserError:
-        raise
+    except UserError as error:
+        raise UserError(f"model: {path}: {error}") from error
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, RecursionError) as error:
         raise UserError(f"model: {path} does not describe a classifier ({type(error).__name__})") from error
     _fill(network, folder, CLASSIFIER, digests)

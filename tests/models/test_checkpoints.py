@@ -100,7 +100,8 @@ def test_damage_is_refused(folder: Path, file: str, damage: Callable[[Path], obj
     ("change", "says"),
     [
         (lambda d: d["unet"].update(channels=[64, 64]), "do not fit its config.json"),
-        (lambda d: d["unet"].update(channels=[10**9, 32]), "channels must be multiples"),
+        (lambda d: d["unet"].update(channels=[10**9, 32]), "config.json: unet: channels must be multiples"),
+        (lambda d: d["unet"].update(factor=9), "config.json: unet: factor must be between 2 and 8"),
         (lambda d: d["unet"].update(surprise=1), "does not describe a stage"),
         (lambda d: d["stage"].update(schedule="sine"), "unknown schedule"),
         (lambda d: d["stage"].update(schedule=["cosine"]), "does not describe a stage"),
