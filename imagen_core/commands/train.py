@@ -149,13 +149,14 @@ def _run_stage(args: argparse.Namespace) -> dict | None:
     from ..networks.text import open_encoder
     from ..training.data import Shards, among_others, encode_shards, render_shards, unrendered
     from ..training.grids import draw_grid
-    from ..training.loop import Progress, check_tracker, train
+    from ..training.loop import Progress, check_launcher, check_tracker, train
     from ..training.recipes import read_sizes
     from ..training.ship import check_shippable, ship
     from ..training.state import kept_state
     from ..training.validation import BEST, Validation, load_best
 
     check_tracker(args.tracker)
+    check_launcher()
     recipe, start = recipe_of(args)
     spec, world = recipe.spec, prepared(args) or open_world(recipe.world)
     if args.ship:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import signal
 import threading
 import time
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 # Where a run can be followed, beside its log.jsonl: packages that accelerate writes to. The project's name there.
 TRACKERS = ("tensorboard", "trackio", "wandb")
 PROJECT = "imagen-lab"
+# Ways of accelerate to divide a network among processes.
+SHARDING = ("FSDP", "DEEPSPEED", "MEGATRON_LM")
 # Steps between two lines of the log.
 LOG_EVERY = 50
 # A mean loss this many times its lowest so far is a warning: our choice.
@@ -190,6 +193,7 @@ def _begin(recipe: Recipe, run: Path, cpu: bool, tracker: str | None) -> tuple[A
     from accelerate import Accelerator
 
     check_tracker(tracker)
+    check_launcher()
     accelerator = Accelerator(cpu=on_cpu(cpu), mixed_precision=recipe.precision, log_with=tracker, project_dir=run)
     state = kept_state(run, recipe, accelerator.num_processes)
     # Only now: a refused run's folder stays as it was.
@@ -273,6 +277,13 @@ def _log(run: Path, step: int, loss: float, mean_loss: float, speed: float) -> d
     with (run / "log.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(facts) + "\n")
     return facts
+
+
+def check_launcher() -> None:
+    """Refuse a launch that would give a process parts of the network only, with a UserError: each keeps the whole."""
+    for name in SHARDING:
+        if os.environ.get(f"ACCELERATE_USE_{name}", "false").lower() == "true":
+            raise UserError(f"train: does not divide a network among processes ({name}); launch it without")
 
 
 def check_tracker(name: str | None) -> None:

@@ -124,6 +124,7 @@ def test_a_run_of_the_command_ends_in_a_cascade_and_goes_on(
     drawn: list[Path] = []
     monkeypatch.setattr(grids, "draw_grid", lambda unet, spec, config, world, encoder, file: drawn.append(file))
     options = ["--data", str(shards), "--cpu", "--batch", "2", "--size", "32", "--pictures", str(SHARD)]
+    options += ["--network", "XXS"]
     one, two = tmp_path / "one", tmp_path / "two"
     cli.run(asked(tmp_path / "run", *options, "--steps", "1", "--grid-every", "1", "--ship", str(one)))
     first = load_cascade(one)
@@ -143,7 +144,7 @@ def test_a_run_of_the_command_ends_in_a_cascade_and_goes_on(
     with pytest.raises(UserError, match="^--start: .* another text encoder, or with another layer"):
         cli.recipe_of(asked(tmp_path / "new", *options, "--layer", "2", "--start", str(tmp_path / "three")))
     with pytest.raises(UserError, match="^--start: .* no stage of 64 with the network trained here"):
-        cli.recipe_of(asked(tmp_path / "new", *options, "--network", "XXS", "--start", str(tmp_path / "three")))
+        cli.recipe_of(asked(tmp_path / "new", *options, "--network", "XS", "--start", str(tmp_path / "three")))
     with pytest.raises(UserError, match="^--best: needs --ship"):
         cli.run(asked(tmp_path / "run", *options, "--steps", "3", "--best"))
 

@@ -342,3 +342,10 @@ def test_a_tracker_that_is_not_there_is_refused_before_any_work(tmp_path: Path, 
         with pytest.raises(UserError, match=f"^--tracker: .*{says}"):
             train(recipe(), tmp_path, tmp_path / "run", cpu=True, tracker=name)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_launch_that_divides_the_network_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(UserError, match="^train: does not divide a network among processes .FSDP.; launch it without"):
+        train(recipe(), tmp_path, tmp_path / "run", cpu=True)
+    assert not (tmp_path / "run").exists()
