@@ -24,7 +24,7 @@ from imagen_core.models.opening import load_cascade
 from imagen_core.networks import text
 from imagen_core.networks.text import minilm
 from imagen_core.networks.unet import UNet
-from imagen_core.training import grids
+from imagen_core.training import grids, validation
 from imagen_core.training import noisy_classifier as classifier
 from imagen_core.training.data import SHARD
 from imagen_core.training.recipes import RECIPES, Recipe
@@ -123,6 +123,7 @@ def test_a_run_of_the_command_ends_in_a_cascade_and_goes_on(
 ) -> None:
     drawn: list[Path] = []
     monkeypatch.setattr(grids, "draw_grid", lambda unet, spec, config, world, encoder, file: drawn.append(file))
+    monkeypatch.setattr(validation, "PICTURES", 2)
     options = ["--data", str(shards), "--cpu", "--batch", "2", "--size", "32", "--pictures", str(SHARD)]
     options += ["--network", "XXS"]
     one, two = tmp_path / "one", tmp_path / "two"
