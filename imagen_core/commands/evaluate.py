@@ -206,7 +206,7 @@ def _figures(args: argparse.Namespace) -> dict[str, Any]:
     extent = QUICK if args.quick else FULL
     if args.clip:
         truth = read_pictures(args.reference, base_of(defaults_of(args.model)).size)
-        judge = photographic_judge(args.clip, args.prompts, truth, extent.stride, args.dinov2)
+        judge = photographic_judge(args.clip, args.prompts, truth, extent.stride if args.quick else 1, args.dinov2)
         cascade = load_cascade(args.model, loading(args))
     else:
         cascade = load_cascade(args.model, loading(args))
