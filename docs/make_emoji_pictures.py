@@ -4,7 +4,7 @@
     python docs/make_emoji_pictures.py emoji-datasource-google-*.tgz emojilib-*.tgz --to emoji
 
 The pictures are Apache-2.0 (Google), the names and keywords MIT (emojilib). Nothing is unpacked to disk but what is
-written below ``--to``. Flags and skin tones are left out: half of all pictures would differ in little else.
+written below ``--to``. Only things are taken: of people, signs and flags half would differ in little else.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ BACKGROUNDS = {
 }  # fmt: skip
 # Backgrounds of one emoji.
 EACH = 4
+THINGS = {"Animals & Nature", "Food & Drink", "Travel & Places", "Activities", "Objects"}
 
 
 def main() -> None:
@@ -45,7 +46,7 @@ def main() -> None:
         files = {entry.name: entry for entry in tar.getmembers()}
         for emoji in json.load(member(tar, "package/emoji.json")):
             entry = files.get(f"package/img/google/64/{emoji['image']}")
-            if entry is None or emoji["category"] == "Flags":
+            if entry is None or emoji["category"] not in THINGS:
                 continue
             picture = Image.open(io.BytesIO(tar.extractfile(entry).read())).convert("RGBA")  # type: ignore[union-attr]
             for k in range(EACH):
@@ -72,8 +73,6 @@ def captions(emoji: dict, names: dict[str, list[str]], colour: str) -> Iterator[
     """The emoji's name with its background, and its keywords."""
     sign = "".join(chr(int(code, 16)) for code in emoji["unified"].split("-"))
     known = names.get(sign) or names.get(sign.replace("\ufe0f", "")) or [emoji["name"].lower()]
-    # Of a keycap only the data set's own name says which one.
-    known = [emoji["name"].lower()] if emoji["subcategory"] == "keycap" else known
     name, *keywords = (word.replace("_", " ") for word in known)
     article = _article(name)
     yield f"{article} {name} on {_article(colour)} {colour} background"

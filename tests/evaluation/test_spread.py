@@ -52,6 +52,7 @@ def launch(processes: int, *command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(run, timeout=300, cwd=here, env=environment, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_two_processes_draw_a_share_each_and_both_have_all(tiny_folder: Path, tiny: Cascade, tmp_path: Path) -> None:
     (tmp_path / "run.py").write_text(SCRIPT)
     done = launch(2, str(tmp_path / "run.py"), str(tiny_folder), str(tmp_path))

@@ -105,6 +105,7 @@ def test_a_graph_that_disagrees_is_not_written(tmp_path: Path, exported: Exporte
     assert [path.name for path in tmp_path.iterdir()] == ["halving.onnx.bin"]
 
 
+@pytest.mark.slow
 def test_an_export_that_was_killed_is_none_and_may_be_begun_again(
     exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
