@@ -36,7 +36,7 @@ SHOWN = Order("a large red sphere to the left of a small blue cube on grass at s
 
 @dataclass(frozen=True)
 class Extent:
-    """How much is sampled: pictures a prompt, every ``stride``-th prompt of the bench; the SR's levels, weights, scenes."""
+    """How much is sampled: pictures a prompt, every ``stride``-th prompt; aug_levels, weights and scenes of the SR."""
 
     each: int
     stride: int
