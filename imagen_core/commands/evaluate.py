@@ -89,7 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "figures: the paper's figures on this model; samplers: quality against steps; "
         "settings: which settings draw the best pictures; neighbours: whether a model of own pictures copies them; "
         "percentiles: what dynamic thresholding's percentile does; "
-        "encoders: what a deeper text encoder and a larger network are worth (trains six small bases, about an hour); "
+        "encoders: what a deeper text encoder and a larger network are worth (trains six small bases, an hour or two); "
         "outlines: the network that judges outlines; "
         "detector: the detector itself on fresh renders",
     )
