@@ -52,7 +52,16 @@ def test_refusals_print_in_every_encoding(encoding: str, monkeypatch: pytest.Mon
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such pipes")
-@pytest.mark.parametrize("arguments", [["sample", "--help"], ["info"], ["info", "--json"], ["page", "--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["info"],
+        *(
+            pytest.param(a, marks=pytest.mark.slow)
+            for a in (["sample", "--help"], ["info", "--json"], ["page", "--help"])
+        ),
+    ],
+)
 def test_a_reader_that_goes_early_ends_it_in_silence(arguments: list[str]) -> None:
     """The pipe is closed before the command prints: what ``| head -0`` does."""
     module = "app.entry" if arguments[0] == "page" else "imagen_core.__main__"

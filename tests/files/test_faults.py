@@ -193,7 +193,7 @@ def test_without_a_home_texts_are_kept_in_the_temporary_folder(monkeypatch: pyte
     assert cache_folder().name == "imagen-lab"
 
 
-@pytest.mark.parametrize("home", [None, "/nowhere"])
+@pytest.mark.parametrize("home", [pytest.param(None, marks=pytest.mark.slow), "/nowhere"])
 def test_a_run_needs_no_home(tiny_folder: Path, tmp_path: Path, home: str | None) -> None:
     """As a service runs: without HOME, or with one that cannot be written to."""
     kept = {name: value for name, value in os.environ.items() if name not in {"HOME", "XDG_CACHE_HOME", "HF_HOME"}}

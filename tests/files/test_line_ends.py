@@ -113,6 +113,7 @@ def test_a_clone_with_autocrlf_has_line_feeds(source: Path, tmp_path: Path) -> N
     assert [line for line in ends if "w/crlf" in line or "w/mixed" in line] == []
 
 
+@pytest.mark.slow
 def test_a_checkout_with_crlf_runs(source: Path, tmp_path: Path) -> None:
     """A copy that .gitattributes did not reach: every text of it has CRLF."""
     bare = Path(shutil.copytree(source, tmp_path / "bare"))
