@@ -4,7 +4,7 @@
     python docs/make_emoji_pictures.py emoji-datasource-google-*.tgz emojilib-*.tgz --to emoji
 
 The pictures are Apache-2.0 (Google), the names and keywords MIT (emojilib). Nothing is unpacked to disk but what is
-written below ``--to``. Only things are taken: of people, signs and flags half would differ in little else.
+written below ``--to``. Only things are taken: many people, signs and flags look nearly alike.
 """
 
 from __future__ import annotations

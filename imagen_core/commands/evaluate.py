@@ -206,6 +206,7 @@ def _figures(args: argparse.Namespace) -> dict[str, Any]:
     extent = QUICK if args.quick else FULL
     if args.clip:
         truth = read_pictures(args.reference, base_of(defaults_of(args.model)).size)
+        # All of a user's prompts are drawn, but of the bench's only every ``stride``-th.
         judge = photographic_judge(args.clip, args.prompts, truth, extent.stride if args.quick else 1, args.dinov2)
         cascade = load_cascade(args.model, loading(args))
     else:

@@ -208,7 +208,9 @@ def contrasts() -> dict[str, Contrast]:
         for a, b in ((0, 2), (2, 6), (0, 6))
     }
     larger = {Cell(d, size): sign / len(DEPTHS) for d in DEPTHS for size, sign in zip(SIZES, (-1, 1))}
-    return {**steps, "XS for XXS": larger, "depth 6 of XXS for depth 0 of XS": {Cell(6, "XXS"): 1, Cell(0, "XS"): -1}}
+    small, large = SIZES
+    either = {Cell(6, small): 1.0, Cell(0, large): -1.0}
+    return {**steps, f"{large} for {small}": larger, f"depth 6 of {small} for depth 0 of {large}": either}
 
 
 def differences(cells: Mapping[Cell, Measured], truth: Tensor) -> list[dict[str, Any]]:

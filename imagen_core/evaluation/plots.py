@@ -100,9 +100,9 @@ def percentiles(rows: Rows, truth: dict[str, Any], note: str, file: Path) -> Non
     _finish(figure, axes, note, file)
 
 
-# Colours of a text encoder's depths, from none to all layers (Okabe & Ito 2008), and how a network's size is drawn.
+# Colours of a text encoder's depths, from none to all layers (Okabe & Ito 2008), and lines of both U-Nets.
 DEPTH_COLOURS = ("#E69F00", "#56B4E9", "#0072B2")
-SIZE_LINES = {"XXS": {"linestyle": "--", "marker": "o"}, "XS": {"linestyle": "-", "marker": "s"}}
+SIZE_LINES = ({"linestyle": "--", "marker": "o"}, {"linestyle": "-", "marker": "s"})
 
 
 def encoders(rows: Rows, note: str, file: Path) -> None:
@@ -110,7 +110,7 @@ def encoders(rows: Rows, note: str, file: Path) -> None:
     figure = Figure(figsize=(13, 4.4), layout="constrained")
     axes = figure.subplots(1, 3)
     depths, sizes = (list(dict.fromkeys(row[name] for row in rows)) for name in ("depth", "network"))
-    colours = dict(zip(depths, DEPTH_COLOURS))
+    colours, lines = dict(zip(depths, DEPTH_COLOURS)), dict(zip(sizes, SIZE_LINES))
     panels = (
         ("Depth of the text encoder, network {1}", [(depth, sizes[-1]) for depth in depths]),
         ("Size of the network, encoder depth {0}", [(depths[-1], size) for size in sizes]),
@@ -118,7 +118,7 @@ def encoders(rows: Rows, note: str, file: Path) -> None:
     for axis, (title, shown) in zip(axes, panels):
         for depth, size in shown:
             curve = [row for row in rows if (row["depth"], row["network"]) == (depth, size)]
-            style = {**SIZE_LINES[size], "color": colours[depth], "label": f"depth {depth}, {size}"}
+            style = {**lines[size], "color": colours[depth], "label": f"depth {depth}, {size}"}
             x, y = [row["frechet"] for row in curve], [row["alignment"] for row in curve]
             bars = {"xerr": _bars(curve, "frechet"), "yerr": _bars(curve, "alignment")}
             axis.errorbar(x, y, **bars, capsize=2, elinewidth=0.6, **style)
@@ -129,9 +129,7 @@ def encoders(rows: Rows, note: str, file: Path) -> None:
     for size in sizes:
         curve = [next(row for row in rows if (row["depth"], row["network"]) == (depth, size)) for depth in depths]
         loss = [row["loss"] for row in curve]
-        axes[2].errorbar(
-            depths, loss, yerr=_bars(curve, "loss"), capsize=2, color="0.2", label=size, **SIZE_LINES[size]
-        )
+        axes[2].errorbar(depths, loss, yerr=_bars(curve, "loss"), capsize=2, color="0.2", label=size, **lines[size])
     axes[2].set(xlabel="layers of the text encoder", ylabel="loss of fresh scenes", xticks=depths)
     axes[2].set_title("Loss with the caption", fontsize=10)
     for axis in axes[1:]:

@@ -20,8 +20,8 @@ MOMENTUM = 0.95
 WITH_ADAM = ("stem", "detail", "time", "aug", "text_in", "text_pool", "out", "unfold")
 # Of the rate; what docs/LOG.md tried.
 ADAM_SHARE = 0.33
-# A Newton-Schulz step turns a singular value s into A s + B s^3 + C s^5 (Jordan et al. 2024).
-A, B, C = 3.4445, -4.7750, 2.0315
+# A Newton-Schulz step turns a singular value s into a s + b s^3 + c s^5 (Jordan et al. 2024).
+NEWTON_SCHULZ = 3.4445, -4.7750, 2.0315
 
 
 def adamw(network: nn.Module, lr: float, weight_decay: float) -> torch.optim.Optimizer:
@@ -98,7 +98,7 @@ def orthogonal(matrix: Float[Tensor, "m n"]) -> Float[Tensor, "m n"]:
 
 def _steps(x: Float[Tensor, "m n"]) -> Float[Tensor, "m n"]:
     for _ in range(5):
-        x = A * x + _rest(x @ x.T) @ x
+        x = NEWTON_SCHULZ[0] * x + _higher_terms(x @ x.T) @ x
     return x
 
 
@@ -107,14 +107,15 @@ def _steps_of_gram(x: Float[Tensor, "m n"]) -> Float[Tensor, "m n"]:
     gram = x @ x.T
     product = torch.eye(len(x), dtype=x.dtype, device=x.device)
     for _ in range(5):
-        step = _rest(gram)
-        step.diagonal().add_(A)
+        step = _higher_terms(gram)
+        step.diagonal().add_(NEWTON_SCHULZ[0])
         product, gram = step @ product, step @ gram @ step
     return product @ x
 
 
-def _rest(gram: Float[Tensor, "m m"]) -> Float[Tensor, "m m"]:
-    return B * gram + C * gram @ gram
+def _higher_terms(gram: Float[Tensor, "m m"]) -> Float[Tensor, "m m"]:
+    _, b, c = NEWTON_SCHULZ
+    return b * gram + c * gram @ gram
 
 
 # Takes (network, lr, weight_decay).
