@@ -174,7 +174,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 LOCAL = re.compile(r"(https?|wss?)://(127\.0\.0\.1|localhost)[:/]|data:|blob:|file:")
 # Milliseconds until a test gives up on something that should appear.
 PATIENCE = 25_000
-# gradio's client ends its own stream as a page is left; the browser may tell of it before the page is gone.
+# gradio's client ends its own stream as a page is left. The browser, or gradio, may tell of it before the page is gone.
 LEAVING = re.compile(r"AbortError: signal is aborted without reason\n +at \w+ \(.*\n +at \w+\.close \(")
 
 
@@ -200,13 +200,17 @@ def visit(chromium) -> Iterator[Callable[..., Any]]:
     """
     contexts, errors, foreign = [], [], []
 
+    def note(error: str) -> None:
+        if not LEAVING.match(error):
+            errors.append(error)
+
     def opened(address: str, **options: Any) -> Any:
         context = chromium.new_context(**{"viewport": {"width": 1366, "height": 900}, **options})
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(PATIENCE)
-        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: None if LEAVING.match(error.stack or "") else errors.append(error.stack))
+        page.on("console", lambda message: note(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: note(error.stack or str(error)))
         page.on("request", lambda request: None if LOCAL.match(request.url) else foreign.append(request.url))
         page.goto(address)
         return page
