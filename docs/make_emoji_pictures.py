@@ -29,7 +29,8 @@ BACKGROUNDS = {
 EACH = 4
 # How the kinds of what is taken begin.
 THINGS = (
-    "animal", "plant", "food", "drink", "transport", "sky", "place-geographic", "sport", "musical-instrument", "clothing",
+    "animal", "plant", "food", "drink", "transport", "sky", "place-geographic", "sport", "musical-instrument",
+    "clothing",
 )  # fmt: skip
 
 

@@ -35,7 +35,7 @@ def weights_of(model: str, recipe: Recipe, option: str) -> tuple[dict[str, Tenso
     from ..training.text_layers import WEIGHTS
 
     reads = open_encoder(recipe.encoder, recipe.layer)
-    spec, config, file = recipe.spec, recipe.config(reads.width), Path(model) / WEIGHTS
+    spec, config, file = recipe.spec, recipe.config(reads), Path(model) / WEIGHTS
     # A run of the text layers can start a stage; it is not a trained stage to average with.
     if option == "--start" and model and spec.is_base and file.is_file():
         try:

@@ -1,8 +1,8 @@
 """What helps more, a deeper frozen text encoder or a larger U-Net (Saharia et al. 2022, Fig. 4a and 4b)?
 
 A cell is one base trained from random weights. It reads one hidden layer of MiniLM: layer 0 is the tokens' own
-embeddings, and layer k is what an encoder of k layers gives. All cells see the same pictures, captions, levels and
-noise in the same order. All draw the same prompts from the same noise.
+embeddings, and layer k is what an encoder of k layers gives. Or it reads a learnt mix of all seven. All cells see the
+same pictures, captions, levels and noise in the same order. All draw the same prompts from the same noise.
 
 The base's own trained text layers are part of the U-Net. They can make up in part for layers that the encoder lacks.
 """
@@ -25,7 +25,7 @@ from ..models.cascade import Cascade, Loading
 from ..models.checkpoints import unet_of
 from ..models.opening import load_cascade
 from ..networks.precision import bf16_is_fast
-from ..networks.text import LAST, open_encoder
+from ..networks.text import LAST, MIX, open_encoder
 from ..settings import with_rule
 from ..training.data import FRESH_SEEDS, Shards, among_others, encode_shards, render_shards
 from ..training.loop import train
@@ -43,7 +43,7 @@ from .scoring import orders, true_renders
 from .tabletopbench import TRAINED, Prompt, judge, match, prompts, scores_of
 
 # MiniLM has six layers. Its last one has the name LAST, under which training pictures keep their embeddings.
-DEPTHS = {0: 0, 2: 2, 6: LAST}
+LAYERS = {"0": 0, "2": 2, "6": LAST, "mix": MIX}
 SIZES = ("XXS", "XS")
 RARE = "rare_words"
 # ``alignment`` is the share of what a prompt names that its picture shows: each thing by shape and colour, floor and
@@ -74,9 +74,9 @@ QUICK = Extent(steps=40, small_steps=32, ws=(1.0, 5.0), stride=6, scenes=32)
 
 @dataclass(frozen=True)
 class Cell:
-    """One base: how many layers of the encoder it reads, and the size of its network."""
+    """One base: how many layers of the encoder it is given, or a mix of all; and the size of its network."""
 
-    depth: int
+    layers: str
     size: str
 
     def recipe(self, extent: Extent) -> Recipe:
@@ -87,12 +87,12 @@ class Cell:
             steps=extent.steps,
             small_steps=extent.small_steps,
             network=self.size,
-            layer=DEPTHS[self.depth],
+            layer=LAYERS[self.layers],
             precision="bf16" if bf16_is_fast() else "no",
         )
 
 
-CELLS = tuple(Cell(depth, size) for depth, size in product(DEPTHS, SIZES))
+CELLS = tuple(Cell(layers, size) for layers, size in product(LAYERS, SIZES))
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def train_cell(cell: Cell, extent: Extent, data: Path, runs: Path, loading: Load
     render_shards(shards, recipe.pictures, WORKERS)
     encode_shards(shards, recipe.pictures, encoder)
     # Another number of steps is another run: it decays at another time.
-    run = runs / f"depth{cell.depth}-{cell.size}-{extent.steps}"
+    run = runs / f"layers-{cell.layers}-{cell.size}-{extent.steps}"
     unet = train(recipe, shards, run)
     ship(run / "cascade", unet, recipe, encoder)
     return load_cascade(run / "cascade", loading)
@@ -189,7 +189,7 @@ def rows_of(cell: Cell, measured: Measured, extent: Extent, truth: Tensor) -> li
             "loss": _mean(measured.loss),
             "caption_gain": _mean(measured.caption_gain),
         }
-        facts = {"depth": cell.depth, "network": cell.size, "parameters": measured.parameters, "w": w}
+        facts = {"layers": cell.layers, "network": cell.size, "parameters": measured.parameters, "w": w}
         rows.append({**facts, **_columns(values), "pictures": measured.features.shape[1]})
     return rows
 
@@ -199,18 +199,18 @@ Contrast = dict[Cell, float]
 
 
 def contrasts() -> dict[str, Contrast]:
-    """What more layers change at both sizes, what a larger network changes at all depths, and which changes more.
+    """What other layers change at both sizes, what a larger network changes for all layers, and which changes more.
 
     The last one starts from the small network without layers: is it better to add six layers or to enlarge it?
     """
     steps = {
-        f"depth {b} for {a}": {Cell(d, size): sign / len(SIZES) for size in SIZES for d, sign in ((a, -1), (b, 1))}
-        for a, b in ((0, 2), (2, 6), (0, 6))
+        f"layers: {b} for {a}": {Cell(x, size): sign / len(SIZES) for size in SIZES for x, sign in ((a, -1), (b, 1))}
+        for a, b in (("0", "2"), ("2", "6"), ("0", "6"), ("6", "mix"))
     }
-    larger = {Cell(d, size): sign / len(DEPTHS) for d in DEPTHS for size, sign in zip(SIZES, (-1, 1))}
+    larger = {Cell(x, size): sign / len(LAYERS) for x in LAYERS for size, sign in zip(SIZES, (-1, 1))}
     small, large = SIZES
-    either = {Cell(6, small): 1.0, Cell(0, large): -1.0}
-    return {**steps, f"{large} for {small}": larger, f"depth 6 of {small} for depth 0 of {large}": either}
+    either = {Cell("6", small): 1.0, Cell("0", large): -1.0}
+    return {**steps, f"{large} for {small}": larger, f"6 layers, {small} for 0 layers, {large}": either}
 
 
 def differences(cells: Mapping[Cell, Measured], truth: Tensor) -> list[dict[str, Any]]:
@@ -276,6 +276,7 @@ def study(extent: Extent, data: Path, runs: Path, cache: Path, out: Path, loadin
     write_table(rows, out / "encoders.csv")
     write_table(changes, out / "encoders-differences.csv")
     pictures = extent.steps * RECIPES["base"].batch
-    plots.encoders(rows, f"{pictures:,} training pictures a cell; bars are 95 % intervals", out / "encoders.png")
+    note = f"{pictures:,} training pictures a cell; bars are 95 % intervals"
+    plots.encoders(rows, changes, note, out / "encoders.png")
     files = ("encoders.csv", "encoders-differences.csv", "encoders.png", "encoders.svg")
     return {"cells": rows, "differences": changes, "detector": digest, "files": [str(out / file) for file in files]}

@@ -100,25 +100,25 @@ def percentiles(rows: Rows, truth: dict[str, Any], note: str, file: Path) -> Non
     _finish(figure, axes, note, file)
 
 
-# Colours of a text encoder's depths, from none to all layers (Okabe & Ito 2008), and lines of both U-Nets.
-DEPTH_COLOURS = ("#E69F00", "#56B4E9", "#0072B2")
+# Colours of what is read of a text encoder, from no layer to a mix (Okabe & Ito 2008), and lines of both U-Nets.
+LAYER_COLOURS = ("#E69F00", "#56B4E9", "#0072B2", "#009E73")
 SIZE_LINES = ({"linestyle": "--", "marker": "o"}, {"linestyle": "-", "marker": "s"})
 
 
-def encoders(rows: Rows, note: str, file: Path) -> None:
-    """Alignment against Fréchet distance over w for each depth and each size (Fig. 4a, 4b), and the loss of each."""
-    figure = Figure(figsize=(13, 4.4), layout="constrained")
+def encoders(rows: Rows, changes: Rows, note: str, file: Path) -> None:
+    """Alignment against Fréchet distance over w for each text and size (Fig. 4a, 4b), and what changes alignment."""
+    figure = Figure(figsize=(14, 4.4), layout="constrained")
     axes = figure.subplots(1, 3)
-    depths, sizes = (list(dict.fromkeys(row[name] for row in rows)) for name in ("depth", "network"))
-    colours, lines = dict(zip(depths, DEPTH_COLOURS)), dict(zip(sizes, SIZE_LINES))
+    layers, sizes = (list(dict.fromkeys(row[name] for row in rows)) for name in ("layers", "network"))
+    colours, lines = dict(zip(layers, LAYER_COLOURS)), dict(zip(sizes, SIZE_LINES))
     panels = (
-        ("Depth of the text encoder, network {1}", [(depth, sizes[-1]) for depth in depths]),
-        ("Size of the network, encoder depth {0}", [(depths[-1], size) for size in sizes]),
+        ("Layers of the text encoder, network {1}", [(read, sizes[-1]) for read in layers]),
+        ("Size of the network, layers: {0}", [(layers[-1], size) for size in sizes]),
     )
     for axis, (title, shown) in zip(axes, panels):
-        for depth, size in shown:
-            curve = [row for row in rows if (row["depth"], row["network"]) == (depth, size)]
-            style = {**lines[size], "color": colours[depth], "label": f"depth {depth}, {size}"}
+        for read, size in shown:
+            curve = [row for row in rows if (row["layers"], row["network"]) == (read, size)]
+            style = {**lines[size], "color": colours[read], "label": f"layers: {read}, {size}"}
             x, y = [row["frechet"] for row in curve], [row["alignment"] for row in curve]
             bars = {"xerr": _bars(curve, "frechet"), "yerr": _bars(curve, "alignment")}
             axis.errorbar(x, y, **bars, capsize=2, elinewidth=0.6, **style)
@@ -126,14 +126,13 @@ def encoders(rows: Rows, note: str, file: Path) -> None:
                 axis.annotate(f"{row['w']:g}", (across, up), (4, 4), textcoords="offset points", fontsize=8)
         axis.set(xlabel="Fréchet distance to true renders", ylabel="share of what prompts name that is shown")
         axis.set_title(title.format(*shown[-1]) + "; numbers are w", fontsize=10)
-    for size in sizes:
-        curve = [next(row for row in rows if (row["depth"], row["network"]) == (depth, size)) for depth in depths]
-        loss = [row["loss"] for row in curve]
-        axes[2].errorbar(depths, loss, yerr=_bars(curve, "loss"), capsize=2, color="0.2", label=size, **lines[size])
-    axes[2].set(xlabel="layers of the text encoder", ylabel="loss of fresh scenes", xticks=depths)
-    axes[2].set_title("Loss with the caption", fontsize=10)
-    for axis in axes[1:]:
-        axis.legend(frameon=False, fontsize=9)
+    axes[1].legend(frameon=False, fontsize=9)
+    names, values = [row["change"] for row in changes], [row["alignment"] for row in changes]
+    axes[2].errorbar(values, names, xerr=_bars(changes, "alignment"), fmt="o", color="0.2", capsize=2)
+    axes[2].axvline(0, color="0.7", linewidth=0.8)
+    axes[2].invert_yaxis()
+    axes[2].set(xlabel="change of the share that is shown, same prompts and noise")
+    axes[2].set_title("What a change does, mean over w", fontsize=10)
     _finish(figure, axes, note, file)
 
 

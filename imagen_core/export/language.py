@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..networks.text import LAST, TextEncoder
+from ..networks.text import LAST, TextEncoder, read_layer
 from .tracing import Traced
 
 # Words of one shard. A prompt's words lie in about ten, each a quarter of a megabyte.
@@ -30,7 +30,7 @@ class Text(nn.Module):
 
     def forward(self, words: Tensor) -> tuple[Tensor]:
         out = self.model(inputs_embeds=words.float(), output_hidden_states=self.layer != LAST)
-        return (out.last_hidden_state if self.layer == LAST else out.hidden_states[self.layer],)
+        return (read_layer(out, self.layer),)
 
 
 def text(encoder: TextEncoder) -> Traced:

@@ -226,7 +226,7 @@ def _load_stage(
             network = UNet(unet)
         placed = type(spec.size) is int and type(spec.low_res_size) in (int, type(None))
         placed &= (spec.size, spec.low_res_size) in zip(sizes, (None, *sizes))
-        fits = spec.name == name and unet.text_width == encoder.width
+        fits = spec.name == name and (unet.text_width, unet.text_states) == (encoder.width, encoder.states)
         fits &= not placed or spec.size % unet.multiple == 0
         fits &= unet.low_res == (not spec.is_base)
         fits &= not placed or spec.low_res_size is None or spec.size == unet.factor * spec.low_res_size

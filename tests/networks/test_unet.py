@@ -14,7 +14,7 @@ from torch.testing import assert_close
 
 from imagen_core.diffusion.augmentation import augment
 from imagen_core.diffusion.schedules import alpha_sigma
-from imagen_core.networks.layers import Attention
+from imagen_core.networks.layers import Attention, TextMix
 from imagen_core.networks.unet import CONFIGS, SPREAD, UNet, UNetConfig, from_low_res, gflop
 from imagen_core.types import TextEmbedding, UserError
 
@@ -159,6 +159,27 @@ def test_config_round_trips_and_refuses_nonsense() -> None:
     for wrong in ({"channels": (64,)}, {"attention": ("none", "self", "both")}, {"channels": (64, 128, 100)}):
         with pytest.raises(UserError, match="unet"):
             dataclasses.replace(config, **wrong)
+
+
+def test_a_mix_is_the_mean_of_normed_layers_until_one_outweighs_the_others() -> None:
+    layers = torch.randn(2, 5, 3, 8, dtype=torch.float64) * torch.tensor([1.0, 10.0, 100.0])[:, None]
+    mix = TextMix(3).double()
+    normed = nn.functional.layer_norm(layers, (8,))
+    assert_close(mix(layers.flatten(2)), normed.mean(2))
+    with torch.no_grad():
+        mix.score[1] = 50.0
+    assert_close(mix(layers.flatten(2)), normed[:, :, 1])
+
+
+def test_a_network_learns_its_mix_and_the_null_text_stays_zero() -> None:
+    config = replace(CONFIGS["base64"], channels=(32, 32, 32), text_width=48, text_states=3)
+    unet = UNet(config)
+    text = TextEmbedding(torch.randn(1, 4, 48), torch.ones(1, 4, dtype=torch.bool))
+    assert_close(unet.text_mix(text.null().tokens), torch.zeros(1, 1, 16))
+    unet.prepare(text).pooled.square().sum().backward()
+    assert unet.text_mix.score.grad.abs().min() > 0
+    with pytest.raises(UserError, match="^unet: text_states must be between 1 and 101, and divide text_width"):
+        replace(config, text_states=5)
 
 
 def test_recomputing_keeps_less_and_gives_the_same_gradients() -> None:

@@ -155,7 +155,7 @@ def test_weights_of_another_encoder_start_a_run_with_it(tmp_path: Path, monkeypa
     wide = replace(minilm(), digest="wide", width=48)
     monkeypatch.setattr(text, "open_encoder", lambda name, layer: wide)
     recipe = Recipe("base", steps=1, batch=2, network="XXS", encoder="wide")
-    stage = Stage(recipe.spec, UNet(recipe.config(48)).eval(), {})
+    stage = Stage(recipe.spec, UNet(recipe.config(wide)).eval(), {})
     cascade = Cascade("wide", (stage,), wide, "digest")
     monkeypatch.setattr(opening, "load_cascade", lambda name: cascade)
     weights, digest = weights_of("wide", recipe, "--start")
