@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from imagen_core.commands.options import Parser, add_model_argument, loading
-from imagen_core.models.opening import locate
+from imagen_core.models.opening import MODELS, locate
 from imagen_core.types import UserError
 
 from .folders import remove_left
@@ -22,7 +22,7 @@ from .serving.listening import refusal
 from .serving.memory import share_freed_memory
 from .serving.model import Model
 
-SHIPPED = "tabletop"
+SHIPPED = next(iter(MODELS))
 # How long a server that is told to stop waits for the run at work. Docker kills after 10 s unless told to wait longer
 # (docker stop --time 30), Kubernetes after 30 s; our choice.
 DRAIN_SECONDS = 25.0
@@ -31,21 +31,21 @@ FETCH_SECONDS = 2.0
 
 
 class ShippedPage(NamedTuple):
-    """The page of the shipped model."""
+    """The page of the shipped models, the first of them at its root."""
 
-    model: Model
+    models: tuple[Model, ...]
     demo: Gate
 
 
 @cache
 def shipped_page(beside: bool = False) -> ShippedPage:
-    """Build the page of the shipped model, once; ``beside`` as in :func:`.page.build`.
+    """Build the page of the shipped models, once; ``beside`` as in :func:`.page.build`.
 
     Raises:
         UserError: this installation has no weights.
     """
-    model = Model(SHIPPED)
-    return ShippedPage(model, build(model, beside=beside))
+    models = tuple(map(Model, MODELS))
+    return ShippedPage(models, build(*models, beside=beside))
 
 
 def main(prog: str, arguments: list[str] | None = None) -> None:
@@ -66,12 +66,12 @@ def main(prog: str, arguments: list[str] | None = None) -> None:
     try:
         locate(args.model)
         routes = [] if args.tab is None else [route(args.tab, args.model)]
-        model, page = shipped_page(bool(routes) and args.model == SHIPPED)
+        models, page = shipped_page(bool(routes) and args.model == SHIPPED)
         if args.model != SHIPPED:
             other = Model(args.model)
             other.use(args.model, loading(args))
-            # The shipped model stays one click away.
-            page = build(other, model, beside=bool(routes))
+            # The shipped models stay one click away.
+            page = build(other, *(model for model in models if model.name != args.model), beside=bool(routes))
         # A service or container stops with SIGTERM.
         signal.signal(signal.SIGTERM, drainer(page))
         page.launch(server_name=args.host, server_port=args.port, mcp_server=args.mcp, **launching(*routes))

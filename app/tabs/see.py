@@ -31,6 +31,7 @@ WEIGH = (
     "[convention] ?? 0)); return []; }"
 )
 UPSCALING = views.note("Upscale enlarges the last run's picture under the chosen rule.")
+NO_LARGER = views.note("This model has no stage that enlarges a picture.")
 UNFINISHED = views.note("A stopped run has no picture to upscale. Press Generate to make one.")
 
 
@@ -67,7 +68,8 @@ class See:
 
     def upscalable(self, now: bool, line: str) -> Updates:
         """The updates of the upscale buttons and of the line under them."""
-        buttons = {button: gr.Button(interactive=now) for button in self.ups.values()}
+        there = self.page.model.get().sizes if now else ()
+        buttons = {button: gr.Button(interactive=size in there) for size, button in self.ups.items()}
         return {**buttons, **self.status.showing(line, working=False)}
 
     def whole(self, run: Run) -> Updates:
@@ -77,7 +79,7 @@ class See:
             **self.recorded(*run.recorded()),
             self.gallery: pictures,
             self.run: run,
-            **self.upscalable(True, UPSCALING),
+            **self.upscalable(True, UPSCALING if len(self.page.model.get().sizes) > 1 else NO_LARGER),
         }
 
     def generate(self, values: Values) -> Iterator[Updates]:

@@ -72,6 +72,15 @@ def test_a_run_is_drawn_and_carried_on(own: Model, own_tabs: Tabs, tmp_path: Pat
     assert "16" in see.cost(given) or "s" in see.cost(given)
 
 
+def test_a_model_without_later_stages_offers_no_larger_picture(tmp_path: Path) -> None:
+    alone = Model(str(write_tiny(tmp_path / "base", ("base",))))
+    with gr.Blocks() as demo:
+        tabs = layout.lay_out(alone, demo)
+    end = last(tabs.see.generate(values_of(tabs)))
+    assert [end[button].interactive for button in tabs.see.ups.values()] == [False, False]
+    assert "no stage that enlarges" in end[tabs.see.status.line]
+
+
 def test_the_cascade_tab_enlarges_and_sweeps(own: Model, own_tabs: Tabs, tmp_path: Path) -> None:
     tab = own_tabs.cascade
     end = last(tab.upscale(64, at_cascade(own_tabs, OWN, at=64, aug=(0.2,))))

@@ -25,7 +25,7 @@ def test_a_port_in_use_names_the_option(taken: int, monkeypatch: pytest.MonkeyPa
     """What gradio raises, on a page of no parts: its message names parameters of gradio's own."""
     with gr.Blocks() as empty:
         pass
-    monkeypatch.setattr(launch, "shipped_page", lambda *_: launch.ShippedPage(launch.Model("tabletop"), empty))
+    monkeypatch.setattr(launch, "shipped_page", lambda *_: launch.ShippedPage((launch.Model("tabletop"),), empty))
     # The tests' own handlers stay.
     monkeypatch.setattr(launch.signal, "signal", lambda *_: None)
     with pytest.raises(SystemExit) as stop:
