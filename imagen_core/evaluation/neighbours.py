@@ -1,7 +1,9 @@
-"""Memorisation: does a sample repeat one picture of training?
+"""Does a sample show what it was asked for, and does it repeat one picture of training?
 
-Distance alone cannot tell: a grey blur lies near to every picture. A copy lies near to one picture and far from the
-next nearest (Yoon et al. 2023, "Diffusion Probabilistic Models Generalize when They Fail to Memorize").
+It shows what it was asked for if the nearest training picture has the same caption, as in retrieval.
+
+For a copy, distance alone cannot tell: a grey blur lies near to every picture. A copy lies near to one picture and far
+from the next nearest (Yoon et al. 2023, "Diffusion Probabilistic Models Generalize when They Fail to Memorize").
 """
 
 from __future__ import annotations
@@ -49,38 +51,45 @@ def nearest(
 
 
 def measure_neighbours(cascade: Cascade, world: Collected, cache: Path, sheet: Path | None = None) -> dict[str, Any]:
-    """How many are copies: of new pictures, and of samples of captions that were held back and that were learnt.
+    """How many are as asked, and copies: of new pictures, and of samples of held-back captions and of learnt ones.
 
-    ``nearest`` is the median distance of a kind to training. ``copied`` is the share of copies (RATIO). ``sheet`` shows
-    samples of learnt captions, each beside its nearest training picture.
+    ``nearest`` is the median distance of a kind to training. ``as_asked`` is the share whose nearest training picture
+    has a caption of theirs. ``copied`` is the share of copies (RATIO). ``sheet`` shows samples of learnt captions, each
+    beside its nearest training picture.
 
     Raises:
         UserError: the cascade was trained on other pictures.
     """
     if getattr(cascade.world, "digest", None) != world.digest:
         raise UserError(f"--data: {cascade.name} was not trained on these pictures")
-    count = min(PICTURES, int(world.facts["held_back"]))
-    held = range(FRESH_SEEDS, FRESH_SEEDS + count)
+    held = range(FRESH_SEEDS, FRESH_SEEDS + min(PICTURES, int(world.facts["held_back"])))
+    # Spread out, since pictures of one thing often lie side by side.
+    learnt = range(0, world.pictures, -(-world.pictures // PICTURES))
     config = cascade.base
+    drawn = kept(cache, cascade, config, _orders(world, learnt))
     kinds = {
-        "new pictures": torch.stack([world.picture(seed, config.size) for seed in held]),
-        "held-back captions": kept(cache, cascade, config, _orders(world, held)),
-        "learnt captions": kept(cache, cascade, config, _orders(world, range(count))),
+        "new pictures": (held, torch.stack([world.picture(seed, config.size) for seed in held])),
+        "held-back captions": (held, kept(cache, cascade, config, _orders(world, held))),
+        "learnt captions": (learnt, drawn),
     }
-    found = {kind: nearest(images, world) for kind, images in kinds.items()}
+    found = {kind: nearest(images, world) for kind, (_, images) in kinds.items()}
     if sheet is not None:
-        _draw(kinds["learnt captions"], *found["learnt captions"], cascade, world, sheet)
+        _draw(drawn, *found["learnt captions"], cascade, world, sheet)
     return {
-        "kinds": {
-            kind: {
-                "nearest": round(float(distances[:, 0].median()), 4),
-                "copied": round(float((distances[:, 0] <= RATIO * distances[:, 1]).float().mean()), 4),
-            }
-            for kind, (distances, _) in found.items()
-        },
-        "pictures": count,
+        "kinds": {kind: _facts(world, asked, *found[kind]) for kind, (asked, _) in kinds.items()},
         "training_pictures": world.pictures,
         "weights": cascade.digest,
+    }
+
+
+def _facts(world: Collected, asked: range, distances: Tensor, seeds: Tensor) -> dict[str, Any]:
+    """Of pictures by the captions of ``asked``, with their neighbours."""
+    shared = [set(world.captions(seed)) & set(world.captions(int(near))) for seed, near in zip(asked, seeds[:, 0])]
+    return {
+        "pictures": len(asked),
+        "nearest": round(float(distances[:, 0].median()), 4),
+        "as_asked": round(sum(map(bool, shared)) / len(asked), 4),
+        "copied": round(float((distances[:, 0] <= RATIO * distances[:, 1]).float().mean()), 4),
     }
 
 

@@ -45,11 +45,28 @@ def test_only_copies_count_as_copied(
     draw: Callable[[Collected, int], Tensor], copied: float,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(neighbours, "kept", lambda _cache, _cascade, _config, asked: draw(world, len(asked)))
+    monkeypatch.setattr(neighbours, "PICTURES", world.pictures)
     cascade = replace(tiny, world=world, defaults=DEFAULTS)
     facts = measure_neighbours(cascade, world, tmp_path, tmp_path / "sheet.png")
-    assert facts["kinds"]["learnt captions"]["copied"] == copied
+    learnt = facts["kinds"]["learnt captions"]
+    assert learnt["copied"] == copied and learnt["pictures"] == world.pictures
     assert facts["kinds"]["new pictures"]["nearest"] > 0.01 and facts["training_pictures"] == world.pictures
     assert (tmp_path / "sheet.png").stat().st_size > 1000
+
+
+def test_what_is_asked_for_is_told_from_what_is_not(
+    world: Collected, tiny: Cascade, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every second sample shows the picture of another caption."""
+    monkeypatch.setattr(neighbours, "PICTURES", world.pictures)
+    shown = [(seed + seed % 2) % world.pictures for seed in range(world.pictures)]
+    right = [set(world.captions(a)) & set(world.captions(b)) for a, b in enumerate(shown)]
+    monkeypatch.setattr(
+        neighbours, "kept", lambda *given: torch.stack([world.picture(seed, 64) for seed in shown[: len(given[3])]])
+    )
+    facts = measure_neighbours(replace(tiny, world=world, defaults=DEFAULTS), world, tmp_path)
+    share = facts["kinds"]["learnt captions"]["as_asked"]
+    assert share == pytest.approx(sum(map(bool, right)) / len(right), abs=1e-4) and 0.4 < share < 0.7
 
 
 def test_a_model_of_other_pictures_is_refused(world: Collected, tiny: Cascade, tmp_path: Path) -> None:

@@ -110,9 +110,13 @@ class Collected:
 
     def caption(self, seed: int, wording: int, *, held_out: bool = False) -> str:
         """One of the picture's captions, in turn."""
-        part, row = self._find(seed, held_out)
-        captions = _captions(self._here(), part)[row]
+        captions = self.captions(seed, held_out=held_out)
         return captions[wording % len(captions)]
+
+    def captions(self, seed: int, *, held_out: bool = False) -> tuple[str, ...]:
+        """All captions of a picture."""
+        part, row = self._find(seed, held_out)
+        return _captions(self._here(), part)[row]
 
     def _here(self) -> Path:
         if self.place is None:
