@@ -132,7 +132,9 @@ class Controls:
         more = {"convention": values[self.convention], "options": options, "defaults": self.defaults}
         base = settings.request(**given, **more)
         whole = with_more(base, values[self.more], elsewhere=self.elsewhere, defaults=self.defaults)
-        first, *later = (stage for stage in whole.stages if size is None or stage.size <= size)
+        # A cascade of the shipped sizes may lack the later stages.
+        made = [own for own in self.sizes if size is None or own <= size]
+        first, *later = (stage for stage in whole.stages if stage.size in made)
         levels = {stage.size: values[self.aug_levels[stage.size]] for stage in later}
         return replace(whole, stages=(first, *(replace(stage, aug_level=levels[stage.size]) for stage in later)))
 

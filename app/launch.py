@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from imagen_core.commands.options import Parser, add_model_argument, loading
-from imagen_core.models.opening import MODELS, locate
+from imagen_core.models.opening import FIRST_MODEL, MODELS, locate
 from imagen_core.types import UserError
 
 from .folders import remove_left
@@ -22,7 +22,6 @@ from .serving.listening import refusal
 from .serving.memory import share_freed_memory
 from .serving.model import Model
 
-SHIPPED = next(iter(MODELS))
 # How long a server that is told to stop waits for the run at work. Docker kills after 10 s unless told to wait longer
 # (docker stop --time 30), Kubernetes after 30 s; our choice.
 DRAIN_SECONDS = 25.0
@@ -66,8 +65,8 @@ def main(prog: str, arguments: list[str] | None = None) -> None:
     try:
         locate(args.model)
         routes = [] if args.tab is None else [route(args.tab, args.model)]
-        models, page = shipped_page(bool(routes) and args.model == SHIPPED)
-        if args.model != SHIPPED:
+        models, page = shipped_page(bool(routes) and args.model == FIRST_MODEL)
+        if args.model != FIRST_MODEL:
             other = Model(args.model)
             other.use(args.model, loading(args))
             # The shipped models stay one click away.

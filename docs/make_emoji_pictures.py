@@ -27,7 +27,7 @@ BACKGROUNDS = {
 }  # fmt: skip
 # Backgrounds of one emoji.
 EACH = 4
-# How the kinds of what is taken begin.
+# How the subcategories that are taken begin.
 THINGS = (
     "animal", "plant", "food", "drink", "transport", "sky", "place-geographic", "sport", "musical-instrument",
     "clothing",
@@ -50,6 +50,7 @@ def main() -> None:
         files = {entry.name: entry for entry in tar.getmembers()}
         for emoji in json.load(member(tar, "package/emoji.json")):
             entry = files.get(f"package/img/google/64/{emoji['image']}")
+            # transport-sign, with symbols such as an arrow to a lavatory, is no transport.
             if entry is None or emoji["category"] == "Symbols" or not emoji["subcategory"].startswith(THINGS):
                 continue
             picture = Image.open(io.BytesIO(tar.extractfile(entry).read())).convert("RGBA")  # type: ignore[union-attr]

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from imagen_core.models.opening import FIRST_MODEL
 from imagen_core.records import recording
 from imagen_core.records.recording import Recording
 from imagen_core.settings import DEFAULTS, Request, StageConfig
@@ -81,14 +82,16 @@ def name_of(run: Recording) -> str:
     return f"imagen-lab-{prompt}-w{request.stages[0].guidance:g}-seed{request.seed}-{mark}.html"
 
 
-def save(run: Recording, folder: Path, model: str = "tabletop", defaults: Mapping[int, StageConfig] = DEFAULTS) -> Path:
+def save(
+    run: Recording, folder: Path, model: str = FIRST_MODEL, defaults: Mapping[int, StageConfig] = DEFAULTS
+) -> Path:
     """:func:`page` of one run as a file in ``folder``, under its :func:`name_of`."""
     path = folder / name_of(run)
     path.write_text(page([run], model, defaults), encoding="utf-8")
     return path
 
 
-def page(runs: Sequence[Recording], model: str = "tabletop", defaults: Mapping[int, StageConfig] = DEFAULTS) -> str:
+def page(runs: Sequence[Recording], model: str = FIRST_MODEL, defaults: Mapping[int, StageConfig] = DEFAULTS) -> str:
     """Recordings as one self-contained HTML document; everything a person typed is escaped.
 
     ``defaults`` are the model's own, which its command line need not name.

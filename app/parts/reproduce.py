@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import fields
 
+from imagen_core.models.opening import FIRST_MODEL
 from imagen_core.settings import CHOICES, Request, StageConfig
 from imagen_core.settings.text import RUN_FIELDS, changed, write
 
@@ -26,7 +27,7 @@ def command_line(
             options += [f"--{key.replace('_', '-')}", text]
         else:
             options += ["--set", f"{key if '.' in key else f'{request.stages[0].name}.{key}'}={text}"]
-    if model != "tabletop":
+    if model != FIRST_MODEL:
         options += ["--model", model]
     words = [*options, "--out", out]
     # After "--" a prompt that begins with a dash is not read as an option.

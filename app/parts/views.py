@@ -73,6 +73,9 @@ def note(text: str, *, wrong: bool = False) -> str:
     return f'<p class="{kind}" role="status">{html.escape(text)}</p>'
 
 
+BASE_ALONE = note("This model has a base alone: it enlarges no picture.")
+
+
 def counted(n: int, noun: str) -> str:
     """1 cell, 2 cells."""
     return f"{n} {noun}{'s' * (n != 1)}"

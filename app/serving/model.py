@@ -16,10 +16,10 @@ from functools import partial
 from typing import Any
 
 from imagen_core.models.cascade import Cascade, Loading
-from imagen_core.models.opening import defaults_of, load_cascade, locate, world_of
+from imagen_core.models.opening import defaults_of, load_cascade, locate, sizes_of, world_of
 from imagen_core.run.experiments import Work
 from imagen_core.run.generate import generate
-from imagen_core.settings import DEFAULT_SIZES, Request, StageConfig, in_full, request
+from imagen_core.settings import DEFAULT_SIZES, Request, StageConfig, request
 from imagen_core.types import StepRecord, UserError
 from imagen_core.worlds.world import World
 
@@ -153,12 +153,9 @@ class Model:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Sizes of the pictures that the page offers, known before the model is loaded; the shipped ones if it fails.
-
-        Some may be of stages that the model lacks.
-        """
+        """Sizes of the pictures that the model makes, known before it is loaded; the shipped ones if it fails."""
         try:
-            return tuple(in_full(self.defaults))
+            return self._cascade.sizes if self._cascade is not None else sizes_of(self.name) or DEFAULT_SIZES
         except UserError:
             return DEFAULT_SIZES
 

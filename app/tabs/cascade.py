@@ -205,7 +205,7 @@ class CascadeTab:
         except UserError as error:
             return views.note(str(error), wrong=True)
         if not up:
-            return views.note("This cascade has a base alone.")
+            return views.BASE_ALONE
         levels = views.counted(len(wanted), "level")
         return views.note(f"Upscaling {', '.join(up)}. Sweep of {levels} at {size}: {about(each)}.")
 

@@ -31,7 +31,6 @@ WEIGH = (
     "[convention] ?? 0)); return []; }"
 )
 UPSCALING = views.note("Upscale enlarges the last run's picture under the chosen rule.")
-NO_LARGER = views.note("This model has no stage that enlarges a picture.")
 UNFINISHED = views.note("A stopped run has no picture to upscale. Press Generate to make one.")
 
 
@@ -61,6 +60,11 @@ class See:
         """The outputs of a run and of Stop."""
         return [self.player, self.gallery, self.run, *self.ups.values(), self.report, *self.status.parts]
 
+    @property
+    def upscaling(self) -> str:
+        """What stands under the upscale buttons."""
+        return UPSCALING if self.ups else views.BASE_ALONE
+
     def recorded(self, view: str, report: Path | None) -> Updates:
         """The updates that show a recording, and offer its report."""
         saved = {} if report is None else {self.report: gr.DownloadButton(value=str(report), interactive=True)}
@@ -68,8 +72,7 @@ class See:
 
     def upscalable(self, now: bool, line: str) -> Updates:
         """The updates of the upscale buttons and of the line under them."""
-        there = self.page.model.get().sizes if now else ()
-        buttons = {button: gr.Button(interactive=size in there) for size, button in self.ups.items()}
+        buttons = {button: gr.Button(interactive=now) for button in self.ups.values()}
         return {**buttons, **self.status.showing(line, working=False)}
 
     def whole(self, run: Run) -> Updates:
@@ -79,7 +82,7 @@ class See:
             **self.recorded(*run.recorded()),
             self.gallery: pictures,
             self.run: run,
-            **self.upscalable(True, UPSCALING if len(self.page.model.get().sizes) > 1 else NO_LARGER),
+            **self.upscalable(True, self.upscaling),
         }
 
     def generate(self, values: Values) -> Iterator[Updates]:
@@ -95,7 +98,7 @@ class See:
                 # The run is stored at its first step and filled in place, so Stop finds its steps.
                 # Before that, Stop finds the previous run.
                 if number == 0:
-                    yield {self.run: run, self.gallery: [], **self.upscalable(False, UPSCALING)}
+                    yield {self.run: run, self.gallery: [], **self.upscalable(False, self.upscaling)}
                 yield {self.player: view}
             if run.stopped:
                 return
@@ -231,7 +234,7 @@ def lay_out(page: Page) -> See:
             with gr.Row():
                 ups = {size: gr.Button(f"Upscale to {size}", interactive=False, elem_id=f"upscale-{size}",
                                        min_width=120) for size in controls.later}  # fmt: skip
-            line = status.create("preview", UPSCALING, padding=False)
+            line = status.create("preview", UPSCALING if ups else views.BASE_ALONE, padding=False)
             gallery = gr.Gallery(
                 label="Pictures as PNG, with their settings inside", format="png", columns=2, object_fit="contain",
                 height="auto", interactive=False, elem_id="gallery", buttons=["download", "fullscreen"],

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..files.writing import check_writable, holds_files
+from ..models.opening import FIRST_MODEL, MODELS
 from ..types import UserError
 from .options import check_shipped_sizes
 
@@ -16,8 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What is exported, and where to."""
     parser.add_argument(
         "--model",
-        default="tabletop",
-        help="tabletop, a folder or a hub id: a cascade of this project (default tabletop)",
+        default=FIRST_MODEL,
+        help=f"{', '.join(MODELS)}, a folder or a hub id: a cascade of this project (default %(default)s)",
     )
     parser.add_argument("--to", type=Path, required=True, help="a new or empty folder, or that of an earlier export")
 

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from .. import settings
 from ..diffusion.thresholding import PRESETS
 from ..models.cascade import DTYPES, Loading
-from ..models.opening import defaults_of, falls_back
+from ..models.opening import FIRST_MODEL, MODELS, defaults_of, falls_back
 from ..run.branch import OF_THE_LEVELS
 from ..run.experiments import MOST_CELLS, Grid, make_grid, values_in
 from ..settings import CHOICES, CONVENTIONS, DEFAULT_SIZES, DEFAULTS, RANGES, RULES, Request
@@ -39,9 +39,9 @@ def add_model_argument(parser: argparse.ArgumentParser) -> None:
     """--model, and how a large one is loaded."""
     parser.add_argument(
         "--model",
-        default="tabletop",
-        help="tabletop, a folder or a hub id (owner/name@revision): a cascade of this project, or the stages of "
-        "DeepFloyd IF joined by commas (default %(default)s)",
+        default=FIRST_MODEL,
+        help=f"{', '.join(MODELS)}, a folder or a hub id (owner/name@revision): a cascade of this project, or the stages "
+        "of DeepFloyd IF joined by commas (default %(default)s)",
     )
     parser.add_argument(
         "--dtype",

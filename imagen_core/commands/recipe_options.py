@@ -51,19 +51,19 @@ def weights_of(model: str, recipe: Recipe, option: str) -> tuple[dict[str, Tenso
         cascade = load_cascade(model)
     except UserError as error:
         raise UserError(f"{option}: {error}") from error
+    if (cascade.encode.digest, cascade.encode.layer) != (reads.digest, reads.layer):
+        raise UserError(f"{option}: {model} was trained with another text encoder, or with another layer of it")
     matching = [stage for stage in cascade.stages if stage.spec == spec]
     if not matching or unet_of(matching[0]).config != config:
         raise UserError(f"{option}: {model} has no stage of {spec.size} with the network trained here")
-    if (cascade.encode.digest, cascade.encode.layer) != (reads.digest, reads.layer):
-        raise UserError(f"{option}: {model} was trained with another text encoder, or with another layer of it")
     return unet_of(matching[0]).state_dict(), cascade.digest
 
 
 def recipe_of(args: argparse.Namespace) -> tuple[Recipe, dict[str, Tensor] | None]:
     """The recipe of a stage, and the weights that a new run starts from, if any.
 
-    Options that are not given have the stage's own default. A resumed run keeps its precision, its sizes, its world and
-    the digest of the weights it started from.
+    Options that are not given have the stage's own default. A resumed run keeps its precision, its sizes, its small
+    steps, its world and the digest of the weights it started from.
 
     Raises:
         UserError: a value is out of range, or the run or the weights cannot be read.
@@ -106,7 +106,7 @@ def recipe_of(args: argparse.Namespace) -> tuple[Recipe, dict[str, Tensor] | Non
     return dataclasses.replace(recipe, started_from=started), start
 
 
-def _kept(run: Path) -> dict[str, str]:
+def _kept(run: Path) -> dict[str, Any]:
     """What a resumed run keeps of its recipe; nothing for a new one."""
     from ..training.recipes import BEFORE
 
@@ -114,7 +114,8 @@ def _kept(run: Path) -> dict[str, str]:
         return {}
     try:
         before = {**BEFORE, **json.loads((run / "recipe.json").read_bytes())}
-        return {name: str(before[name]) for name in ("precision", "started_from", "world", "data_digest", "sizes")}
+        named = ("precision", "started_from", "world", "data_digest", "sizes")
+        return {**{name: str(before[name]) for name in named}, "small_steps": int(before["small_steps"])}
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise UserError(f"--run: {run} holds a state.pt without a readable recipe.json; use a new folder") from error
 
@@ -123,9 +124,14 @@ def prepared(args: argparse.Namespace) -> Collected | None:
     """The world of a prepared folder; None where ``--data`` is for rendered pictures."""
     from ..sources.folder import TABLES
     from ..worlds.collected.collected import open_collected
+    from ..worlds.known import WORLDS, open_world
 
     # A folder of pictures that was not prepared is told so, before a table top is rendered into it.
     if not any((args.data / name).is_file() for name in ("data.json", "plan.json", *TABLES)):
+        rendered = tuple(open_world(name).folder for name in WORLDS)
+        for path in args.data.iterdir() if args.data.is_dir() else ():
+            if not path.name.startswith(rendered):
+                raise UserError(f"--data: {args.data} holds {path.name!r:.60}; name a folder that the verb data wrote")
         return None
     if args.world is not None:
         raise UserError(f"--world: does not apply to {args.data}, which holds prepared pictures")

@@ -24,6 +24,11 @@ OPTIONS_OF_THEIR_OWN = {
 }  # fmt: skip
 # The fields of a recipe that the text layers' and the classifier's training take.
 OF_THE_SMALL = {"steps", "pictures", "world"}
+# What --help says of an option besides its default.
+ABOUT = {
+    "encoder": "minilm, or a T5's folder or hub name; ",
+    "layer": "hidden layer of the encoder: 0 for the tokens' own embeddings, -1 for the last, -2 for a learnt mix; ",
+}
 # With fewer steps their learning rate has no warm-up.
 FEWEST_STEPS = 20
 # Windows can wait for at most this many processes.
@@ -58,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data",
         type=Path,
         default=Path("runs/data"),
-        help="folder that the verb data prepared, or of a world's rendered pictures (default %(default)s)",
+        help="folder that the verb data wrote; else a table top's pictures are rendered there (default %(default)s)",
     )
     parser.add_argument(
         "--workers", type=int, default=2, help="processes that render missing pictures, 1 to 61 (default %(default)s)"
@@ -80,7 +85,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="bf16 computes a stage in bfloat16, no in float32 (default bf16 where that is fast)",
     )
     parser.add_argument("--network", choices=SIZES, help="size of the network (default S, the shipped one)")
-    parser.add_argument("--optimizer", choices=OPTIMIZERS, help="muon turns matrices and kernels (default adamw)")
+    parser.add_argument(
+        "--optimizer", choices=OPTIMIZERS, help="muon turns matrices and kernels (default muon for a base, else adamw)"
+    )
     _add_recipe_arguments(parser)
 
 
@@ -115,9 +122,8 @@ def _add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
     for field in dataclasses.fields(Recipe):
         if field.name not in OPTIONS_OF_THEIR_OWN:
             kind = {"int": int, "float": float, "str": str}[str(field.type)]
-            parser.add_argument(
-                "--" + field.name.replace("_", "-"), type=kind, help=f"default for each stage: {_defaults(field.name)}"
-            )
+            about = f"{ABOUT.get(field.name, '')}default for each stage: {_defaults(field.name)}"
+            parser.add_argument("--" + field.name.replace("_", "-"), type=kind, help=about)
 
 
 def _defaults(name: str) -> str:

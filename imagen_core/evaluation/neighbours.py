@@ -1,6 +1,7 @@
 """Does a sample show what it was asked for, and does it repeat one picture of training?
 
-It shows what it was asked for if the nearest training picture has the same caption, as in retrieval.
+It shows what it was asked for if its nearest training picture has that caption. Where no two pictures share a caption,
+only a copy can do so.
 
 For a copy, distance alone cannot tell: a grey blur lies near to every picture. A copy lies near to one picture and far
 from the next nearest (Yoon et al. 2023, "Diffusion Probabilistic Models Generalize when They Fail to Memorize").
@@ -8,6 +9,7 @@ from the next nearest (Yoon et al. 2023, "Diffusion Probabilistic Models General
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +53,11 @@ def nearest(
 
 
 def measure_neighbours(cascade: Cascade, world: Collected, cache: Path, sheet: Path | None = None) -> dict[str, Any]:
-    """How many are as asked, and copies: of new pictures, and of samples of held-back captions and of learnt ones.
+    """New pictures, samples of held-back captions and samples of learnt captions, beside the training pictures.
 
-    ``nearest`` is the median distance of a kind to training. ``as_asked`` is the share whose nearest training picture
-    has a caption of theirs. ``copied`` is the share of copies (RATIO). ``sheet`` shows samples of learnt captions, each
-    beside its nearest training picture.
+    Of each kind, ``nearest`` is the median distance to training. ``as_asked`` is the share whose nearest training
+    picture has the caption that was asked for. ``copied`` is the share of copies (RATIO). ``sheet`` shows samples of
+    learnt captions, each beside its nearest training picture.
 
     Raises:
         UserError: the cascade was trained on other pictures.
@@ -64,13 +66,15 @@ def measure_neighbours(cascade: Cascade, world: Collected, cache: Path, sheet: P
         raise UserError(f"--data: {cascade.name} was not trained on these pictures")
     held = range(FRESH_SEEDS, FRESH_SEEDS + min(PICTURES, int(world.facts["held_back"])))
     # Spread out, since pictures of one thing often lie side by side.
-    learnt = range(0, world.pictures, -(-world.pictures // PICTURES))
+    count = min(PICTURES, world.pictures)
+    learnt = [i * world.pictures // count for i in range(count)]
+    new, known = _orders(world, held), _orders(world, learnt)
     config = cascade.base
-    drawn = kept(cache, cascade, config, _orders(world, learnt))
+    drawn = kept(cache, cascade, config, known)
     kinds = {
-        "new pictures": (held, torch.stack([world.picture(seed, config.size) for seed in held])),
-        "held-back captions": (held, kept(cache, cascade, config, _orders(world, held))),
-        "learnt captions": (learnt, drawn),
+        "new pictures": (new, torch.stack([world.picture(seed, config.size) for seed in held])),
+        "held-back captions": (new, kept(cache, cascade, config, new)),
+        "learnt captions": (known, drawn),
     }
     found = {kind: nearest(images, world) for kind, (_, images) in kinds.items()}
     if sheet is not None:
@@ -82,19 +86,22 @@ def measure_neighbours(cascade: Cascade, world: Collected, cache: Path, sheet: P
     }
 
 
-def _facts(world: Collected, asked: range, distances: Tensor, seeds: Tensor) -> dict[str, Any]:
-    """Of pictures by the captions of ``asked``, with their neighbours."""
-    shared = [set(world.captions(seed)) & set(world.captions(int(near))) for seed, near in zip(asked, seeds[:, 0])]
+def _facts(
+    world: Collected, asked: Sequence[Order], distances: Float[Tensor, "n 2"], seeds: Int[Tensor, "n 2"]
+) -> dict[str, Any]:
+    """What the neighbours say of the pictures that were ``asked`` for."""
+    shown = [order.prompt in world.captions(int(near)) for order, near in zip(asked, seeds[:, 0])]
     return {
         "pictures": len(asked),
         "nearest": round(float(distances[:, 0].median()), 4),
-        "as_asked": round(sum(map(bool, shared)) / len(asked), 4),
+        "as_asked": round(sum(shown) / len(shown), 4),
         "copied": round(float((distances[:, 0] <= RATIO * distances[:, 1]).float().mean()), 4),
     }
 
 
-def _orders(world: Collected, seeds: range) -> list[Order]:
-    return [Order(world.caption(seed, seed), number) for number, seed in enumerate(seeds)]
+def _orders(world: Collected, seeds: Sequence[int]) -> list[Order]:
+    """One of the captions of each picture, in turn, and a seed of its own."""
+    return [Order(world.caption(seed, number), number) for number, seed in enumerate(seeds)]
 
 
 def _draw(images: Image, distances: Tensor, seeds: Tensor, cascade: Cascade, world: Collected, file: Path) -> None:

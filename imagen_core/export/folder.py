@@ -160,7 +160,7 @@ def _write_rules(made: Folder) -> dict[str, Any]:
 
 def _write_text(made: Folder, cascade: Cascade) -> dict[str, Any]:
     encoder = cascade.encode
-    facts: dict[str, Any] = {"name": encoder.name, "width": encoder.width, "most_tokens": encoder.max_tokens}
+    facts: dict[str, Any] = {"name": encoder.name, "width": encoder.state_width, "most_tokens": encoder.max_tokens}
     facts["graph"] = made.add_graph("text", language.text(encoder), "text")
     for name, data in language.tokenizer(encoder).items():
         facts[name.removesuffix(".json")] = made.add(name, data, "text")

@@ -22,7 +22,7 @@ FILES = ("tokenizer.json", "tokenizer_config.json")
 
 
 class Text(nn.Module):
-    """The words' own embeddings [1, n, d] in float16, as shards hold them → tokens [1, n, d] in float32."""
+    """The words' own embeddings [1, n, d] in float16, as shards hold them → tokens [1, n, width] in float32."""
 
     def __init__(self, model: Any, layer: int) -> None:
         super().__init__()

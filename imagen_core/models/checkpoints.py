@@ -69,7 +69,7 @@ def read_cascade(folder: Path, dtype: torch.dtype = torch.float32) -> Cascade:
         names = [str(stage) for stage in facts["stages"]]
         digests = digests_of(facts)
         text = dict(facts["text_encoder"])
-        encoder_name, encoder_digest, layer = str(text["name"]), str(text["digest"]), int(text.get("layer", LAST))
+        encoder_name, encoder_digest, layer = str(text["name"]), str(text["digest"]), text.get("layer", LAST)
         version, called, classifier = facts["format"], str(facts["name"]), facts.get("classifier")
         sizes = _sizes_of(facts)
     except UserError:
@@ -81,7 +81,12 @@ def read_cascade(folder: Path, dtype: torch.dtype = torch.float32) -> Cascade:
     # A T5 lies in a folder or on a hub; nothing of it is loaded before its digest is known to be right.
     if encoder_name not in TEXT_ENCODERS and not hub.is_hub_id(encoder_name) and not _is_local_folder(encoder_name):
         raise UserError(f"model: {path} asks for the text encoder {encoder_name!r}; known: {', '.join(TEXT_ENCODERS)}")
-    encoder = open_encoder(encoder_name, layer)
+    if type(layer) is not int:
+        raise UserError(f"model: {path} asks for the layer {layer!r:.40}, which is no whole number")
+    try:
+        encoder = open_encoder(encoder_name, layer)
+    except UserError as error:
+        raise UserError(f"model: {path}: {error}") from error
     if encoder.digest != encoder_digest:
         raise UserError(f"model: {path} was trained with another {encoder_name} (digest differs)")
     if not names:
@@ -226,7 +231,7 @@ def _load_stage(
             network = UNet(unet)
         placed = type(spec.size) is int and type(spec.low_res_size) in (int, type(None))
         placed &= (spec.size, spec.low_res_size) in zip(sizes, (None, *sizes))
-        fits = spec.name == name and (unet.text_width, unet.text_states) == (encoder.width, encoder.states)
+        fits = spec.name == name and (unet.text_width, unet.text_states) == (encoder.state_width, encoder.states)
         fits &= not placed or spec.size % unet.multiple == 0
         fits &= unet.low_res == (not spec.is_base)
         fits &= not placed or spec.low_res_size is None or spec.size == unet.factor * spec.low_res_size

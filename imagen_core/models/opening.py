@@ -22,8 +22,9 @@ from .deepfloyd import folder as pipelines
 from .deepfloyd.load import load
 from .deepfloyd.memory import plan
 
-# The weights that come with the repository.
+# The weights that come with the repository, and those that are used where none are named.
 MODELS = {"tabletop": ASSETS / "tabletop"}
+FIRST_MODEL = "tabletop"
 # The file that describes a model: this project's, or the one of diffusers' layout.
 DESCRIPTIONS = ("cascade.json", "model_index.json")
 # Files that are fetched of a cascade on a hub.
@@ -102,6 +103,19 @@ def defaults_of(name: str) -> Mapping[int, StageConfig]:
     return {config.size: config for config in configs}
 
 
+def sizes_of(name: str) -> tuple[int, ...]:
+    """The sizes whose stages a model has, without loading it.
+
+    Raises:
+        UserError: there is no such model, or it cannot be reached.
+    """
+    defaults = defaults_of(name)
+    if is_deepfloyd(name):
+        return tuple(defaults)
+    stages = hub.read_json(hub.fetch(locate(name)[0], DESCRIPTIONS), "cascade.json").get("stages")
+    return tuple(size for size, stage in defaults.items() if isinstance(stages, list) and stage.name in stages)
+
+
 def world_of(name: str) -> World | None:
     """The world of a model, without loading it; None where it has none.
 
@@ -131,7 +145,7 @@ def locate(name: str) -> tuple[str, ...]:
         UserError: a folder holds no model, or a name is neither a folder nor a hub id.
     """
     if not name or len(name) > 1000:
-        raise UserError("model: must be tabletop, a model's folder or a hub id")
+        raise UserError(f"model: must be {' or '.join(MODELS)}, a model's folder or a hub id")
     if name in MODELS:
         return (str(shipped(MODELS[name])),)
     sources = (name,) if os.path.isdir(name) else tuple(part.strip() for part in name.split(","))

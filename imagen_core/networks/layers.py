@@ -46,18 +46,14 @@ class Fourier(nn.Module):
 
 
 class TextMix(nn.Module):
-    """Hidden layers that lie side by side → their mean with trained weights (Peters et al. 2018, eq. 1).
-
-    Each layer is normed first, since those of some encoders grow with depth.
-    """
+    """Hidden layers that lie side by side → their mean with trained weights (Peters et al. 2018, eq. 1)."""
 
     def __init__(self, states: int) -> None:
         super().__init__()
         self.score = nn.Parameter(torch.zeros(states))
 
     def forward(self, tokens: Float[Tensor, "b n sd"]) -> Float[Tensor, "b n d"]:
-        layers = tokens.unflatten(-1, (len(self.score), -1))
-        return self.score.softmax(0) @ F.layer_norm(layers, layers.shape[-1:])
+        return self.score.softmax(0) @ tokens.unflatten(-1, (len(self.score), -1))
 
 
 class TextPool(nn.Module):

@@ -50,7 +50,7 @@ SIZES: dict[str, dict[str, UNetConfig]] = {"XXS": _XXS, "XS": _XS, "S": dict(CON
 
 
 def config_of(stage: str, size: str, text_width: int = 384, factor: int = 4, text_states: int = 1) -> UNetConfig:
-    """The network of a shipped stage, ``"base64"`` and so on, in a size, for a text encoder's width and states.
+    """The network of a shipped stage, ``"base64"`` and so on, in a size, for a text encoder's hidden layers.
 
     ``factor`` is how many times a super-resolution stage enlarges its input.
     """

@@ -22,7 +22,7 @@ from ..files.hub import fetch
 from ..types import TextEmbedding, UserError
 
 MINILM = "minilm"
-# Stands for the layer after the last, with the encoder's final norm.
+# Stands for the last hidden layer, after the encoder's final norm.
 LAST = -1
 # Stands for all hidden layers side by side in each token; the network mixes them (layers.TextMix).
 MIX = -2
@@ -32,16 +32,17 @@ MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9d
 
 @dataclass
 class TextEncoder:
-    """A frozen encoder: ``encoder(prompts) -> TextEmbedding`` of float32 on the CPU, ``width`` wide.
+    """A frozen encoder: ``encoder(prompts) -> TextEmbedding`` of float32 on the CPU.
 
     ``digest`` identifies the weights: checkpoints record it, and refuse to run on another encoder's embeddings.
     ``load`` makes the tokenizer and the model; it is called once, when the first prompt arrives. ``layer`` is the
-    hidden layer that is read, from 0 for the tokens' own embeddings up to ``depth``; or LAST, or MIX.
+    hidden layer that is read: 0 for the tokens' own embeddings, up to ``depth``, or LAST. With MIX all are read.
+    ``state_width`` is the width of one hidden layer. An encoder whose ``depth`` is not given is read at LAST alone.
     """
 
     name: str
     digest: str
-    width: int
+    state_width: int
     max_tokens: int
     load: Callable[[], tuple[Any, Any]] = field(repr=False)
     layer: int = LAST
@@ -53,6 +54,11 @@ class TextEncoder:
     def states(self) -> int:
         """How many hidden layers lie side by side in each token."""
         return self.depth + 1 if self.layer == MIX else 1
+
+    @property
+    def width(self) -> int:
+        """The width of each token."""
+        return self.state_width * self.states
 
     def warm_up(self) -> tuple[Any, Any]:
         """Load tokenizer and model now, if they are not there yet."""
@@ -77,18 +83,24 @@ class TextEncoder:
             raise UserError(f"prompt: has {length} tokens, {self.name} reads at most {self.max_tokens}")
         tokens = {name: tokens[name].to(model.device) for name in ("input_ids", "attention_mask")}
         out = model(**tokens, output_hidden_states=self.layer != LAST)
-        states = read_layer(out, self.layer).float().cpu()
+        found = read_layer(out, self.layer).float().cpu()
         rows = torch.tensor([distinct.index(prompt) for prompt in prompts])
-        return TextEmbedding(states[rows], tokens["attention_mask"].bool().cpu()[rows])
+        return TextEmbedding(found[rows], tokens["attention_mask"].bool().cpu()[rows])
 
 
 def read_layer(out: Any, layer: int) -> torch.Tensor:
-    """What is read of a transformer's output: one of its hidden layers, or all of them side by side."""
-    last = out.last_hidden_state
+    """The hidden layer [b, n, d] of a transformer's output, or with MIX all of them side by side [b, n, states * d].
+
+    ``out`` must have ``hidden_states`` unless ``layer`` is LAST. For a mix each state is normed, since those of some
+    encoders grow with depth, beyond what float16 holds.
+    """
     if layer == LAST:
-        return last
+        return out.last_hidden_state
+    if layer != MIX:
+        return out.hidden_states[layer]
     # A large encoder's layers may lie on several devices.
-    return torch.cat([state.to(last) for state in out.hidden_states], -1) if layer == MIX else out.hidden_states[layer]
+    states = [state.to(out.last_hidden_state.device).float() for state in out.hidden_states]
+    return torch.cat([torch.nn.functional.layer_norm(state, state.shape[-1:]) for state in states], -1)
 
 
 def _transformers() -> Any:
@@ -138,6 +150,8 @@ def t5(source: str, *, dtype: torch.dtype = torch.float32, device_map: Any = Non
     config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
     if config.model_type != "t5":
         raise UserError(f"text encoder: {source} holds a {config.model_type} model, not a T5")
+    if not type(config.d_model) is type(config.num_layers) is int:
+        raise UserError(f"text encoder: {source} says no whole d_model and num_layers")
 
     def load() -> tuple[Any, Any]:
         return _load(transformers.T5EncoderModel, folder, dtype=dtype, device_map=device_map)
@@ -161,10 +175,9 @@ def open_encoder(name: str, layer: int = LAST) -> TextEncoder:
         return made
     if not MIX <= layer <= made.depth:
         raise UserError(
-            f"layer: must be between 0 and {made.depth} for {name}, {LAST} for the last or {MIX} for a mix, got {layer}"
+            f"layer: must be 0 to {made.depth} for {name}, {LAST} for the last or {MIX} for a mix, got {layer!r:.40}"
         )
-    width = made.width * (made.depth + 1) if layer == MIX else made.width
-    return TextEncoder(made.name, made.digest, width, made.max_tokens, made.load, layer, made.depth)
+    return TextEncoder(made.name, made.digest, made.state_width, made.max_tokens, made.load, layer, made.depth)
 
 
 def _load(kind: Any, folder: Path, **options: Any) -> tuple[Any, Any]:

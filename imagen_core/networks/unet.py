@@ -34,13 +34,13 @@ class UNetConfig:
     ``attention`` is "none", "text" (text only) or "self" (pixels and text in one softmax). ``low_res`` conditions the
     stage on a low-resolution image and its aug_level; ``residual``, in (0, 1], is then the root mean square of the
     detail that image lacks. ``fold`` is the side of the folded squares, ``detail`` the channels at full resolution,
-    ``embed`` the width of the conditioning, ``text_width`` that of the encoder's tokens and ``text`` that of projected
-    ones. In each of the encoder's tokens ``text_states`` hidden layers lie side by side (:class:`~.layers.TextMix`).
-    ``positions`` gives attention the place of each pixel. ``text_layers`` counts the trained transformer layers between
-    the frozen language model and the attention (:class:`~.layers.TextLayer`). ``layout`` gives the coarsest level what
-    the text alone says about each place (:class:`~.layers.TextLayout`). The network gets no log_snr below ``lowest``,
-    since training had none; there z hides the picture anyway (docs/LOG.md). ``factor`` is how many times a
-    super-resolution stage enlarges its input.
+    ``embed`` the width of the conditioning, ``text_width`` that of the encoder's hidden layers and ``text`` that of
+    projected tokens. ``text_states`` counts the hidden layers that lie side by side in each of the encoder's tokens
+    (:class:`~.layers.TextMix`). ``positions`` gives attention the place of each pixel. ``text_layers`` counts the
+    trained transformer layers between the frozen language model and the attention (:class:`~.layers.TextLayer`).
+    ``layout`` gives the coarsest level what the text alone says about each place (:class:`~.layers.TextLayout`). The
+    network gets no log_snr below ``lowest``, since training had none; there z hides the picture anyway (docs/LOG.md).
+    ``factor`` is how many times a super-resolution stage enlarges its input.
     """
 
     channels: tuple[int, ...]
@@ -71,11 +71,10 @@ class UNetConfig:
             raise UserError("unet: channels must be multiples of 32 up to 4096")
         if len(self.channels) > 8 or any(type(n) is not int or not 0 < n <= 64 for n in self.blocks):
             raise UserError("unet: must have at most 8 levels, and between 1 and 64 blocks at each")
-        if type(self.text_states) is not int or not 0 < self.text_states <= 101 or self.text_width % self.text_states:
-            raise UserError("unet: text_states must be between 1 and 101, and divide text_width")
-        for value in (self.fold, self.detail, self.embed, self.text_state_width, self.text):
+        for name in ("fold", "detail", "embed", "text_width", "text_states", "text"):
+            value = getattr(self, name)
             if type(value) is not int or not 0 < value <= 4096:
-                raise UserError("unet: fold, detail, embed, text and each state's width must be between 1 and 4096")
+                raise UserError(f"unet: {name} must be between 1 and 4096")
         if type(self.text_layers) is not int or not 0 <= self.text_layers <= 64:
             raise UserError("unet: text_layers must be between 0 and 64")
         if self.text % 32 and (self.text_layers or self.layout):
@@ -86,11 +85,6 @@ class UNetConfig:
             raise UserError("unet: factor must be between 2 and 8")
         if not 0 < self.residual <= 1:
             raise UserError("unet: residual must be above 0 and at most 1")
-
-    @property
-    def text_state_width(self) -> int:
-        """The width of one hidden layer of the encoder."""
-        return self.text_width // self.text_states
 
     @property
     def multiple(self) -> int:
@@ -210,11 +204,11 @@ class UNet(nn.Module):
         c, n = config.channels, len(config.channels)
         inputs = 9 if config.low_res else 3
         self.text_mix = TextMix(config.text_states) if config.text_states > 1 else nn.Identity()
-        self.text_norm = nn.LayerNorm(config.text_state_width)
-        self.text_in = nn.Linear(config.text_state_width, config.text)
+        self.text_norm = nn.LayerNorm(config.text_width)
+        self.text_in = nn.Linear(config.text_width, config.text)
         self.text_layers = nn.ModuleList(TextLayer(config.text) for _ in range(config.text_layers))
         self.text_layout = TextLayout(config.text, c[-1]) if config.layout else None
-        self.text_pool = TextPool(config.text_state_width, config.embed)
+        self.text_pool = TextPool(config.text_width, config.embed)
         self.time = Fourier(0.02, 4.0, config.embed)
         self.aug = Fourier(1.0, 60.0, config.embed) if config.low_res else None
         self.stem = nn.Conv2d(inputs * config.fold**2, c[0], 3, padding=1)
@@ -317,7 +311,9 @@ def gflop(config: UNetConfig, size: int) -> float:
     with torch.device("meta"):
         network = UNet(config)
         z, one = torch.empty(1, 3, size, size), torch.empty(1)
-        text = TextEmbedding(torch.empty(1, TOKENS, config.text_width), torch.ones(1, TOKENS, dtype=torch.bool))
+        text = TextEmbedding(
+            torch.empty(1, TOKENS, config.text_states * config.text_width), torch.ones(1, TOKENS, dtype=torch.bool)
+        )
         context = network.prepare(text)
         extra = (z, one) if config.low_res else ()
         with FlopCounterMode(display=False) as counter:

@@ -130,7 +130,7 @@ def encode_shards(shards: Shards, pictures: int, encoder: TextEncoder) -> None:
     What people wrote is cut where it has more than PADDED tokens.
 
     Raises:
-        UserError: a caption of another world has more than PADDED tokens.
+        UserError: a caption of another world has more than PADDED tokens, or its embedding exceeds float16.
     """
     kinds = ("tokens", "lengths")
     numbers = [n for n in range(-(-pictures // SHARD)) if not all(shards.path(kind, n).exists() for kind in kinds)]
@@ -150,10 +150,18 @@ def encode_shards(shards: Shards, pictures: int, encoder: TextEncoder) -> None:
                     raise UserError(f"--world: a caption must have at most {PADDED} tokens, got {n} in {name}")
                 text = encoder([shortened(captions[i], encoder) for i in chunk])
                 n = text.tokens.shape[1]
-            tokens[chunk, :n] = (text.tokens * text.mask[..., None]).numpy()
+            tokens[chunk, :n] = _halves(text, encoder)
             lengths[chunk] = text.mask.sum(1).numpy()
         _save(shards.path("tokens", number), tokens.reshape(SHARD, CAPTIONS, PADDED, -1))
         _save(shards.path("lengths", number), lengths.reshape(SHARD, CAPTIONS))
+
+
+def _halves(text: TextEmbedding, encoder: TextEncoder) -> np.ndarray:
+    """The tokens as float16, without what padding says."""
+    tokens = (text.tokens * text.mask[..., None]).half()
+    if not tokens.isfinite().all():
+        raise UserError(f"layer: values of layer {encoder.layer} of {encoder.name} exceed float16; choose another one")
+    return tokens.numpy()
 
 
 def shortened(caption: str, encoder: TextEncoder) -> str:

@@ -72,13 +72,19 @@ def test_a_run_is_drawn_and_carried_on(own: Model, own_tabs: Tabs, tmp_path: Pat
     assert "16" in see.cost(given) or "s" in see.cost(given)
 
 
-def test_a_model_without_later_stages_offers_no_larger_picture(tmp_path: Path) -> None:
+def test_a_model_without_later_stages_offers_no_larger_picture(tmp_path: Path, told: list[str]) -> None:
     alone = Model(str(write_tiny(tmp_path / "base", ("base",))))
+    assert alone.sizes == (64,) and not alone.ready
     with gr.Blocks() as demo:
         tabs = layout.lay_out(alone, demo)
+    assert not tabs.see.ups and not tabs.cascade.ups and not tabs.see.page.controls.aug_levels
     end = last(tabs.see.generate(values_of(tabs)))
-    assert [end[button].interactive for button in tabs.see.ups.values()] == [False, False]
-    assert "no stage that enlarges" in end[tabs.see.status.line]
+    assert "enlarges no picture" in end[tabs.see.status.line]
+    assert "enlarges no picture" in tabs.cascade.cost(at_cascade(tabs, at=None, aug=()))
+    # A recorded run of three stages sets the base.
+    assert tabs.see.page.controls.read(values_of(tabs, SHORT)).sizes == (64,)
+    layout.from_link(alone, tabs.see.page.controls, tabs.see.page.tabs, parse_qsl(to_query(SHORT)[1:]))
+    assert told == ["sizes: it was made at 64, 256, 1024; its settings are taken over for 64"]
 
 
 def test_the_cascade_tab_enlarges_and_sweeps(own: Model, own_tabs: Tabs, tmp_path: Path) -> None:

@@ -13,13 +13,17 @@ import numpy as np
 import pytest
 import tab_vectors
 import torch
+from conftest import CONFIGS
 from tiny_export import Exported
 from torch import Tensor, nn
 
 from imagen_core.__main__ import main
-from imagen_core.export import folder, language, rules, tracing
+from imagen_core.export import folder, language, networks, rules, tracing
 from imagen_core.files.digests import sha256
+from imagen_core.models.cascade import Stage
 from imagen_core.networks.text import LAST, MIX, TextEncoder
+from imagen_core.networks.unet import UNet
+from imagen_core.training.recipes import STAGES
 from imagen_core.types import UserError
 
 
@@ -188,3 +192,8 @@ def test_other_text_encoders_and_layers_export(layer: int) -> None:
     model = T5EncoderModel(config).eval().requires_grad_(False)
     encoder = TextEncoder("t5", "", 32, 77, lambda: (None, model), layer, depth=2)
     assert 0 < tracing.graph(language.text(encoder))[1] < 1e-2
+    # A tab reads rows of this width, in halves, from the table of words.
+    assert sum(map(len, language.shards(encoder))) == 300 * encoder.state_width * 2
+    unet = UNet(replace(CONFIGS["base"], text_width=32, text_states=encoder.states)).eval()
+    stage = Stage(STAGES["base"], unet, {})
+    assert tracing.graph(networks.context(stage, encoder.width))[1] < 1e-2

@@ -112,6 +112,10 @@ def test_damage_is_refused(folder: Path, file: str, damage: Callable[[Path], obj
         (lambda d: d["unet"].update(fold=3), "do not belong together"),
         (lambda d: d["unet"].update(low_res=True), "do not belong together"),
         (lambda d: d["unet"].update(text_width=64), "do not belong together"),
+        (lambda d: d["unet"].update(text_width="%2000000000d"), "text_width must be between 1 and 4096"),
+        (lambda d: d["unet"].update(text_states=0), "text_states must be between 1 and 4096"),
+        (lambda d: d["unet"].update(text_states=True), "text_states must be between 1 and 4096"),
+        (lambda d: d["unet"].update(text_states=7), "do not"),
         (lambda d: d.update(training="abc"), "does not describe a stage"),
         (lambda d: d.pop("stage"), "does not describe a stage"),
     ],
@@ -120,6 +124,17 @@ def test_a_config_that_lies_is_refused(folder: Path, change: Callable[[dict], No
     edit(folder / "base64/config.json", change)
     redigest(folder)
     with pytest.raises(UserError, match=says):
+        load_cascade(folder)
+
+
+@pytest.mark.parametrize(
+    ("layer", "says"),
+    [(100, "layer: must be 0 to 6 for minilm"), (-3, "layer: must be"), (10**60, "layer: must be"),
+     ("2", "which is no whole number"), (True, "which is no whole number"), (float("inf"), "which is no whole number")],
+)  # fmt: skip
+def test_a_layer_that_the_encoder_lacks_is_refused_with_the_file(folder: Path, layer: object, says: str) -> None:
+    edit(folder / "cascade.json", lambda d: d["text_encoder"].update(layer=layer))
+    with pytest.raises(UserError, match=f"^model: .*cascade.json.*{says}"):
         load_cascade(folder)
 
 

@@ -161,25 +161,23 @@ def test_config_round_trips_and_refuses_nonsense() -> None:
             dataclasses.replace(config, **wrong)
 
 
-def test_a_mix_is_the_mean_of_normed_layers_until_one_outweighs_the_others() -> None:
-    layers = torch.randn(2, 5, 3, 8, dtype=torch.float64) * torch.tensor([1.0, 10.0, 100.0])[:, None]
+def test_a_mix_is_the_mean_of_layers_until_one_outweighs_the_others() -> None:
+    layers = torch.randn(2, 5, 3, 8, dtype=torch.float64)
     mix = TextMix(3).double()
-    normed = nn.functional.layer_norm(layers, (8,))
-    assert_close(mix(layers.flatten(2)), normed.mean(2))
+    assert_close(mix(layers.flatten(2)), layers.mean(2))
     with torch.no_grad():
         mix.score[1] = 50.0
-    assert_close(mix(layers.flatten(2)), normed[:, :, 1])
+    assert_close(mix(layers.flatten(2)), layers[:, :, 1])
 
 
 def test_a_network_learns_its_mix_and_the_null_text_stays_zero() -> None:
-    config = replace(CONFIGS["base64"], channels=(32, 32, 32), text_width=48, text_states=3)
+    config = replace(CONFIGS["base64"], channels=(32, 32, 32), text_width=16, text_states=3)
     unet = UNet(config)
     text = TextEmbedding(torch.randn(1, 4, 48), torch.ones(1, 4, dtype=torch.bool))
     assert_close(unet.text_mix(text.null().tokens), torch.zeros(1, 1, 16))
     unet.prepare(text).pooled.square().sum().backward()
     assert unet.text_mix.score.grad.abs().min() > 0
-    with pytest.raises(UserError, match="^unet: text_states must be between 1 and 101, and divide text_width"):
-        replace(config, text_states=5)
+    assert gflop(config, 64) > 0
 
 
 def test_recomputing_keeps_less_and_gives_the_same_gradients() -> None:

@@ -152,7 +152,7 @@ def test_a_run_of_the_command_ends_in_a_cascade_and_goes_on(
 
 def test_weights_of_another_encoder_start_a_run_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its width is not MiniLM's."""
-    wide = replace(minilm(), digest="wide", width=48)
+    wide = replace(minilm(), digest="wide", state_width=48)
     monkeypatch.setattr(text, "open_encoder", lambda name, layer: wide)
     recipe = Recipe("base", steps=1, batch=2, network="XXS", encoder="wide")
     stage = Stage(recipe.spec, UNet(recipe.config(wide)).eval(), {})

@@ -1,15 +1,19 @@
-"""A page that cannot listen says which option is at fault."""
+"""The command line of the page: which models it has, and which option is at fault where it cannot listen."""
 
 from __future__ import annotations
 
+import shutil
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import gradio as gr
 import pytest
 
 from app import launch
 from app.serving.listening import NO_PORT, refusal
+from imagen_core.commands import options
+from imagen_core.models import opening
 
 
 @pytest.fixture
@@ -34,6 +38,30 @@ def test_a_port_in_use_names_the_option(taken: int, monkeypatch: pytest.MonkeyPa
     assert capsys.readouterr().err == (
         f"app.py: argument --port: {taken} is in use or not allowed; choose another, or leave it out\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("asked", "root", "others"),
+    [([], "first", {"second"}), (["--model", "second"], "second", {"first"})],
+)
+def test_every_shipped_model_has_a_page(
+    asked: list[str], root: str, others: set[str], tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = shutil.copytree(tiny_folder, tmp_path / "second")
+    for module in (launch, opening):
+        monkeypatch.setattr(module, "MODELS", {"first": tiny_folder, "second": second})
+        monkeypatch.setattr(module, "FIRST_MODEL", "first")
+    monkeypatch.setattr(options, "FIRST_MODEL", "first")
+    monkeypatch.setattr(launch.signal, "signal", lambda *_: None)
+    served: list[gr.Blocks] = []
+    monkeypatch.setattr(launch.Gate, "launch", lambda page, **_: served.append(page))
+    launch.shipped_page.cache_clear()
+    try:
+        launch.main("app.py", asked)
+    finally:
+        launch.shipped_page.cache_clear()
+    assert {slug for slug, *_ in served[0].pages if slug} == others
+    assert {bar.main_page_name for bar in served[0].blocks.values() if isinstance(bar, gr.Navbar)} == {root}
 
 
 @pytest.mark.parametrize(
