@@ -40,8 +40,8 @@ def add_model_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         default=FIRST_MODEL,
-        help=f"{', '.join(MODELS)}, a folder or a hub id (owner/name@revision): a cascade of this project, or the stages "
-        "of DeepFloyd IF joined by commas (default %(default)s)",
+        help=f"{', '.join(MODELS)}, a folder or a hub id (owner/name@revision): a cascade of this project, or the "
+        "stages of DeepFloyd IF joined by commas (default %(default)s)",
     )
     parser.add_argument(
         "--dtype",
