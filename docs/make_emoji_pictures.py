@@ -1,10 +1,11 @@
 """Google's Noto emoji as pictures with captions: 64 × 64, laid on backgrounds that the captions name.
 
-    npm pack emoji-datasource-google emojilib
-    python docs/make_emoji_pictures.py emoji-datasource-google-*.tgz emojilib-*.tgz --to emoji
+    npm pack emoji-datasource-google@16.0.0 emojilib@4.0.3
+    python docs/make_emoji_pictures.py emoji-datasource-google-16.0.0.tgz emojilib-4.0.3.tgz --to emoji
 
-The pictures are Apache-2.0 (Google), the names and keywords MIT (emojilib). Nothing is unpacked to disk but what is
-written below ``--to``. Only things are taken: many people, signs and flags look nearly alike.
+docs/TRAINING.md says how a model is made of them. The pictures are Apache-2.0 (Google), the names and keywords MIT
+(emojilib). Nothing is unpacked to disk but what is written below ``--to``. Taken are animals, plants, food, transport,
+weather, sport, instruments and clothes. Many people, signs and flags look nearly alike.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ def main() -> None:
     parser.add_argument("names", type=Path, help="emojilib-*.tgz")
     parser.add_argument("--to", type=Path, required=True, help="folder for the pictures and captions.csv")
     args = parser.parse_args()
+    if args.to.exists():
+        parser.error(f"argument --to: {args.to} is already there; name a new folder")
     args.to.mkdir(parents=True)
     with tarfile.open(args.names) as tar:
         names = json.load(member(tar, "package/dist/emoji-en-US.json"))

@@ -54,7 +54,7 @@ def test_the_log_has_lines_that_fit_a_screen_and_an_index_of_all_entries() -> No
 def test_the_commands_of_a_document_are_understood(name: str) -> None:
     """Their verbs, options, choices and ranges; nothing is run."""
     blocks = re.findall(r"```sh\n(.*?)```", (ROOT / name).read_text(), re.DOTALL)
-    commands = [command for block in blocks for command in COMMAND.findall(block)]
+    commands = [command for block in blocks for command in COMMAND.findall(block.replace("\\\n", " "))]
     assert commands
     for command in commands:
         build_parser("imagen_core").parse_args(shlex.split(command, comments=True))

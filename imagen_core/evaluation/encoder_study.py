@@ -1,8 +1,9 @@
 """What helps more, a deeper frozen text encoder or a larger U-Net (Saharia et al. 2022, Fig. 4a and 4b)?
 
 A cell is one base trained from random weights. It reads one hidden layer of MiniLM: layer 0 is the tokens' own
-embeddings, and layer k is what an encoder of k layers gives. Or it reads a learnt mix of all seven. All cells see the
-same pictures, captions, levels and noise in the same order. All draw the same prompts from the same noise.
+embeddings, and layer k is what an encoder of k layers gives. Or it reads a mix of the embeddings and all six layers,
+whose weights it learns. All cells see the same pictures, captions, levels and noise in the same order. All draw the
+same prompts from the same noise.
 
 The base's own trained text layers are part of the U-Net. They can make up in part for layers that the encoder lacks.
 """
@@ -199,7 +200,7 @@ Contrast = dict[Cell, float]
 
 
 def contrasts() -> dict[str, Contrast]:
-    """What other layers change at both sizes, what a larger network changes for all layers, and which changes more.
+    """What other layers change on average over sizes, and a larger network on average over what is read.
 
     The last one starts from the small network without layers: is it better to add six layers or to enlarge it?
     """

@@ -113,7 +113,7 @@ def encoders(rows: Rows, changes: Rows, note: str, file: Path) -> None:
     colours, lines = dict(zip(layers, LAYER_COLOURS)), dict(zip(sizes, SIZE_LINES))
     panels = (
         ("Layers of the text encoder, network {1}", [(read, sizes[-1]) for read in layers]),
-        ("Size of the network, layers: {0}", [(layers[-1], size) for size in sizes]),
+        ("Size of the network, layers: {0}", [("6", size) for size in sizes]),
     )
     for axis, (title, shown) in zip(axes, panels):
         for read, size in shown:
