@@ -162,6 +162,9 @@ def train(
         for step in (bar := _bar(recipe, first, shown=accelerator.is_main_process)):
             began = time.monotonic()
             loss, norm = _take_step(accelerator, model, optimizer, recipe, example_at(recipe, pictures, step), step)
+            if step == recipe.small_steps:
+                # Weights that never saw the full side would stay in the average for long (docs/LOG.md).
+                ema.n_averaged.zero_()
             ema.update_parameters(unet)
             # One exchange for all: every process stops after the same step.
             shared = torch.stack([loss, norm, loss.new_tensor(interrupted())])

@@ -144,6 +144,14 @@ def test_a_run_can_begin_from_weights(shards: Path, tmp_path: Path) -> None:
     assert all(torch.equal(made[name], value) for name, value in weights.items())
 
 
+def test_the_average_begins_anew_at_the_full_side(shards: Path, tmp_path: Path) -> None:
+    """The first step at the full side copies the weights; before and after it, the average differs from them."""
+    for steps, alike in ((2, False), (3, True), (4, False)):
+        made = train(recipe(steps=steps, small_steps=2, lr=1e-3), shards, tmp_path / str(steps), cpu=True).state_dict()
+        last = torch.load(tmp_path / str(steps) / "state.pt", weights_only=True)["unet"]
+        assert all(torch.equal(made[name], value) for name, value in last.items()) == alike
+
+
 def test_recipe_refuses_nonsense() -> None:
     for wrong, field in (
         ({"stage": "sr512"}, "stage"),
