@@ -72,6 +72,16 @@ def averaged(network: nn.Module, decay: float) -> AveragedModel:
     return AveragedModel(network, multi_avg_fn=update)
 
 
+def _follow(ema: AveragedModel, unet: UNet, *, anew: bool) -> None:
+    """Bring the average up to date; ``anew`` begins it with these weights.
+
+    It begins anew at the full side: weights that never saw it would stay in the average for long (docs/LOG.md).
+    """
+    if anew:
+        ema.n_averaged.zero_()
+    ema.update_parameters(unet)
+
+
 def example_at(recipe: Recipe, pictures: Pictures, step: int) -> Example:
     """The whole batch of a step, on the CPU."""
     random = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
@@ -162,10 +172,7 @@ def train(
         for step in (bar := _bar(recipe, first, shown=accelerator.is_main_process)):
             began = time.monotonic()
             loss, norm = _take_step(accelerator, model, optimizer, recipe, example_at(recipe, pictures, step), step)
-            if step == recipe.small_steps:
-                # Weights that never saw the full side would stay in the average for long (docs/LOG.md).
-                ema.n_averaged.zero_()
-            ema.update_parameters(unet)
+            _follow(ema, unet, anew=step == recipe.small_steps)
             # One exchange for all: every process stops after the same step.
             shared = torch.stack([loss, norm, loss.new_tensor(interrupted())])
             now, steep, stop = accelerator.reduce(shared, "mean").tolist()
