@@ -87,9 +87,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="tabletopbench: how often pictures show what their prompt names; captions: how much exchanging words of a "
         "caption raises the base's loss; sr: super-resolution against true renders; "
         "figures: the paper's figures on this model; samplers: quality against steps; "
-        "settings: which settings draw the best pictures; neighbours: whether a model of own pictures copies them; "
+        "settings: which settings draw the best pictures; "
+        "neighbours: whether a model of own pictures draws what it is asked for, and whether it copies; "
         "percentiles: what dynamic thresholding's percentile does; "
-        "encoders: what a deeper text encoder and a larger network are worth (trains six small bases, an hour or two); "
+        "encoders: what a deeper text encoder and a larger network are worth (trains eight bases, an hour or two); "
         "outlines: the network that judges outlines; "
         "detector: the detector itself on fresh renders",
     )

@@ -131,7 +131,7 @@ def encoders(rows: Rows, changes: Rows, note: str, file: Path) -> None:
     axes[2].errorbar(values, names, xerr=_bars(changes, "alignment"), fmt="o", color="0.2", capsize=2)
     axes[2].axvline(0, color="0.7", linewidth=0.8)
     axes[2].invert_yaxis()
-    axes[2].set(xlabel="change of the share that is shown, same prompts and noise")
+    axes[2].set(xlabel="change of the share that is shown")
     axes[2].set_title("What a change does, mean over w", fontsize=10)
     _finish(figure, axes, note, file)
 

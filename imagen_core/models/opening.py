@@ -23,7 +23,7 @@ from .deepfloyd.load import load
 from .deepfloyd.memory import plan
 
 # The weights that come with the repository, and those that are used where none are named.
-MODELS = {"tabletop": ASSETS / "tabletop"}
+MODELS = {"tabletop": ASSETS / "tabletop", "emoji": ASSETS / "emoji"}
 FIRST_MODEL = "tabletop"
 # The file that describes a model: this project's, or the one of diffusers' layout.
 DESCRIPTIONS = ("cascade.json", "model_index.json")

@@ -1,0 +1,47 @@
+"""The second shipped model: small, its data named, and showing what it is asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from imagen_core.diffusion.augmentation import resize
+from imagen_core.evaluation.sampling import Order, draw_all
+from imagen_core.models.cascade import Cascade
+from imagen_core.models.opening import MODELS, load_cascade
+from imagen_core.records.png import from_bytes
+from imagen_core.settings import with_rule
+from imagen_core.worlds.collected.collected import Collected
+
+# Chosen before the model was trained. tests/data/emoji.png shows them in this order, five a row, on grey.
+NAMES = (
+    "a red apple", "a rocket", "a cat", "a tiger", "a pizza", "a guitar", "a sunflower", "a bicycle", "an airplane",
+    "a snowman", "a banana", "a soccer ball", "an octopus", "a hamburger", "a crown", "a cactus", "a rainbow",
+    "a penguin", "a sailboat", "a butterfly",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def emoji() -> Cascade:
+    return load_cascade("emoji")
+
+
+def test_it_is_small_and_names_its_data(emoji: Cascade) -> None:
+    assert emoji.sizes == (64,) and emoji.name == "emoji"
+    assert sum(path.stat().st_size for path in MODELS["emoji"].rglob("*") if path.is_file()) < 12_000_000
+    assert isinstance(emoji.world, Collected) and emoji.world.facts["licence"].startswith("Apache-2.0")
+    assert "Apache-2.0" in (MODELS["emoji"] / "README.md").read_text()
+
+
+def test_pictures_show_what_was_asked_for(emoji: Cascade) -> None:
+    """Of twenty emoji, each picture is nearest to its own; a person must recognise eight of ten."""
+    sheet = np.asarray(Image.open(Path(__file__).parent / "data" / "emoji.png").convert("RGB"))
+    tiles = from_bytes(sheet.reshape(4, 64, 5, 64, 3).transpose(0, 2, 4, 1, 3).reshape(20, 3, 64, 64))
+    asked = [Order(f"{name} on a grey background", number) for number, name in enumerate(NAMES)]
+    images = draw_all(emoji, with_rule(emoji.base, steps=12), asked)
+    distances = torch.cdist(resize(images, 16).flatten(1), resize(tiles, 16).flatten(1))
+    assert (distances.argmin(1) == torch.arange(20)).sum() >= 18
