@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache, partial
+from functools import cache
 
 import gradio as gr
 
@@ -27,9 +27,14 @@ def build(world: World, prompt: gr.Textbox) -> None:
         return world.compose(dict(zip(names, words)))
 
     picks = [pick for row in world.picks for pick in row]
+
+    def follow(text: str) -> dict[gr.Dropdown, str]:
+        """By list, since gradio takes a sequence for one list as its value."""
+        return dict(zip(lists, spoken(picks, text)))
+
     # On a visitor's choice only: the lists follow the prompt, which must not then be written anew.
     gr.on([item.input for item in lists], compose, lists, prompt, **QUIET)
-    prompt.change(partial(spoken, picks), prompt, lists, trigger_mode="always_last", **QUIET)
+    prompt.change(follow, prompt, lists, trigger_mode="always_last", **QUIET)
 
 
 def spoken(picks: Sequence[Pick], prompt: str) -> list[str]:

@@ -35,7 +35,7 @@ def first_prompt(world: World | None) -> str:
 
 def label(world: World | None) -> str:
     """What the list of recorded runs is called on the page of a model of this world."""
-    return f"Recorded examples{' of the shipped model' if isinstance(world, Collected) else ''}"
+    return f"Recorded examples{' of the table top' if isinstance(world, Collected) else ''}"
 
 
 def recorded(name: str, begin: State | None = None) -> tuple[str, Path | None]:
