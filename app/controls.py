@@ -193,7 +193,8 @@ def create(first_prompt: str = examples.OPENING.prompt, sizes: tuple[int, ...] =
     )  # fmt: skip
     guidance = slider("guidance", first.guidance, *WEIGHT["paper"], step=0.25, elem_id="guidance")
     threshold = gr.Radio(
-        list(CHOICES["threshold"]), value=first.threshold, label="Which picture to enlarge",
+        list(CHOICES["threshold"]), value=first.threshold,
+        label="Which picture to enlarge" if sizes[1:] else "Which picture to save",
         info="other rules: under More settings", elem_id="rule", render=False,
     )  # fmt: skip
     percentile = slider(

@@ -44,7 +44,7 @@ LAUNCH: dict[str, Any] = {
     "head": f"<script>{PAGE_SCRIPT}</script>"
     '<meta property="og:title" content="Imagen Lab">'
     f'<meta property="og:description" content="{LEAD}"><meta name="description" content="{LEAD}">'
-    "<style>.gradio-container .main.app { padding-top: .5rem; }"
+    "<style>.gradio-container .main.app { padding-top: .5rem; } .gradio-container div.nav-holder { padding: 0; }"
     "@media (max-width: 720px) { .gradio-container .main.app { padding: .3rem .6rem; } }</style>",
     "favicon_path": Path(__file__).parent / "static" / "favicon.svg",
     "ssr_mode": False,
