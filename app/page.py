@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -105,12 +105,15 @@ def build(model: Model, *others: Model, beside: bool = False) -> gate.Gate:
     for other in others:
         with demo.route(other.label, other.slug):
             gr.Navbar(main_page_name=model.label)
-            wire(lay_out(other, demo))
+            # Programs draw with the first model alone.
+            wire(lay_out(other, demo, functions={}))
     return demo.queue()
 
 
-def lay_out(model: Model, demo: gr.Blocks, beside: bool = False) -> Tabs:
-    """Place the header and the tabs."""
+def lay_out(
+    model: Model, demo: gr.Blocks, beside: bool = False, functions: Mapping[str, Callable[..., Any]] = api.PUBLIC
+) -> Tabs:
+    """Place the header and the tabs; ``functions`` are those of the API that the page tells of."""
     status = gr.HTML(_head("starting …"))
     loaded = demo.load(partial(_status, model), None, status, show_progress="hidden", api_visibility="private")
     runs, opened = gr.State(()), gr.State(0)
@@ -123,7 +126,7 @@ def lay_out(model: Model, demo: gr.Blocks, beside: bool = False) -> Tabs:
             learn=learn_tab.lay_out(page),
             cascade=cascade_tab.lay_out(page),
             compare=compare_tab.lay_out(page),
-            inspect=inspect_tab.lay_out(page, api.PUBLIC),
+            inspect=inspect_tab.lay_out(page, functions),
         )
 
 
@@ -187,10 +190,10 @@ def suited(model: Model, controls: Controls, query: Iterable[str]) -> Any:
     """The updates that set the controls to a model's own defaults; ``query`` are the names in the page's address."""
     if not model.ready or any(not key.startswith("__") for key in query):
         return gr.skip()
-    defaults = model.get().defaults
+    defaults = {size: stage for size, stage in model.get().defaults.items() if size in controls.sizes}
     if defaults == controls.defaults:
         return gr.skip()
-    stages = tuple(settings.in_full(defaults).values())
+    stages = tuple(defaults.values())
     return controls.updates(Request(examples.first_prompt(model.world), examples.OPENING.seed, stages=stages))
 
 

@@ -9,12 +9,13 @@ import pytest
 import torch
 from PIL import Image
 
+from imagen_core.__main__ import main
 from imagen_core.diffusion.augmentation import resize
 from imagen_core.evaluation.sampling import Order, draw_all
 from imagen_core.models.cascade import Cascade
-from imagen_core.models.opening import MODELS, load_cascade
+from imagen_core.models.opening import MODELS, load_cascade, sizes_of, unbroken
 from imagen_core.records.png import from_bytes
-from imagen_core.settings import with_rule
+from imagen_core.settings import defaults_at, with_rule
 from imagen_core.worlds.collected.collected import Collected
 
 # Chosen before the model was trained. tests/data/emoji.png shows them in this order, five a row, on grey.
@@ -35,6 +36,30 @@ def test_it_is_small_and_names_its_data(emoji: Cascade) -> None:
     assert sum(path.stat().st_size for path in MODELS["emoji"].rglob("*") if path.is_file()) < 12_000_000
     assert isinstance(emoji.world, Collected) and emoji.world.facts["licence"].startswith("Apache-2.0")
     assert "Apache-2.0" in (MODELS["emoji"] / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("sweep cat --out sweep.png", "this model has a base alone, without an aug_level"),
+        ("sample cat --image cat.png --out large.png", "this model has a base alone, nothing that enlarges"),
+        ("sample cat --size 256 --out cat.png", "size: 256 is not offered by emoji"),
+        ("record", "--out: must be given for another model than tabletop"),
+    ],
+)
+def test_what_needs_a_later_stage_is_refused_in_one_line(
+    arguments: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([*arguments.split(), "--model", "emoji"]) == 2
+    error = capsys.readouterr().err
+    assert says in error and error.count("\n") == 1 and not list(tmp_path.iterdir())
+
+
+def test_sizes_end_where_a_stage_is_missing() -> None:
+    assert sizes_of("emoji") == (64,) and sizes_of("tabletop") == (64, 256, 1024)
+    assert unbroken(defaults_at((32, 64, 128)), {32, 128}) == (32,)
+    assert unbroken(defaults_at((32, 64, 128)), {64, 128}) == ()
 
 
 def test_pictures_show_what_was_asked_for(emoji: Cascade) -> None:

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 from imagen_core.models.cascade import Cascade, Loading
-from imagen_core.models.opening import defaults_of, load_cascade, locate, sizes_of, world_of
+from imagen_core.models.opening import defaults_of, load_cascade, locate, sizes_of, unbroken, world_of
 from imagen_core.run.experiments import Work
 from imagen_core.run.generate import generate
 from imagen_core.settings import DEFAULT_SIZES, Request, StageConfig, request
@@ -155,7 +155,9 @@ class Model:
     def sizes(self) -> tuple[int, ...]:
         """Sizes of the pictures that the model makes, known before it is loaded; the shipped ones if it fails."""
         try:
-            return self._cascade.sizes if self._cascade is not None else sizes_of(self.name) or DEFAULT_SIZES
+            if self._cascade is not None:
+                return unbroken(self._cascade.defaults, self._cascade.sizes) or self._cascade.sizes
+            return sizes_of(self.name) or DEFAULT_SIZES
         except UserError:
             return DEFAULT_SIZES
 

@@ -173,9 +173,9 @@ class CascadeTab:
         }
 
     def arrive(self) -> Any:
-        """The sweep that comes with the page, where it can be read."""
+        """The sweep that comes with the page, where it can be read and the model has a stage for one."""
         try:
-            return upscaling.shipped_sweep()
+            return upscaling.shipped_sweep() if self.page.controls.later else ""
         except UserError:
             return ""
 
@@ -227,7 +227,7 @@ def lay_out(page: Page) -> CascadeTab:
                                scale=1, min_width=150, elem_id="cascade-rule")  # fmt: skip
         with gr.Accordion("A picture of your own", open=False, elem_id="cascade-own"):
             own = gr.File(label="Enlarge this picture (up to 8 MB)", file_types=["image"], type="filepath", height=120,
-                          elem_id="cascade-file")  # fmt: skip
+                          interactive=bool(page.controls.later), elem_id="cascade-file")  # fmt: skip
             own_note = gr.HTML(elem_id="cascade-own-note")
         aug_notes = _aug_levels(page)
         with gr.Row():
@@ -243,8 +243,8 @@ def lay_out(page: Page) -> CascadeTab:
                                 interactive=True, scale=3, min_width=180, max_length=100,
                                 elem_id="sweep-levels")  # fmt: skip
             go = gr.Button("Sweep aug_level", elem_id="sweep-go", scale=2, min_width=180,
-                           elem_classes="lab-end")  # fmt: skip
-        price = gr.HTML(elem_id="cascade-cost", elem_classes="lab-queue")
+                           interactive=bool(later), elem_classes="lab-end")  # fmt: skip
+        price = gr.HTML("" if later else views.BASE_ALONE, elem_id="cascade-cost", elem_classes="lab-queue")
         line = status.create("cascade-status")
         pick = gr.Radio([], label="Use a level", visible=False, interactive=True, elem_id="sweep-pick")
         pictures = tiles.component(elem_id="cascade-tiles")

@@ -237,7 +237,7 @@ def api_help(names: Mapping[str, Callable[..., Any]]) -> str:
 
 
 def lay_out(page: Page, functions: Mapping[str, Callable[..., Any]]) -> Inspect:
-    """Place the tab's parts; ``functions`` are the API's."""
+    """Place the tab's parts; ``functions`` are the API's, none on a page without one."""
     with gr.Tab("Inspect", id="inspect", elem_id="tab-inspect") as tab:
         with gr.Row():
             with gr.Column(scale=3, min_width=320):
@@ -247,10 +247,11 @@ def lay_out(page: Page, functions: Mapping[str, Callable[..., Any]]) -> Inspect:
         table = gr.HTML(elem_id="inspect-table", apply_default_css=False)
         figures = gr.HTML(elem_id="inspect-figures")
         recipe = _recipe_parts(page.controls.sizes)
-        with gr.Accordion("From a program: the API", open=False, elem_id="api"):
-            gr.HTML(api_help(functions))
-            program = gr.Code(CLIENT, language=None, label="gradio_client", interactive=False)
-            page.demo.load(None, program, program, js=OWN_ADDRESS, **QUIET)
+        if functions:
+            with gr.Accordion("From a program: the API", open=False, elem_id="api"):
+                gr.HTML(api_help(functions))
+                program = gr.Code(CLIENT, language=None, label="gradio_client", interactive=False)
+                page.demo.load(None, program, program, js=OWN_ADDRESS, **QUIET)
         with gr.Accordion("Another model", open=False, elem_id="another"):
             gr.Code(ANOTHER, language=None, label="On the machine that serves this page", interactive=False)
     return Inspect(page=page, tab=tab, table=table, figures=figures, **looking, **dropping, **recipe)

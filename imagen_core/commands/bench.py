@@ -19,10 +19,10 @@ from .. import settings
 from ..diffusion.guidance import GUIDANCE
 from ..diffusion.w_schedules import W_SCHEDULES
 from ..models.cascade import Cascade
-from ..models.opening import defaults_of, is_deepfloyd, load_cascade, locate
+from ..models.opening import defaults_of, is_deepfloyd, load_cascade, locate, sizes_of
 from ..networks.unet import UNet, gflop
 from ..run.generate import check, generate
-from ..settings import Request, in_full
+from ..settings import Request
 from ..types import Network, StageResult, TextEmbedding, UserError
 from . import tab
 from .options import add_run_arguments, loading, request_from
@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Measure what the options ask for; returns the figures."""
-    args.size = max(in_full(defaults_of(args.model))) if args.size is None else args.size
+    args.size = max(sizes_of(args.model)) if args.size is None else args.size
     request = request_from(args)
     if args.peer:
         return _beside_diffusers(args, request)

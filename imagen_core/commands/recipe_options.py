@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,7 +118,7 @@ def _kept(run: Path) -> dict[str, Any]:
         before = {**BEFORE, **json.loads((run / "recipe.json").read_bytes())}
         named = ("precision", "started_from", "world", "data_digest", "sizes")
         return {**{name: str(before[name]) for name in named}, "small_steps": int(before["small_steps"])}
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, OverflowError) as error:
         raise UserError(f"--run: {run} holds a state.pt without a readable recipe.json; use a new folder") from error
 
 
@@ -124,18 +126,24 @@ def prepared(args: argparse.Namespace) -> Collected | None:
     """The world of a prepared folder; None where ``--data`` is for rendered pictures."""
     from ..sources.folder import TABLES
     from ..worlds.collected.collected import open_collected
-    from ..worlds.known import WORLDS, open_world
 
     # A folder of pictures that was not prepared is told so, before a table top is rendered into it.
     if not any((args.data / name).is_file() for name in ("data.json", "plan.json", *TABLES)):
-        rendered = tuple(open_world(name).folder for name in WORLDS)
-        for path in args.data.iterdir() if args.data.is_dir() else ():
-            if not path.name.startswith(rendered):
-                raise UserError(f"--data: {args.data} holds {path.name!r:.60}; name a folder that the verb data wrote")
+        # Folders of rendered pictures lie side by side, also of earlier versions of a world.
+        rendered = any(path.is_dir() and re.search(r"-\d+(-whole)?$", path.name) for path in _parts(args.data))
+        if not rendered and (strange := next(_parts(args.data), None)):
+            raise UserError(
+                f"--data: {args.data} holds {strange.name!r:.60}; name a folder that the verb data wrote, or a new one"
+            )
         return None
     if args.world is not None:
         raise UserError(f"--world: does not apply to {args.data}, which holds prepared pictures")
     return open_collected(args.data)
+
+
+def _parts(folder: Path) -> Iterator[Path]:
+    """What lies in a folder, if it is one, without what systems hide there."""
+    yield from (path for path in (folder.iterdir() if folder.is_dir() else ()) if not path.name.startswith("."))
 
 
 def _of_data(world: Collected, args: argparse.Namespace, size: int) -> dict[str, Any]:

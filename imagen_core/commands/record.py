@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..files.writing import check_writable
 from ..models.cascade import Cascade
+from ..models.opening import FIRST_MODEL
 from ..records import exhibits, recording, stills
 from ..records.frames import Frame
 from ..records.packing import QUICK, SMALL
@@ -42,15 +43,15 @@ from ..run.experiments import (
     sweep,
     vary_base,
 )
-from ..run.generate import generate
+from ..run.generate import check, generate
 from ..settings import SIDE_BY_SIDE, Request
-from ..types import StageResult, StepRecord
+from ..types import StageResult, StepRecord, UserError
 from .options import add_model_argument, loading
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Where to, and of which model."""
-    parser.add_argument("--out", type=Path, default=FOLDER, help="folder to write to (default %(default)s)")
+    parser.add_argument("--out", type=Path, help=f"folder to write to (default for {FIRST_MODEL}: {FOLDER})")
     add_model_argument(parser)
 
 
@@ -58,8 +59,14 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Record the runs; returns the files."""
     from ..models.opening import load_cascade
 
+    if args.out is None:
+        if args.model != FIRST_MODEL:
+            raise UserError(f"--out: must be given for another model than {FIRST_MODEL}")
+        args.out = FOLDER
     check_writable(args.out)
     cascade = load_cascade(args.model, loading(args))
+    # Before the first file is written: the model must have the stages of all that is recorded.
+    check(SWEEP[0], cascade)
     args.out.mkdir(parents=True, exist_ok=True)
     paths = [*record_shipped(cascade, args.out), *record_stills(cascade, args.out)]
     return {"files": [str(path) for path in paths]}

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from ..files.writing import check_output
-from ..settings import in_full
 from ..types import UserError
 from .options import add_run_arguments, loading, request_from
 from .output import output_files, save_pictures, say, warn, warn_of_words, with_progress
@@ -28,14 +27,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Draw the pictures; returns their files, seeds and seconds."""
-    from ..models.opening import defaults_of, load_cascade
+    from ..models.opening import load_cascade, sizes_of
     from ..records import trace
     from ..records.own import open_own, unlike
     from ..run.generate import check, generate
 
     own = None
     if args.image:
-        side, *later = in_full(defaults_of(args.model))
+        side, *later = sizes_of(args.model)
         if not later:
             raise UserError("--image: this model has a base alone, nothing that enlarges")
         if args.size == side:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..files.writing import check_output
-from ..settings import in_full
+from ..types import UserError
 from .options import add_run_arguments, loading, request_from
 from .output import guard_facts, warn, warn_of_words, with_progress
 
@@ -24,13 +24,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Draw the sweep; returns its file and what each level measures."""
-    from ..models.opening import defaults_of, load_cascade
+    from ..models.opening import load_cascade, sizes_of
     from ..run.experiments import SweptLevel, levels_in, make_sweep, save_sweep, sweep
 
     levels = levels_in(args.aug_levels)
-    # The first super-resolution stage, if there is one.
-    sizes = tuple(in_full(defaults_of(args.model)))
-    args.size = sizes[min(1, len(sizes) - 1)] if args.size is None else args.size
+    _, *later = sizes_of(args.model)
+    if not later:
+        raise UserError("--model: this model has a base alone, without an aug_level")
+    args.size = later[0] if args.size is None else args.size
     request = request_from(args, elsewhere={f"sr{args.size}.aug_level": "--aug-levels"})
     aug_sweep = make_sweep(request, levels)
     warn(request)

@@ -1,7 +1,7 @@
 """Does a sample show what it was asked for, and does it repeat one picture of training?
 
 It shows what it was asked for if its nearest training picture has that caption. Where no two pictures share a caption,
-only a copy can do so.
+only a copy can do so. Captions that no training picture has do not count.
 
 For a copy, distance alone cannot tell: a grey blur lies near to every picture. A copy lies near to one picture and far
 from the next nearest (Yoon et al. 2023, "Diffusion Probabilistic Models Generalize when They Fail to Memorize").
@@ -9,7 +9,8 @@ from the next nearest (Yoon et al. 2023, "Diffusion Probabilistic Models General
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tqdm import tqdm
 from ..diffusion.augmentation import resize
 from ..models.cascade import Cascade
 from ..records.png import save_grid
+from ..training.data import CAPTIONS
 from ..types import Image, UserError
 from ..worlds.collected.collected import Collected
 from ..worlds.world import FRESH_SEEDS
@@ -55,9 +57,9 @@ def nearest(
 def measure_neighbours(cascade: Cascade, world: Collected, cache: Path, sheet: Path | None = None) -> dict[str, Any]:
     """New pictures, samples of held-back captions and samples of learnt captions, beside the training pictures.
 
-    Of each kind, ``nearest`` is the median distance to training. ``as_asked`` is the share whose nearest training
-    picture has the caption that was asked for. ``copied`` is the share of copies (RATIO). ``sheet`` shows samples of
-    learnt captions, each beside its nearest training picture.
+    Of each kind, ``nearest`` is the median distance to training. ``known`` counts the captions that a training picture
+    has; ``as_asked`` is the share of these whose nearest training picture has the caption, None of none. ``copied`` is
+    the share of copies (RATIO). ``sheet`` shows samples of learnt captions, each beside its nearest training picture.
 
     Raises:
         UserError: the cascade was trained on other pictures.
@@ -68,40 +70,49 @@ def measure_neighbours(cascade: Cascade, world: Collected, cache: Path, sheet: P
     # Spread out, since pictures of one thing often lie side by side.
     count = min(PICTURES, world.pictures)
     learnt = [i * world.pictures // count for i in range(count)]
-    new, known = _orders(world, held), _orders(world, learnt)
+    new, old = _orders(world, held), _orders(world, learnt)
     config = cascade.base
-    drawn = kept(cache, cascade, config, known)
+    drawn = kept(cache, cascade, config, old)
     kinds = {
         "new pictures": (new, torch.stack([world.picture(seed, config.size) for seed in held])),
         "held-back captions": (new, kept(cache, cascade, config, new)),
-        "learnt captions": (known, drawn),
+        "learnt captions": (old, drawn),
     }
+    wanted = {order.prompt for order in (*new, *old)}
+    known = wanted.intersection(chain.from_iterable(map(world.captions, range(world.pictures))))
     found = {kind: nearest(images, world) for kind, (_, images) in kinds.items()}
     if sheet is not None:
         _draw(drawn, *found["learnt captions"], cascade, world, sheet)
     return {
-        "kinds": {kind: _facts(world, asked, *found[kind]) for kind, (asked, _) in kinds.items()},
+        "kinds": {kind: _facts(world, asked, known, *found[kind]) for kind, (asked, _) in kinds.items()},
         "training_pictures": world.pictures,
         "weights": cascade.digest,
     }
 
 
 def _facts(
-    world: Collected, asked: Sequence[Order], distances: Float[Tensor, "n 2"], seeds: Int[Tensor, "n 2"]
+    world: Collected,
+    asked: Sequence[Order],
+    known: Container[str],
+    distances: Float[Tensor, "n 2"],
+    seeds: Int[Tensor, "n 2"],
 ) -> dict[str, Any]:
-    """What the neighbours say of the pictures that were ``asked`` for."""
-    shown = [order.prompt in world.captions(int(near)) for order, near in zip(asked, seeds[:, 0])]
+    """What the neighbours say of the pictures that were ``asked`` for; ``known`` are captions of training."""
+    pairs = [(order.prompt, int(near)) for order, near in zip(asked, seeds[:, 0]) if order.prompt in known]
+    shown = [prompt in world.captions(near) for prompt, near in pairs]
     return {
         "pictures": len(asked),
+        "known": len(pairs),
         "nearest": round(float(distances[:, 0].median()), 4),
-        "as_asked": round(sum(shown) / len(shown), 4),
+        "as_asked": round(sum(shown) / len(shown), 4) if shown else None,
         "copied": round(float((distances[:, 0] <= RATIO * distances[:, 1]).float().mean()), 4),
     }
 
 
 def _orders(world: Collected, seeds: Sequence[int]) -> list[Order]:
-    """One of the captions of each picture, in turn, and a seed of its own."""
-    return [Order(world.caption(seed, number), number) for number, seed in enumerate(seeds)]
+    """One caption of each picture, in turn, of those that training reads (data.Shards.captions), and a seed."""
+    wordings = [seed * CAPTIONS + number % CAPTIONS for number, seed in enumerate(seeds)]
+    return [Order(world.caption(seed, wording), n) for n, (seed, wording) in enumerate(zip(seeds, wordings))]
 
 
 def _draw(images: Image, distances: Tensor, seeds: Tensor, cascade: Cascade, world: Collected, file: Path) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -103,8 +104,13 @@ def defaults_of(name: str) -> Mapping[int, StageConfig]:
     return {config.size: config for config in configs}
 
 
+def unbroken(defaults: Mapping[int, StageConfig], there: Container[int]) -> tuple[int, ...]:
+    """The sizes that stages ``there`` can draw: from the base on, as far as each stage has the one before."""
+    return tuple(takewhile(there.__contains__, defaults))
+
+
 def sizes_of(name: str) -> tuple[int, ...]:
-    """The sizes whose stages a model has, without loading it.
+    """The sizes that a model can draw (:func:`unbroken`), without loading it.
 
     Raises:
         UserError: there is no such model, or it cannot be reached.
@@ -113,7 +119,8 @@ def sizes_of(name: str) -> tuple[int, ...]:
     if is_deepfloyd(name):
         return tuple(defaults)
     stages = hub.read_json(hub.fetch(locate(name)[0], DESCRIPTIONS), "cascade.json").get("stages")
-    return tuple(size for size, stage in defaults.items() if isinstance(stages, list) and stage.name in stages)
+    named = stages if isinstance(stages, list) else []
+    return unbroken(defaults, {size for size, stage in defaults.items() if stage.name in named})
 
 
 def world_of(name: str) -> World | None:

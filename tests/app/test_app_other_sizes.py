@@ -81,6 +81,8 @@ def test_a_model_without_later_stages_offers_no_larger_picture(tmp_path: Path, t
     end = last(tabs.see.generate(values_of(tabs)))
     assert "enlarges no picture" in end[tabs.see.status.line]
     assert "enlarges no picture" in tabs.cascade.cost(at_cascade(tabs, at=None, aug=()))
+    # What a visitor wrote stays as the model is loaded.
+    assert layout.suited(alone, tabs.see.page.controls, []) == gr.skip()
     # A recorded run of three stages sets the base.
     assert tabs.see.page.controls.read(values_of(tabs, SHORT)).sizes == (64,)
     layout.from_link(alone, tabs.see.page.controls, tabs.see.page.tabs, parse_qsl(to_query(SHORT)[1:]))

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch.testing import assert_close
 
 from imagen_core.commands import train as cli
-from imagen_core.commands.recipe_options import weights_of
+from imagen_core.commands.recipe_options import prepared, weights_of
 from imagen_core.models import opening
 from imagen_core.models.cascade import Cascade, Stage
 from imagen_core.models.checkpoints import unet_of
@@ -49,6 +49,30 @@ def test_a_new_run_uses_bf16_only_where_it_is_fast(
     assert made == dataclasses.replace(RECIPES["base"], steps=7, precision=precision) and start is None
     other = "no" if fast else "bf16"
     assert cli.recipe_of(asked(tmp_path, "--cpu", "--precision", other))[0].precision == other
+
+
+def test_pictures_that_were_not_prepared_are_refused_before_a_table_top_is_rendered(tmp_path: Path) -> None:
+    mine, rendered = tmp_path / "mine", tmp_path / "rendered"
+    mine.mkdir()
+    (mine / ".DS_Store").touch()
+    (rendered / "world1-look1-64").mkdir(parents=True)
+    (rendered / ".DS_Store").touch()
+    for folder in (mine, rendered, tmp_path / "new"):
+        assert prepared(asked(tmp_path / "run", "--data", str(folder))) is None
+    (mine / "cat.jpg").touch()
+    with pytest.raises(UserError, match="^--data: .* holds 'cat.jpg'; name a folder that the verb data wrote"):
+        prepared(asked(tmp_path / "run", "--data", str(mine)))
+
+
+def test_a_resumed_run_keeps_its_small_steps(tmp_path: Path) -> None:
+    """They are none by default for a number of steps of one's own."""
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "state.pt").touch()
+    kept = dataclasses.asdict(dataclasses.replace(RECIPES["base"], small_steps=6000, steps=10_000))
+    (run / "recipe.json").write_text(json.dumps(kept))
+    recipe, _ = cli.recipe_of(asked(run, "--steps", "8000"))
+    assert (recipe.steps, recipe.small_steps) == (8000, 6000)
 
 
 def test_a_resumed_run_keeps_its_precision_and_where_it_began(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

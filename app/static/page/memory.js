@@ -4,6 +4,9 @@ const [NAME, STORE, LAST] = ["imagen-lab", "runs", "last"];
 const SETTINGS = "imagen-lab-settings";
 const TAB = "imagen-lab-tab";
 
+/** The name of what a page remembers: the page of each model has its own, at its own address. */
+export const own = (name, path) => [name, ...path.split("/").filter(Boolean).slice(-1)].join(":");
+
 /** The remembered values where each is of the present one's type, else the present ones. */
 export const restored = (text, now) => {
   try {
@@ -46,12 +49,14 @@ const quietly = async (work) => {
 
 export const memory = {
   /** Keeps the controls' values, once they were restored. */
-  keep: (values) => begun && quietly(() => localStorage.setItem(SETTINGS, JSON.stringify(values))),
+  keep: (values) =>
+    begun && quietly(() => localStorage.setItem(own(SETTINGS, location.pathname), JSON.stringify(values))),
   /** The values that the controls begin with; those of a link win. */
   settings: (now) => {
     begun = true;
     try {
-      return asks(location.search) ? now : restored(localStorage.getItem(SETTINGS), now);
+      const saved = localStorage.getItem(own(SETTINGS, location.pathname));
+      return asks(location.search) ? now : restored(saved, now);
     } catch {
       return now;
     }
@@ -59,6 +64,6 @@ export const memory = {
   keepTab: (name) => quietly(() => localStorage.setItem(TAB, name)),
   tab: () => quietly(() => localStorage.getItem(TAB)),
   /** Keeps a run as the text that the player was given. */
-  keepRun: (text) => quietly(async () => asked((await runs("readwrite")).put(text, LAST))),
-  run: () => quietly(async () => asked((await runs("readonly")).get(LAST))),
+  keepRun: (text) => quietly(async () => asked((await runs("readwrite")).put(text, own(LAST, location.pathname)))),
+  run: () => quietly(async () => asked((await runs("readonly")).get(own(LAST, location.pathname)))),
 };
