@@ -18,7 +18,7 @@ from imagen_core.records.png import from_bytes
 from imagen_core.settings import defaults_at, with_rule
 from imagen_core.worlds.collected.collected import Collected
 
-# Chosen before the model was trained. tests/data/emoji.png shows them in this order, five a row, on grey.
+# Chosen before a picture was drawn. tests/data/emoji.png shows them in this order, five a row, on grey.
 NAMES = (
     "a red apple", "a rocket", "a cat", "a tiger", "a pizza", "a guitar", "a sunflower", "a bicycle", "an airplane",
     "a snowman", "a banana", "a soccer ball", "an octopus", "a hamburger", "a crown", "a cactus", "a rainbow",
