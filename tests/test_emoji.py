@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import write_tiny
 from PIL import Image
 
 from imagen_core.__main__ import main
@@ -60,6 +61,13 @@ def test_sizes_end_where_a_stage_is_missing() -> None:
     assert sizes_of("emoji") == (64,) and sizes_of("tabletop") == (64, 256, 1024)
     assert unbroken(defaults_at((32, 64, 128)), {32, 128}) == (32,)
     assert unbroken(defaults_at((32, 64, 128)), {64, 128}) == ()
+
+
+def test_a_cascade_without_a_base_is_said_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_tiny(tmp_path / "later", ("sr256",))
+    for verb in (["sweep", "cat", "--out", str(tmp_path / "a.png")], ["bench", "cat"]):
+        assert main([*verb, "--model", str(folder)]) == 2
+        assert capsys.readouterr().err.endswith("has no base\n")
 
 
 def test_pictures_show_what_was_asked_for(emoji: Cascade) -> None:

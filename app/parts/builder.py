@@ -29,7 +29,7 @@ def build(world: World, prompt: gr.Textbox) -> None:
     picks = [pick for row in world.picks for pick in row]
 
     def follow(text: str) -> dict[gr.Dropdown, str]:
-        """By list, since gradio takes a sequence for one list as its value."""
+        """As a dict: with a single list, gradio would take a sequence as the value of that list."""
         return dict(zip(lists, spoken(picks, text)))
 
     # On a visitor's choice only: the lists follow the prompt, which must not then be written anew.

@@ -157,7 +157,7 @@ class Model:
         try:
             if self._cascade is not None:
                 return unbroken(self._cascade.defaults, self._cascade.sizes) or self._cascade.sizes
-            return sizes_of(self.name) or DEFAULT_SIZES
+            return sizes_of(self.name)
         except UserError:
             return DEFAULT_SIZES
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,13 +124,14 @@ def _kept(run: Path) -> dict[str, Any]:
 def prepared(args: argparse.Namespace) -> Collected | None:
     """The world of a prepared folder; None where ``--data`` is for rendered pictures."""
     from ..sources.folder import TABLES
+    from ..training.data import is_rendered
     from ..worlds.collected.collected import open_collected
 
     # A folder of pictures that was not prepared is told so, before a table top is rendered into it.
     if not any((args.data / name).is_file() for name in ("data.json", "plan.json", *TABLES)):
         # Folders of rendered pictures lie side by side, also of earlier versions of a world.
-        rendered = any(path.is_dir() and re.search(r"-\d+(-whole)?$", path.name) for path in _parts(args.data))
-        if not rendered and (strange := next(_parts(args.data), None)):
+        rendered = any(path.is_dir() and is_rendered(path) for path in _visible(args.data))
+        if not rendered and (strange := next(_visible(args.data), None)):
             raise UserError(
                 f"--data: {args.data} holds {strange.name!r:.60}; name a folder that the verb data wrote, or a new one"
             )
@@ -141,8 +141,8 @@ def prepared(args: argparse.Namespace) -> Collected | None:
     return open_collected(args.data)
 
 
-def _parts(folder: Path) -> Iterator[Path]:
-    """What lies in a folder, if it is one, without what systems hide there."""
+def _visible(folder: Path) -> Iterator[Path]:
+    """What lies in a folder, without hidden files; nothing if it is no folder."""
     yield from (path for path in (folder.iterdir() if folder.is_dir() else ()) if not path.name.startswith("."))
 
 

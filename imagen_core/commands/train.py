@@ -85,9 +85,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="bf16 computes a stage in bfloat16, no in float32 (default bf16 where that is fast)",
     )
     parser.add_argument("--network", choices=SIZES, help="size of the network (default S, the shipped one)")
-    parser.add_argument(
-        "--optimizer", choices=OPTIMIZERS, help="muon turns matrices and kernels (default muon for a base, else adamw)"
-    )
+    about = f"muon turns matrices and kernels; default for each stage: {_defaults('optimizer')}"
+    parser.add_argument("--optimizer", choices=OPTIMIZERS, help=about)
     _add_recipe_arguments(parser)
 
 

@@ -22,7 +22,7 @@ from tqdm import tqdm
 from ..diffusion.augmentation import resize
 from ..models.cascade import Cascade
 from ..records.png import save_grid
-from ..training.data import CAPTIONS
+from ..training.data import CAPTIONS, captions_of
 from ..types import Image, UserError
 from ..worlds.collected.collected import Collected
 from ..worlds.world import FRESH_SEEDS
@@ -110,9 +110,8 @@ def _facts(
 
 
 def _orders(world: Collected, seeds: Sequence[int]) -> list[Order]:
-    """One caption of each picture, in turn, of those that training reads (data.Shards.captions), and a seed."""
-    wordings = [seed * CAPTIONS + number % CAPTIONS for number, seed in enumerate(seeds)]
-    return [Order(world.caption(seed, wording), n) for n, (seed, wording) in enumerate(zip(seeds, wordings))]
+    """The captions of pictures that training reads, one a picture and in turn; each with a seed of its own."""
+    return [Order(captions_of(world, seed)[number % CAPTIONS], number) for number, seed in enumerate(seeds)]
 
 
 def _draw(images: Image, distances: Tensor, seeds: Tensor, cascade: Cascade, world: Collected, file: Path) -> None:

@@ -78,17 +78,7 @@ def read_cascade(folder: Path, dtype: torch.dtype = torch.float32) -> Cascade:
         raise UserError(f"model: {path} is not a cascade's description ({type(error).__name__})") from error
     if version != FORMAT:
         raise UserError(f"model: {path} has format {version!r}, this program reads {FORMAT}")
-    # A T5 lies in a folder or on a hub; nothing of it is loaded before its digest is known to be right.
-    if encoder_name not in TEXT_ENCODERS and not hub.is_hub_id(encoder_name) and not _is_local_folder(encoder_name):
-        raise UserError(f"model: {path} asks for the text encoder {encoder_name!r}; known: {', '.join(TEXT_ENCODERS)}")
-    if type(layer) is not int:
-        raise UserError(f"model: {path} asks for the layer {layer!r:.40}, which is no whole number")
-    try:
-        encoder = open_encoder(encoder_name, layer)
-    except UserError as error:
-        raise UserError(f"model: {path}: {error}") from error
-    if encoder.digest != encoder_digest:
-        raise UserError(f"model: {path} was trained with another {encoder_name} (digest differs)")
+    encoder = _encoder(path, encoder_name, layer, encoder_digest)
     if not names:
         raise UserError(f"model: {path} names no stage")
     load = partial(_load_stage, folder, digests=digests, encoder=encoder, sizes=sizes, dtype=dtype)
@@ -114,6 +104,24 @@ def read_cascade(folder: Path, dtype: torch.dtype = torch.float32) -> Cascade:
         defaults=defaults_at(sizes),
         dtype=dtype,
     )
+
+
+def _encoder(path: Path, name: str, layer: Any, digest: str) -> TextEncoder:
+    """The text encoder that the description at ``path`` names.
+
+    A T5 lies in a folder or on a hub; nothing of it is loaded before its digest is known to be right.
+    """
+    if name not in TEXT_ENCODERS and not hub.is_hub_id(name) and not _is_local_folder(name):
+        raise UserError(f"model: {path} asks for the text encoder {name!r}; known: {', '.join(TEXT_ENCODERS)}")
+    if type(layer) is not int:
+        raise UserError(f"model: {path} asks for the layer {layer!r:.40}, which is no whole number")
+    try:
+        encoder = open_encoder(name, layer)
+    except UserError as error:
+        raise UserError(f"model: {path}: {error}") from error
+    if encoder.digest != digest:
+        raise UserError(f"model: {path} was trained with another {name} (digest differs)")
+    return encoder
 
 
 def _is_local_folder(name: str) -> bool:

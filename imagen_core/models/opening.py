@@ -23,7 +23,7 @@ from .deepfloyd import folder as pipelines
 from .deepfloyd.load import load
 from .deepfloyd.memory import plan
 
-# The weights that come with the repository, and those that are used where none are named.
+# The weights that come with the repository, and the model that is used where none is named.
 MODELS = {"tabletop": ASSETS / "tabletop", "emoji": ASSETS / "emoji"}
 FIRST_MODEL = "tabletop"
 # The file that describes a model: this project's, or the one of diffusers' layout.
@@ -113,14 +113,16 @@ def sizes_of(name: str) -> tuple[int, ...]:
     """The sizes that a model can draw (:func:`unbroken`), without loading it.
 
     Raises:
-        UserError: there is no such model, or it cannot be reached.
+        UserError: there is no such model, it has no base, or it cannot be reached.
     """
     defaults = defaults_of(name)
     if is_deepfloyd(name):
         return tuple(defaults)
     stages = hub.read_json(hub.fetch(locate(name)[0], DESCRIPTIONS), "cascade.json").get("stages")
     named = stages if isinstance(stages, list) else []
-    return unbroken(defaults, {size for size, stage in defaults.items() if stage.name in named})
+    if not (sizes := unbroken(defaults, {size for size, stage in defaults.items() if stage.name in named})):
+        raise UserError(f"model: {name:.200} has no base")
+    return sizes
 
 
 def world_of(name: str) -> World | None:

@@ -151,7 +151,7 @@ def t5(source: str, *, dtype: torch.dtype = torch.float32, device_map: Any = Non
     if config.model_type != "t5":
         raise UserError(f"text encoder: {source} holds a {config.model_type} model, not a T5")
     if not type(config.d_model) is type(config.num_layers) is int:
-        raise UserError(f"text encoder: {source} says no whole d_model and num_layers")
+        raise UserError(f"text encoder: {source} has no whole d_model and num_layers in its config.json")
 
     def load() -> tuple[Any, Any]:
         return _load(transformers.T5EncoderModel, folder, dtype=dtype, device_map=device_map)

@@ -7,6 +7,7 @@ their captions there are also ``tokens-*.npy`` float16 [n, CAPTIONS, PADDED, d] 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -87,7 +88,17 @@ class Shards:
 
     def captions(self, seed: int) -> list[str]:
         """The captions of a training picture."""
-        return [self.world.caption(seed, seed * CAPTIONS + k) for k in range(CAPTIONS)]
+        return captions_of(self.world, seed)
+
+
+def captions_of(world: World, seed: int) -> list[str]:
+    """The CAPTIONS of a world's picture that training reads."""
+    return [world.caption(seed, seed * CAPTIONS + k) for k in range(CAPTIONS)]
+
+
+def is_rendered(folder: Path) -> bool:
+    """Whether the name of a folder is that of :attr:`Shards.folder`, of any world and version."""
+    return re.search(r"-\d+(-whole)?$", folder.name) is not None
 
 
 def among_others(encoder: TextEncoder) -> str:

@@ -62,9 +62,9 @@ class Recipe:
     ``started_from`` is the digest of the weights that a run began from, if any. ``data_digest`` is that of
     prepared pictures; it is empty, and ``world`` a world of this program, where pictures are rendered. ``network`` is
     a size in SIZES. Each process divides its share of a batch into ``accumulate`` parts, for less memory. ``encoder``
-    is minilm or a T5's folder or hub name, ``layer`` the number of the hidden layer that is read, or
-    LAST or MIX. ``sizes`` are the sides of the whole cascade's pictures, the smallest first, with commas between them.
-    ``size`` is the side of the pictures or crops that this stage learns from.
+    is minilm or a T5's folder or hub name, ``layer`` the number of the hidden layer that is read, or LAST or MIX.
+    ``sizes`` are the sides of the whole cascade's pictures, the smallest first, with commas between them. ``size`` is
+    the side of the pictures or crops that this stage learns from.
 
     Raises:
         UserError: a value is out of range, the world cannot weigh its pictures, or the cascade has no such stage.

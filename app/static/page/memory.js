@@ -4,7 +4,7 @@ const [NAME, STORE, LAST] = ["imagen-lab", "runs", "last"];
 const SETTINGS = "imagen-lab-settings";
 const TAB = "imagen-lab-tab";
 
-/** The name of what a page remembers: the page of each model has its own, at its own address. */
+/** The name under which a page remembers something. The page of each model has a name of its own. */
 export const own = (name, path) => [name, ...path.split("/").filter(Boolean).slice(-1)].join(":");
 
 /** The remembered values where each is of the present one's type, else the present ones. */
